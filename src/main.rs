@@ -1,0 +1,2 @@
+//! The `iogate` program.
+fn main() {}
