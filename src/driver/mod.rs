@@ -1,0 +1,70 @@
+//! Drivers: each speaks to field devices over one kind of channel and turns their answers into readings.
+//!
+//! A channel (bus, port, chip) has exactly one owner task, so nothing on a line can overlap. This file
+//! holds what every driver shares: what it is given, the queue that its writes wait in, its statistics,
+//! and the registry, the one list that a new driver is entered into.
+
+pub mod modbus;
+pub mod queue;
+pub mod stats;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+
+pub use queue::{WriteJob, WriteQueue};
+pub use stats::{ChannelStats, DeviceStats, LinkState};
+
+/// What a channel's owner task is given.
+#[derive(Clone)]
+pub struct ChannelContext {
+    /// Where readings go.
+    pub bus: Arc<Bus>,
+    /// Where commands for this channel's points wait.
+    pub writes: Arc<WriteQueue>,
+    /// What it counts.
+    pub stats: Arc<ChannelStats>,
+    /// The clocks.
+    pub clock: Clock,
+    /// Tells it to finish the exchange under way and return.
+    pub shutdown: CancellationToken,
+}
+
+/// A future that owns everything it needs.
+pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One channel, ready to run: an unchanging plan. It can be run again after a defect ended it.
+pub trait Channel: Send + Sync {
+    /// Runs until `context.shutdown`; opens, polls, writes, reconnects. Never returns on device trouble.
+    fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture;
+}
+
+/// The registry: one line per driver. The plan of a validated configuration holds one of these per channel.
+#[derive(Debug, Clone)]
+pub enum DriverPlan {
+    /// Modbus over TCP, RTU, RTU over TCP or ASCII.
+    Modbus(Arc<modbus::Plan>),
+}
+
+impl DriverPlan {
+    /// The channel that this plan describes.
+    #[must_use]
+    pub fn channel(&self) -> Arc<dyn Channel> {
+        match self {
+            Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+        }
+    }
+
+    /// The names of the devices on the channel, in the order of [`ChannelStats::devices`].
+    #[must_use]
+    pub fn device_names(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What people write about Modbus in the configuration.
+//!
+//! Every struct here is one section; unknown keys are refused by the loader, which knows the field names
+//! from these types. Absent: anything that is common to all drivers (topic, unit, scale, range, …).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::register::{Order, RawType, WriteMethod};
+use crate::model::units::Period;
+
+/// A Modbus TCP or RTU-over-TCP connection: `plc: { modbus-tcp: { address: 192.0.2.10:502 } }`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TcpConfig {
+    /// Host and port, such as `192.0.2.10:502`. Without a port, 502.
+    pub address: String,
+    /// How long to wait for an answer.
+    #[serde(default = "TcpConfig::default_timeout")]
+    pub timeout: Period,
+    /// How long to wait for the connection to stand.
+    #[serde(default = "TcpConfig::default_connect_timeout")]
+    pub connect_timeout: Period,
+    /// A pause after every answer, for devices that need one.
+    #[serde(default)]
+    pub pause: Period,
+}
+
+/// A serial line: `line-1: { modbus-rtu: { port: /dev/serial/by-id/usb-FTDI-if00, baud: 9600 } }`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LineConfig {
+    /// The serial port; `/dev/serial/by-id/…` stays the same when adapters are plugged in another order.
+    pub port: String,
+    /// Bits per second. Devices leave the factory at 9600 or 19200 as a rule.
+    #[serde(default = "LineConfig::default_baud")]
+    pub baud: u32,
+    /// Parity. The standard's default is even (Serial Line 1.02, section 2.5.1); most devices ship with none.
+    #[serde(default)]
+    pub parity: Parity,
+    /// Data bits: 8, for ASCII also 7.
+    #[serde(default = "LineConfig::default_data_bits")]
+    pub data_bits: u8,
+    /// Stop bits: 1 or 2.
+    #[serde(default = "LineConfig::default_stop_bits")]
+    pub stop_bits: u8,
+    /// How long to wait for the first byte of an answer.
+    #[serde(default = "LineConfig::default_timeout")]
+    pub timeout: Period,
+    /// A pause after every answer beyond the 3.5 characters of the standard.
+    #[serde(default)]
+    pub pause: Period,
+    /// The silence after a broadcast in which slaves act (Serial Line 1.02, section 2.4.1: 100 to 200 ms).
+    #[serde(default = "LineConfig::default_turnaround")]
+    pub turnaround: Period,
+    /// Let the kernel switch an RS-485 driver by RTS. Leave it out for adapters that switch by themselves.
+    #[serde(default)]
+    pub rs485: Option<Rs485Config>,
+}
+
+/// RS-485 direction control by the kernel (TIOCSRS485).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Rs485Config {
+    /// The level of RTS while sending: high (the usual one) or low.
+    pub rts_low_while_sending: bool,
+    /// A wait between switching the driver on and the first bit.
+    pub delay_before_send: Period,
+    /// A wait between the last bit and switching the driver off.
+    pub delay_after_send: Period,
+}
+
+/// Parity of a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Parity {
+    /// No parity bit.
+    #[default]
+    None,
+    /// Even parity.
+    Even,
+    /// Odd parity.
+    Odd,
+}
+
+/// What Modbus adds to a device's section.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DeviceConfig {
+    /// Unit identifier, 0 … 255; 0 is broadcast and can only be written to.
+    #[serde(default = "DeviceConfig::default_unit")]
+    pub unit: u8,
+    /// Whether register numbers count from 0 (as on the wire) or from 1 (as some manuals print them).
+    #[serde(default)]
+    pub address_base: AddressBase,
+    /// The byte order of points that do not name one.
+    #[serde(default)]
+    pub order: Order,
+    /// The most registers that one read may ask for (the standard allows 125).
+    #[serde(default = "DeviceConfig::default_max_registers")]
+    pub max_registers: u16,
+    /// The most coils or discrete inputs that one read may ask for (the standard allows 2000).
+    #[serde(default = "DeviceConfig::default_max_bits")]
+    pub max_bits: u16,
+    /// How many registers nobody wants may be read along to save a request. 0 where holes are errors.
+    #[serde(default = "DeviceConfig::default_max_gap")]
+    pub max_gap: u16,
+    /// How long to wait for this device's answers, where it differs from the channel's.
+    #[serde(default)]
+    pub timeout: Option<Period>,
+}
+
+/// From where a manual counts registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+#[schemars(with = "u8")]
+pub enum AddressBase {
+    /// As on the wire.
+    #[default]
+    Zero,
+    /// One above the wire.
+    One,
+}
+
+/// What Modbus adds to a point: `{ input: 0x0000, type: i16 }`. Exactly one of the four tables is named.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PointConfig {
+    /// A coil by its address.
+    pub coil: Option<u32>,
+    /// A discrete input by its address.
+    pub discrete: Option<u32>,
+    /// An input register by its address.
+    pub input: Option<u32>,
+    /// A holding register by its address.
+    pub holding: Option<u32>,
+    /// Number format; `u16` for registers, `bool` for coils, discrete inputs and single bits.
+    #[serde(rename = "type")]
+    pub raw: Option<RawType>,
+    /// Byte order, where it differs from the device's.
+    pub order: Option<Order>,
+    /// One bit of a register, 0 … 15, 0 being the least significant.
+    pub bit: Option<u8>,
+    /// Consecutive bits of a register, lowest and highest: `[4, 7]`.
+    pub bits: Option<(u8, u8)>,
+    /// Characters of a text, two per register.
+    pub length: Option<u16>,
+    /// Where writes go, when that is another address.
+    pub write_address: Option<u32>,
+    /// How the point is written.
+    pub write: Option<WriteMethod>,
+}
+
+impl TcpConfig {
+    const fn default_timeout() -> Period {
+        Period::from_secs(1)
+    }
+
+    const fn default_connect_timeout() -> Period {
+        Period::from_secs(3)
+    }
+}
+
+impl LineConfig {
+    const fn default_baud() -> u32 {
+        9600
+    }
+
+    const fn default_data_bits() -> u8 {
+        8
+    }
+
+    const fn default_stop_bits() -> u8 {
+        1
+    }
+
+    const fn default_timeout() -> Period {
+        Period::from_millis(500)
+    }
+
+    const fn default_turnaround() -> Period {
+        Period::from_millis(100)
+    }
+}
+
+impl DeviceConfig {
+    const fn default_unit() -> u8 {
+        1
+    }
+
+    const fn default_max_registers() -> u16 {
+        125
+    }
+
+    const fn default_max_bits() -> u16 {
+        2000
+    }
+
+    const fn default_max_gap() -> u16 {
+        8
+    }
+}
+
+impl TryFrom<u8> for AddressBase {
+    type Error = String;
+
+    fn try_from(base: u8) -> Result<Self, String> {
+        match base {
+            0 => Ok(Self::Zero),
+            1 => Ok(Self::One),
+            other => Err(format!("address-base is 0 or 1, not {other}")),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Modbus: TCP, RTU, RTU over TCP and ASCII (Modbus Application Protocol 1.1b3, Modbus over Serial Line 1.02).
+//!
+//! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
+//! `config` holds what people write, `register` what one point is on the wire.
+
+pub mod config;
+pub mod register;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::driver::{BoxFuture, Channel, ChannelContext};
+use crate::model::{Access, Conversion, PointId};
+
+pub use config::{DeviceConfig, LineConfig, PointConfig, TcpConfig};
+pub use register::{Register, WriteMethod};
+
+/// How frames travel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transport {
+    /// Modbus TCP with its own header.
+    Tcp(TcpConfig),
+    /// RTU frames on a serial line.
+    Rtu(LineConfig),
+    /// RTU frames through a TCP connection (serial servers).
+    RtuOverTcp(TcpConfig),
+    /// ASCII frames on a serial line.
+    Ascii(LineConfig),
+}
+
+/// One channel with everything on it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The channel's name.
+    pub name: Arc<str>,
+    /// How frames travel.
+    pub transport: Transport,
+    /// The units, in the order of the configuration.
+    pub devices: Vec<Device>,
+}
+
+/// One unit on a channel.
+#[derive(Debug)]
+pub struct Device {
+    /// The device's name.
+    pub name: Arc<str>,
+    /// Unit identifier: 1 … 247, also 0 (broadcast: write-only points) and 248 … 255 (TCP, and devices that answer to any).
+    pub unit: u8,
+    /// The most registers that one read may ask for, 1 … 125.
+    pub max_registers: u16,
+    /// The most coils or discrete inputs that one read may ask for, 1 … 2000.
+    pub max_bits: u16,
+    /// How many unwanted registers may be read along to join two wanted ones into one request.
+    pub max_gap: u16,
+    /// How long to wait for its answers; the channel's own unless the device differs.
+    pub timeout: Duration,
+    /// Its points.
+    pub points: Vec<Point>,
+}
+
+/// One point of a unit.
+#[derive(Debug)]
+pub struct Point {
+    /// Which point.
+    pub id: PointId,
+    /// Where it is on the wire.
+    pub register: Register,
+    /// From raw numbers to values and back.
+    pub conversion: Conversion,
+    /// How often it is read.
+    pub poll: Duration,
+    /// What may be done with it.
+    pub access: Access,
+    /// How it is written.
+    pub write: WriteMethod,
+    /// How far a read-back may lie from the setpoint, in engineering units.
+    pub tolerance: f64,
+}
+
+impl Channel for Plan {
+    fn run(self: Arc<Self>, _context: ChannelContext) -> BoxFuture {
+        Box::pin(async {})
+    }
+}

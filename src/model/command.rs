@@ -1,0 +1,113 @@
+//! Commands: a setpoint on its way to an output, and what became of it.
+//!
+//! Invariant: every request ends in exactly one [`Outcome`]; a setpoint is never shown as a reading.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{PointId, Value};
+
+/// Names one command within one run of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommandId(pub u64);
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The gateway itself: safe states at start and stop.
+    Gateway,
+    /// An MQTT client, by its client id.
+    Mqtt(Arc<str>),
+    /// Someone at the web page, by network address.
+    Web(Arc<str>),
+    /// An alarm, by name.
+    Alarm(Arc<str>),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway => f.write_str("gateway"),
+            Self::Mqtt(client) => write!(f, "mqtt client {client}"),
+            Self::Web(address) => write!(f, "web page from {address}"),
+            Self::Alarm(name) => write!(f, "alarm {name}"),
+        }
+    }
+}
+
+/// A setpoint for a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRequest {
+    /// Which command this is.
+    pub id: CommandId,
+    /// Which output.
+    pub point: PointId,
+    /// What it shall become, in engineering units.
+    pub setpoint: Value,
+    /// Who asks.
+    pub origin: Origin,
+    /// After this moment nothing goes to the wire any more.
+    pub deadline: Instant,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Written and read back within tolerance.
+    Verified {
+        /// What was read back.
+        read_back: Value,
+    },
+    /// Written and acknowledged by the device; the point cannot be read back.
+    Confirmed,
+    /// Refused before anything was written.
+    Rejected(String),
+    /// The deadline passed before the write could start. Nothing was written.
+    Expired,
+    /// A newer setpoint for the same output took its place while it waited. Nothing was written.
+    Superseded,
+    /// Written, but the output reads otherwise.
+    Mismatch {
+        /// What was read back.
+        read_back: Value,
+    },
+    /// The device refused, did not answer, or the line is down.
+    Failed(String),
+}
+
+impl Outcome {
+    /// The stable name of this outcome in payloads, logs and API answers.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Verified { .. } => "verified",
+            Self::Confirmed => "confirmed",
+            Self::Rejected(_) => "rejected",
+            Self::Expired => "expired",
+            Self::Superseded => "superseded",
+            Self::Mismatch { .. } => "mismatch",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether the output now stands as asked, as far as anyone can tell.
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        matches!(self, Self::Verified { .. } | Self::Confirmed)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified { read_back } => write!(f, "verified: reads {read_back}"),
+            Self::Confirmed => f.write_str("confirmed by the device; it cannot be read back"),
+            Self::Rejected(reason) => write!(f, "rejected: {reason}"),
+            Self::Expired => f.write_str("expired before it reached the wire"),
+            Self::Superseded => f.write_str("superseded by a newer setpoint"),
+            Self::Mismatch { read_back } => write!(f, "mismatch: reads {read_back}"),
+            Self::Failed(reason) => write!(f, "failed: {reason}"),
+        }
+    }
+}

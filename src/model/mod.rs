@@ -1,0 +1,25 @@
+//! The words of the trade as types: points, values, readings, quality, topics, commands.
+//!
+//! Absent on purpose: transports, tasks, sockets, clocks. Nothing here does I/O or knows tokio, so every
+//! rule in it can be tested by calling a function.
+
+pub mod alarm;
+pub mod command;
+pub mod conversion;
+pub mod point;
+pub mod quality;
+pub mod reading;
+pub mod report;
+pub mod topic;
+pub mod units;
+pub mod value;
+
+pub use alarm::{AlarmState, AlarmStatus, Severity};
+pub use command::{CommandId, CommandRequest, Origin, Outcome};
+pub use conversion::Conversion;
+pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};
+pub use quality::{Quality, Reason};
+pub use reading::{Reading, Stamp};
+pub use report::{Deadband, ReportPolicy};
+pub use topic::{Filter, Topic, TopicError};
+pub use value::{Value, ValueKind};
