@@ -16,3 +16,4 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod web;
