@@ -149,6 +149,8 @@ pub struct PointConfig {
     pub write_address: Option<u32>,
     /// How the point is written.
     pub write: Option<WriteMethod>,
+    /// Reading it resets it: it gets a request of its own, and no other request reads across it.
+    pub read_to_clear: bool,
 }
 
 impl TcpConfig {

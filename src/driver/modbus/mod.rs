@@ -3,8 +3,10 @@
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
 //! `config` holds what people write, `register` what one point is on the wire.
 
+pub mod codec;
 pub mod config;
 pub mod register;
+mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -95,6 +95,8 @@ pub struct Register {
     pub bits: Option<BitField>,
     /// Bytes of a text, 0 for numbers.
     pub text_bytes: u16,
+    /// Reading it changes it (counters and alarms that reset): it is never read along with others.
+    pub read_to_clear: bool,
 }
 
 /// How a point is written.

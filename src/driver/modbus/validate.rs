@@ -1,0 +1,336 @@
+//! From what people wrote to plan parts: every mistake is named together with its remedy.
+//!
+//! Pure. Invariant: a [`Register`] that leaves here fits its table, its device's limits and the address
+//! space. Absent: checks across points (overlapping writes, equal topics), which need the whole plan.
+
+use super::Transport;
+use super::config::{AddressBase, DeviceConfig, LineConfig, PointConfig, TcpConfig};
+use super::register::{BitField, RawType, Register, Table, WriteMethod};
+use crate::model::units::Period;
+use std::time::Duration;
+
+/// The longest time to wait for an answer or connection that makes sense on a line others wait for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The most registers that function 16 can write (Application Protocol 1.1b3, section 6.12).
+const MAX_WRITE_REGISTERS: u16 = 123;
+
+/// The port of Modbus TCP (IANA: mbap).
+const DEFAULT_PORT: u16 = 502;
+
+impl TcpConfig {
+    /// Everything that is wrong with the section; empty when it can be used.
+    #[must_use]
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(self.endpoint().err());
+        check_wait(&mut problems, "timeout", self.timeout);
+        check_wait(&mut problems, "connect-timeout", self.connect_timeout);
+        check_pause(&mut problems, "pause", self.pause);
+        problems
+    }
+
+    /// Host and port of the address.
+    ///
+    /// # Errors
+    /// Says how an address is written.
+    pub fn endpoint(&self) -> Result<(String, u16), String> {
+        let wrong = || {
+            let written = &self.address;
+            format!(
+                "address `{written}`: write a host and a port, such as 192.0.2.10:502 or [2001:db8::1]:502"
+            )
+        };
+        let address = self.address.trim();
+        let (host, port) = if let Some(rest) = address.strip_prefix('[') {
+            let (host, tail) = rest.split_once(']').ok_or_else(wrong)?;
+            (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':').ok_or_else(wrong)?) })
+        } else {
+            match address.split_once(':') {
+                Some((_, port)) if port.contains(':') => (address, None),
+                Some((host, port)) => (host, Some(port)),
+                None => (address, None),
+            }
+        };
+        let port = port.map_or(Ok(DEFAULT_PORT), str::parse).map_err(|_| wrong())?;
+        let odd = |c: char| c.is_whitespace() || matches!(c, '/' | '[' | ']' | '@');
+        if host.is_empty() || host.contains(odd) || port == 0 {
+            return Err(wrong());
+        }
+        Ok((host.to_owned(), port))
+    }
+}
+
+impl LineConfig {
+    /// Everything that is wrong with the section; empty when it can be used. That RTU needs 8 data bits is
+    /// [`Transport::validate`]'s.
+    #[must_use]
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.port.trim().is_empty() {
+            problems.push("port: name the serial port, such as /dev/serial/by-id/… or /dev/ttyAMA0".into());
+        }
+        if !(300..=4_000_000).contains(&self.baud) {
+            problems.push(format!("baud {}: serial lines run at 300 … 4000000 bit/s", self.baud));
+        }
+        if !(7..=8).contains(&self.data_bits) {
+            problems.push(format!("data-bits {}: use 8, or 7 with modbus-ascii", self.data_bits));
+        }
+        if !(1..=2).contains(&self.stop_bits) {
+            problems.push(format!("stop-bits {}: use 1 or 2", self.stop_bits));
+        }
+        check_wait(&mut problems, "timeout", self.timeout);
+        check_pause(&mut problems, "pause", self.pause);
+        check_pause(&mut problems, "turnaround", self.turnaround);
+        if let Some(rs485) = self.rs485 {
+            check_pause(&mut problems, "rs485 delay-before-send", rs485.delay_before_send);
+            check_pause(&mut problems, "rs485 delay-after-send", rs485.delay_after_send);
+        }
+        problems
+    }
+}
+
+impl Transport {
+    /// Everything that is wrong with the transport's section; empty when it can be used.
+    #[must_use]
+    pub fn validate(&self) -> Vec<String> {
+        match self {
+            Self::Tcp(config) | Self::RtuOverTcp(config) => config.validate(),
+            Self::Ascii(line) => line.validate(),
+            Self::Rtu(line) => {
+                let mut problems = line.validate();
+                if line.data_bits == 7 {
+                    problems.push("data-bits 7: RTU frames need 8; only modbus-ascii can use 7".into());
+                }
+                problems
+            }
+        }
+    }
+
+    /// Whether this unit number means every unit at once, none of which answers. On Modbus TCP, unit 0 is
+    /// an ordinary device (Messaging on TCP/IP 1.0b, section 4.4.2.1).
+    #[must_use]
+    pub const fn is_broadcast(&self, unit: u8) -> bool {
+        unit == 0 && !matches!(self, Self::Tcp(_))
+    }
+}
+
+impl DeviceConfig {
+    /// Everything that is wrong with the section; empty when it can be used.
+    #[must_use]
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=125).contains(&self.max_registers) {
+            problems.push(format!("max-registers {}: a read carries 1 … 125 registers", self.max_registers));
+        }
+        if !(1..=2000).contains(&self.max_bits) {
+            problems.push(format!("max-bits {}: a read carries 1 … 2000 bits", self.max_bits));
+        }
+        if self.max_gap > 123 {
+            problems.push(format!(
+                "max-gap {}: a read of 125 registers has room for 123 between two",
+                self.max_gap
+            ));
+        }
+        if let Some(timeout) = self.timeout {
+            check_wait(&mut problems, "timeout", timeout);
+        }
+        problems
+    }
+}
+
+impl PointConfig {
+    /// The point's place on the wire and how it is written.
+    ///
+    /// # Errors
+    /// Says what does not fit and how to mend it.
+    pub fn register(&self, device: &DeviceConfig, writable: bool) -> Result<(Register, WriteMethod), String> {
+        let (table, number) = self.table()?;
+        let address = wire_address(table.word(), number, device.address_base)?;
+        let write_address = match self.write_address {
+            Some(number) => wire_address("write-address", number, device.address_base)?,
+            None => address,
+        };
+        let (raw, bits) = self.format(table)?;
+        let register = Register {
+            table,
+            address,
+            write_address,
+            raw,
+            order: self.order.unwrap_or(device.order),
+            bits,
+            text_bytes: self.length.unwrap_or(0),
+            read_to_clear: self.read_to_clear,
+        };
+        check_width(&register, device)?;
+        let write = self.write_method(&register, writable)?;
+        Ok((register, write))
+    }
+
+    fn table(&self) -> Result<(Table, u32), String> {
+        let named = [
+            (Table::Coil, self.coil),
+            (Table::Discrete, self.discrete),
+            (Table::Input, self.input),
+            (Table::Holding, self.holding),
+        ];
+        let mut found = named.into_iter().filter_map(|(table, number)| Some((table, number?)));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => {
+                Err("name where the point is: coil, discrete, input or holding, with its address".into())
+            }
+            (Some((first, _)), Some((second, _))) => Err(format!(
+                "a point is in one table only, but both {} and {} are named; remove one",
+                first.word(),
+                second.word()
+            )),
+        }
+    }
+
+    fn format(&self, table: Table) -> Result<(RawType, Option<BitField>), String> {
+        let word = table.word();
+        if table.is_bits() {
+            if self.bit.is_some() || self.bits.is_some() {
+                return Err(format!(
+                    "bit and bits pick from registers; a {word} is one bit already: remove them"
+                ));
+            }
+            if self.order.is_some() || self.length.is_some() {
+                return Err(format!(
+                    "order and length belong to registers; a {word} is one bit: remove them"
+                ));
+            }
+            return match self.raw {
+                None | Some(RawType::Bool) => Ok((RawType::Bool, None)),
+                Some(other) => Err(format!("a {word} is one bit: remove type {}", type_word(other))),
+            };
+        }
+        let bits = self.bit_field()?;
+        let raw = match (self.raw, bits, self.bit) {
+            (None, Some(_), Some(_)) => RawType::Bool,
+            (None, _, _) => RawType::U16,
+            (Some(RawType::Bool), None, _) => {
+                return Err(format!("type bool in a {word} register: say which bit, such as bit: 0"));
+            }
+            (Some(raw @ (RawType::Bool | RawType::U16)), Some(_), _) => raw,
+            (Some(other), Some(_), _) => {
+                let written = type_word(other);
+                return Err(format!("bits are picked from one 16-bit register: remove type {written}"));
+            }
+            (Some(raw), None, _) => raw,
+        };
+        if raw == RawType::Bool && bits.is_some_and(|field| field.width != 1) {
+            return Err("type bool is one bit: use bit, or leave the type out".into());
+        }
+        match (raw, self.length) {
+            (RawType::Text, None) => {
+                Err("type text: give its length in characters, such as length: 16".into())
+            }
+            (RawType::Text, Some(0)) => Err("length 0: a text has at least one character".into()),
+            (RawType::Text, Some(_)) | (_, None) => Ok((raw, bits)),
+            (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
+        }
+    }
+
+    fn bit_field(&self) -> Result<Option<BitField>, String> {
+        let beyond = |bit: u8| {
+            format!("bit {bit}: a register has bits 0 … 15; for higher ones name the next register")
+        };
+        match (self.bit, self.bits) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err("bit and bits exclude each other: remove one".into()),
+            (Some(bit), None) if bit > 15 => Err(beyond(bit)),
+            (Some(bit), None) => Ok(Some(BitField { shift: bit, width: 1 })),
+            (None, Some((low, high))) if high < low => {
+                Err(format!("bits [{low}, {high}]: write the lowest bit first: [{high}, {low}]"))
+            }
+            (None, Some((_, high))) if high > 15 => Err(beyond(high)),
+            (None, Some((low, high))) => Ok(Some(BitField { shift: low, width: high - low + 1 })),
+        }
+    }
+
+    fn write_method(&self, register: &Register, writable: bool) -> Result<WriteMethod, String> {
+        let word = register.table.word();
+        if !writable {
+            return if self.write.is_some() || self.write_address.is_some() {
+                Err("write and write-address need access: rw or w".into())
+            } else {
+                Ok(WriteMethod::Auto)
+            };
+        }
+        if !register.table.is_writable() {
+            return Err(format!(
+                "a {word} cannot be written: use access: r, or name a coil or holding register"
+            ));
+        }
+        if register.width() > MAX_WRITE_REGISTERS {
+            let width = register.width();
+            return Err(format!(
+                "{width} registers cannot be written at once; the most is {MAX_WRITE_REGISTERS}"
+            ));
+        }
+        if self.read_to_clear && register.bits.is_some() && self.write != Some(WriteMethod::Mask) {
+            return Err("writing bits of this register would read, and so clear, it: use write: mask".into());
+        }
+        match self.write.unwrap_or_default() {
+            WriteMethod::Mask if register.bits.is_none() => {
+                Err("write: mask is for bits of a holding register: remove it, or name bit or bits".into())
+            }
+            method => Ok(method),
+        }
+    }
+}
+
+fn wire_address(word: &str, number: u32, base: AddressBase) -> Result<u16, String> {
+    let below = match base {
+        AddressBase::Zero => Some(number),
+        AddressBase::One => number.checked_sub(1),
+    };
+    let Some(wire) = below else {
+        return Err(format!("{word} 0: with address-base 1, addresses start at 1"));
+    };
+    u16::try_from(wire).map_err(|_| {
+        let last = if base == AddressBase::One { 65_536 } else { 65_535 };
+        format!(
+            "{word} {number}: addresses end at {last}; a manual's 400001 is the table and number 1: holding: {}",
+            if base == AddressBase::One { 1 } else { 0 }
+        )
+    })
+}
+
+fn check_width(register: &Register, device: &DeviceConfig) -> Result<(), String> {
+    let width = register.width();
+    let end = |from: u16| u32::from(from) + u32::from(width);
+    if end(register.address.max(register.write_address)) > 65_536 {
+        let from = register.address.max(register.write_address);
+        return Err(format!(
+            "a point of {width} registers at wire address {from} passes the last address, 65535"
+        ));
+    }
+    if !register.table.is_bits() && width > device.max_registers {
+        let most = device.max_registers;
+        return Err(format!("the point takes {width} registers, but max-registers of its device is {most}"));
+    }
+    Ok(())
+}
+
+fn type_word(raw: RawType) -> String {
+    format!("{raw:?}").to_lowercase()
+}
+
+fn check_wait(problems: &mut Vec<String>, key: &str, wait: Period) {
+    if wait.0.is_zero() || wait.0 > MAX_WAIT {
+        problems.push(format!("{key} {wait}: use more than nothing and at most 60s, such as 500ms"));
+    }
+}
+
+fn check_pause(problems: &mut Vec<String>, key: &str, pause: Period) {
+    if pause.0 > MAX_WAIT {
+        problems.push(format!("{key} {pause}: at most 60s"));
+    }
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;
