@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::{Commander, DEFAULT_DEADLINE};
-use crate::model::{CommandRequest, Origin, Outcome, PointId};
+use super::{Commander, DEFAULT_DEADLINE, Managed};
+use crate::model::{CommandRequest, Origin, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -88,17 +88,16 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64)> {
     let now = commander.inner.clock.mono();
     let mut outputs = commander.outputs();
     let mut ready = Vec::new();
-    for (index, (output, upkeep)) in outputs.iter_mut().enumerate() {
+    for Managed { point, output, upkeep } in outputs.iter_mut() {
         if !upkeep.ready(now) {
             continue;
         }
         let Some(target) = output.target().cloned() else { continue };
         upkeep.writing = Some(upkeep.generation);
         let origin = output.holder().map_or(Origin::Gateway, |alarm| Origin::Alarm(alarm.clone()));
-        let point = PointId(u32::try_from(index).unwrap_or(u32::MAX));
         let id = commander.next_id();
         ready.push((
-            CommandRequest { id, point, setpoint: target, origin, deadline: now + DEFAULT_DEADLINE },
+            CommandRequest { id, point: *point, setpoint: target, origin, deadline: now + DEFAULT_DEADLINE },
             upkeep.generation,
         ));
     }
@@ -108,13 +107,15 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64)> {
 /// The earliest moment at which a failed output may be tried again.
 fn next_attempt(commander: &Commander) -> Option<Instant> {
     let outputs = commander.outputs();
-    outputs.iter().filter(|(_, u)| u.due && u.writing.is_none()).filter_map(|(_, u)| u.after).min()
+    let waiting = outputs.iter().map(|managed| &managed.upkeep).filter(|u| u.due && u.writing.is_none());
+    waiting.filter_map(|upkeep| upkeep.after).min()
 }
 
 fn conclude(commander: &Commander, attempt: &Attempt) {
     let now = commander.inner.clock.mono();
+    let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
-    let (_, upkeep) = &mut outputs[attempt.request.point.index()];
+    let upkeep = &mut outputs[place].upkeep;
     if upkeep.writing == Some(attempt.generation) {
         upkeep.writing = None;
     }

@@ -37,12 +37,21 @@ struct Inner {
     points: Arc<PointTable>,
     /// The queue of each point's channel, by point.
     queues: Vec<Arc<WriteQueue>>,
-    /// By point. Points that cannot be written have an entry that nobody uses.
-    outputs: Mutex<Vec<(Output, Upkeep)>>,
+    /// The writable points, in the order of the table.
+    outputs: Mutex<Vec<Managed>>,
+    /// Where a point stands in `outputs`, by point.
+    places: Vec<Option<usize>>,
     next_id: AtomicU64,
     clock: Clock,
     changed: Notify,
     settled: Notify,
+}
+
+/// A writable point with all that is known of its control.
+struct Managed {
+    point: PointId,
+    output: Output,
+    upkeep: Upkeep,
 }
 
 /// What a sender holds while its command is under way.
@@ -59,19 +68,19 @@ impl Commander {
     #[must_use]
     pub fn new(points: Arc<PointTable>, queues: Vec<Arc<WriteQueue>>, clock: Clock) -> Self {
         debug_assert_eq!(points.len(), queues.len());
-        let outputs = points
-            .iter()
-            .map(|point| {
-                let safe = point.safe.clone().filter(|_| point.access.writable());
-                let upkeep = Upkeep::new(safe.is_some());
-                (Output::new(safe), upkeep)
-            })
-            .collect();
+        let mut outputs = Vec::new();
+        let mut places = vec![None; points.len()];
+        for point in points.iter().filter(|point| point.access.writable()) {
+            places[point.id.index()] = Some(outputs.len());
+            let upkeep = Upkeep::new(point.safe.is_some());
+            outputs.push(Managed { point: point.id, output: Output::new(point.safe.clone()), upkeep });
+        }
         Self {
             inner: Arc::new(Inner {
                 points,
                 queues,
                 outputs: Mutex::new(outputs),
+                places,
                 next_id: AtomicU64::new(1),
                 clock,
                 changed: Notify::new(),
@@ -119,7 +128,8 @@ impl Commander {
     /// Who holds the output against operators, if anyone.
     #[must_use]
     pub fn holder(&self, point: PointId) -> Option<Arc<str>> {
-        self.outputs().get(point.index()).and_then(|(output, _)| output.holder().cloned())
+        let place = self.place(point)?;
+        self.outputs()[place].output.holder().cloned()
     }
 
     /// Keeps outputs at what they shall be. Runs until `shutdown`.
@@ -133,9 +143,9 @@ impl Commander {
     /// Refuses commands from now on and brings every output into its safe state; waits for that at most
     /// `patience`. Returns the names of the outputs that could not be brought there.
     pub async fn stop(&self, patience: Duration) -> Vec<Arc<str>> {
-        for (output, upkeep) in self.outputs().iter_mut() {
-            output.stop();
-            upkeep.renew(output.target().is_some());
+        for managed in self.outputs().iter_mut() {
+            managed.output.stop();
+            managed.upkeep.renew(managed.output.target().is_some());
         }
         self.inner.changed.notify_one();
         let deadline = tokio::time::Instant::now() + patience;
@@ -150,23 +160,29 @@ impl Commander {
 
     fn unsettled(&self) -> Vec<Arc<str>> {
         let outputs = self.outputs();
-        let open = outputs.iter().zip(self.inner.points.iter()).filter(|((_, upkeep), _)| upkeep.is_due());
-        open.map(|(_, point)| Arc::clone(&point.name)).collect()
+        let open = outputs.iter().filter(|managed| managed.upkeep.is_due());
+        open.map(|managed| Arc::clone(&self.inner.points.get(managed.point).name)).collect()
     }
 
     fn next_id(&self) -> CommandId {
         CommandId(self.inner.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn outputs(&self) -> MutexGuard<'_, Vec<(Output, Upkeep)>> {
+    fn outputs(&self) -> MutexGuard<'_, Vec<Managed>> {
         self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where a writable point stands among the outputs.
+    fn place(&self, point: PointId) -> Option<usize> {
+        self.inner.places.get(point.index()).copied().flatten()
+    }
+
     fn change(&self, point: PointId, change: impl FnOnce(&mut Output)) {
+        let Some(place) = self.place(point) else { return };
         let mut outputs = self.outputs();
-        let Some((output, upkeep)) = outputs.get_mut(point.index()) else { return };
-        change(output);
-        upkeep.renew(output.target().is_some());
+        let managed = &mut outputs[place];
+        change(&mut managed.output);
+        managed.upkeep.renew(managed.output.target().is_some());
         drop(outputs);
         self.inner.changed.notify_one();
     }
@@ -176,16 +192,19 @@ impl Commander {
             return Err("no such point".into());
         }
         let value = arbiter::check(self.inner.points.get(point), setpoint)?;
-        self.outputs()[point.index()].0.admit(origin)?;
+        if let Some(place) = self.place(point) {
+            self.outputs()[place].output.admit(origin)?;
+        }
         Ok(value)
     }
 
     /// Carries one admitted command through the channel's queue to its outcome.
     async fn see_through(self, request: CommandRequest, reply: oneshot::Sender<Outcome>) {
         let outcome = self.write(&request).await;
-        if outcome.succeeded() {
-            let mut outputs = self.outputs();
-            let (output, upkeep) = &mut outputs[request.point.index()];
+        if outcome.succeeded()
+            && let Some(place) = self.place(request.point)
+        {
+            let Managed { output, upkeep, .. } = &mut self.outputs()[place];
             output.settle(request.setpoint.clone());
             // An alarm may have taken the output meanwhile; then its own write is still due.
             if output.target() == Some(&request.setpoint) {
