@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::tree;
 
-/// What `cargo metadata` tells of every crate in Cargo.lock, without the network.
+/// What `cargo metadata` tells of every crate in Cargo.lock, other platforms included.
 pub(crate) fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .args(["metadata", "--format-version=1", "--locked"])
         .current_dir(tree::root())
         .output()
         .expect("cargo runs");
