@@ -16,4 +16,7 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod publish;
 pub mod web;
+
+pub mod systemd;

@@ -119,7 +119,7 @@ impl Plant {
             clock: self.clock.clone(),
             bus: Arc::clone(&self.bus),
             channels: self.channels.clone(),
-            commander: Commander::new(points, queues),
+            commander: Commander::new(points, queues, self.clock.clone()),
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
