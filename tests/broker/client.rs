@@ -1,5 +1,6 @@
 //! A client that speaks bytes: knows as little of MQTT as it can, and nothing of the broker's codec.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
@@ -182,11 +183,13 @@ pub struct Client {
     pub level: u8,
     pub connack: Vec<u8>,
     next_id: u16,
+    /// Read while something else was waited for.
+    early: VecDeque<(u8, Vec<u8>)>,
 }
 
 impl Client {
     pub fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), level: 4, connack: vec![], next_id: 1 }
+        Self { stream: Box::new(stream), level: 4, connack: vec![], next_id: 1, early: VecDeque::new() }
     }
 
     pub async fn greet(&mut self, connect: &Connect) {
@@ -216,6 +219,13 @@ impl Client {
     }
 
     async fn try_packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        if let Some(early) = self.early.pop_front() {
+            return Some(early);
+        }
+        self.read_packet().await
+    }
+
+    async fn read_packet(&mut self) -> Option<(u8, Vec<u8>)> {
         let read = async {
             let first = self.stream.read_u8().await.ok()?;
             let (mut len, mut shift) = (0usize, 0);
@@ -293,7 +303,13 @@ impl Client {
             1 => self.send(&[0x40, 2, high, low]).await,
             2 => {
                 self.send(&[0x50, 2, high, low]).await;
-                self.expect(&[0x62, 2, high, low]).await;
+                loop {
+                    let packet = self.read_packet().await.expect("a PUBREL");
+                    if packet == (0x62, vec![high, low]) {
+                        break;
+                    }
+                    self.early.push_back(packet);
+                }
                 self.send(&[0x70, 2, high, low]).await;
             }
             _ => {}
