@@ -14,3 +14,5 @@ pub mod broker;
 pub mod driver;
 
 pub mod command;
+
+pub mod web;

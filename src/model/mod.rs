@@ -4,6 +4,7 @@
 //! rule in it can be tested by calling a function.
 
 pub mod alarm;
+pub mod behaviour;
 pub mod command;
 pub mod conversion;
 pub mod point;
@@ -15,6 +16,7 @@ pub mod units;
 pub mod value;
 
 pub use alarm::{AlarmState, AlarmStatus, Severity};
+pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRequest, Origin, Outcome};
 pub use conversion::Conversion;
 pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};

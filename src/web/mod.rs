@@ -1,0 +1,59 @@
+//! The local web page and its API (docs/api.md): live values by topic, devices, alarms, commands.
+//!
+//! Everything the page needs is in the binary. One task prepares each live event once for all open pages,
+//! and it sleeps while none is open. Absent on purpose: users and TLS, knowledge of rules, publishing or
+//! configuration files; what is needed of them comes in through [`Context`].
+//! Invariant: nothing here blocks a channel, and no text from a device or a topic is ever HTML.
+
+mod api;
+mod app;
+mod assets;
+mod command;
+pub mod config;
+mod events;
+mod guard;
+mod hub;
+mod meter;
+mod server;
+mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::command::Commander;
+use crate::driver::ChannelStats;
+use crate::model::{AlarmStatus, Stamp, Topic};
+
+pub use config::Config;
+pub use server::serve;
+pub use view::BrokerView;
+
+/// What the page shows and acts on.
+#[derive(Clone)]
+pub struct Context {
+    /// The root of every topic.
+    pub site: Topic,
+    /// The program's version.
+    pub version: &'static str,
+    /// When the gateway started.
+    pub started: Stamp,
+    /// The clocks.
+    pub clock: Clock,
+    /// Where values come from.
+    pub bus: Arc<Bus>,
+    /// The counters of every channel, in the order of the configuration.
+    pub channels: Vec<Arc<ChannelStats>>,
+    /// Where commands go.
+    pub commander: Commander,
+    /// Every alarm as it stands now, in the order of the configuration.
+    pub alarms: Arc<dyn Fn() -> Vec<AlarmStatus> + Send + Sync>,
+    /// Changes whenever an alarm does; the number itself means nothing.
+    pub alarm_changes: watch::Receiver<u64>,
+    /// What the embedded broker counts.
+    pub broker: Arc<dyn Fn() -> BrokerView + Send + Sync>,
+    /// Whether the gateway has started everything it has to.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
