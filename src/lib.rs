@@ -15,4 +15,5 @@ pub mod driver;
 
 pub mod command;
 
+pub mod alarm;
 pub mod web;

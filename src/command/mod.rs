@@ -1,16 +1,25 @@
 //! The one way to an output: every command, from whomever, passes the arbiter here.
 //!
-//! [`Commander::submit`] checks the request and puts it into its channel's queue; the outcome comes back
-//! through the [`Ticket`]. Nothing else in the program can reach a [`WriteQueue`].
+//! [`Commander::submit`] checks an operator's request and puts it into its channel's queue; the outcome
+//! comes back through the [`Ticket`]. [`Commander::hold`] and [`Commander::release`] are for alarms: they
+//! change what an output shall be, and the keeper sees to it until the device has confirmed it.
+//! Every command leaves one record in the log under the target `audit`. Nothing else reaches a queue.
 
-use std::sync::Arc;
+pub mod arbiter;
+mod keeper;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::driver::{WriteJob, WriteQueue};
-use crate::model::{CommandId, Origin, Outcome, PointId, PointTable, Value};
+use crate::model::{CommandId, CommandRequest, Origin, Outcome, PointId, PointTable, Value};
+use arbiter::Output;
+use keeper::Upkeep;
 
 /// The deadline of a command whose sender named none.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,23 +37,56 @@ struct Inner {
     points: Arc<PointTable>,
     /// The queue of each point's channel, by point.
     queues: Vec<Arc<WriteQueue>>,
+    /// The writable points, in the order of the table.
+    outputs: Mutex<Vec<Managed>>,
+    /// Where a point stands in `outputs`, by point.
+    places: Vec<Option<usize>>,
     next_id: AtomicU64,
+    clock: Clock,
+    changed: Notify,
+    settled: Notify,
+}
+
+/// A writable point with all that is known of its control.
+struct Managed {
+    point: PointId,
+    output: Output,
+    upkeep: Upkeep,
 }
 
 /// What a sender holds while its command is under way.
 #[derive(Debug)]
 pub struct Ticket {
-    /// Names the command in logs.
+    /// Names the command in logs and answers.
     pub id: CommandId,
     outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Commander {
     /// A commander over these points; `queues` holds each point's channel queue, in the order of the table.
+    /// Outputs with a safe state are to take it as soon as [`Self::run`] runs.
     #[must_use]
-    pub fn new(points: Arc<PointTable>, queues: Vec<Arc<WriteQueue>>) -> Self {
+    pub fn new(points: Arc<PointTable>, queues: Vec<Arc<WriteQueue>>, clock: Clock) -> Self {
         debug_assert_eq!(points.len(), queues.len());
-        Self { inner: Arc::new(Inner { points, queues, next_id: AtomicU64::new(1) }) }
+        let mut outputs = Vec::new();
+        let mut places = vec![None; points.len()];
+        for point in points.iter().filter(|point| point.access.writable()) {
+            places[point.id.index()] = Some(outputs.len());
+            let upkeep = Upkeep::new(point.safe.is_some());
+            outputs.push(Managed { point: point.id, output: Output::new(point.safe.clone()), upkeep });
+        }
+        Self {
+            inner: Arc::new(Inner {
+                points,
+                queues,
+                outputs: Mutex::new(outputs),
+                places,
+                next_id: AtomicU64::new(1),
+                clock,
+                changed: Notify::new(),
+                settled: Notify::new(),
+            }),
+        }
     }
 
     /// The points that commands can name.
@@ -53,20 +95,159 @@ impl Commander {
         &self.inner.points
     }
 
-    /// Gives a command. It returns at once; the ticket tells what became of it.
+    /// Gives an operator's command. It returns at once; the ticket tells what became of it.
+    /// Must be called inside a runtime.
     #[must_use]
     pub fn submit(&self, point: PointId, setpoint: Value, origin: Origin, deadline: Instant) -> Ticket {
-        let _ = origin;
+        let id = self.next_id();
         let (reply, outcome) = oneshot::channel();
-        let id = CommandId(self.inner.next_id.fetch_add(1, Ordering::Relaxed));
-        self.inner.queues[point.index()].push(WriteJob { id, point, setpoint, deadline, reply });
+        match self.admit(point, setpoint.clone(), &origin) {
+            Ok(setpoint) => {
+                let request = CommandRequest { id, point, setpoint, origin, deadline };
+                tokio::spawn(self.clone().see_through(request, reply));
+            }
+            Err(reason) => {
+                let outcome = Outcome::Rejected(reason);
+                self.audit(&CommandRequest { id, point, setpoint, origin, deadline }, &outcome);
+                let _ = reply.send(outcome);
+            }
+        }
         Ticket { id, outcome }
+    }
+
+    /// An alarm takes an output; it is kept at `value` until [`Self::release`].
+    pub fn hold(&self, point: PointId, alarm: &Arc<str>, value: Value) {
+        self.change(point, |output| output.hold(alarm, value));
+    }
+
+    /// An alarm lets go of an output, which goes to the next in line.
+    pub fn release(&self, point: PointId, alarm: &str) {
+        self.change(point, |output| output.release(alarm));
+    }
+
+    /// Who holds the output against operators, if anyone.
+    #[must_use]
+    pub fn holder(&self, point: PointId) -> Option<Arc<str>> {
+        let place = self.place(point)?;
+        self.outputs()[place].output.holder().cloned()
+    }
+
+    /// Keeps outputs at what they shall be. Runs until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        tokio::select! {
+            () = keeper::keep(self) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    /// Refuses commands from now on and brings every output into its safe state; waits for that at most
+    /// `patience`. Returns the names of the outputs that could not be brought there.
+    pub async fn stop(&self, patience: Duration) -> Vec<Arc<str>> {
+        for managed in self.outputs().iter_mut() {
+            managed.output.stop();
+            managed.upkeep.renew(managed.output.target().is_some());
+        }
+        self.inner.changed.notify_one();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let settled = self.inner.settled.notified();
+            let open = self.unsettled();
+            if open.is_empty() || tokio::time::timeout_at(deadline, settled).await.is_err() {
+                return open;
+            }
+        }
+    }
+
+    fn unsettled(&self) -> Vec<Arc<str>> {
+        let outputs = self.outputs();
+        let open = outputs.iter().filter(|managed| managed.upkeep.is_due());
+        open.map(|managed| Arc::clone(&self.inner.points.get(managed.point).name)).collect()
+    }
+
+    fn next_id(&self) -> CommandId {
+        CommandId(self.inner.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, Vec<Managed>> {
+        self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a writable point stands among the outputs.
+    fn place(&self, point: PointId) -> Option<usize> {
+        self.inner.places.get(point.index()).copied().flatten()
+    }
+
+    fn change(&self, point: PointId, change: impl FnOnce(&mut Output)) {
+        let Some(place) = self.place(point) else { return };
+        let mut outputs = self.outputs();
+        let managed = &mut outputs[place];
+        change(&mut managed.output);
+        managed.upkeep.renew(managed.output.target().is_some());
+        drop(outputs);
+        self.inner.changed.notify_one();
+    }
+
+    fn admit(&self, point: PointId, setpoint: Value, origin: &Origin) -> Result<Value, String> {
+        if point.index() >= self.inner.points.len() {
+            return Err("no such point".into());
+        }
+        let value = arbiter::check(self.inner.points.get(point), setpoint)?;
+        if let Some(place) = self.place(point) {
+            self.outputs()[place].output.admit(origin)?;
+        }
+        Ok(value)
+    }
+
+    /// Carries one admitted command through the channel's queue to its outcome.
+    async fn see_through(self, request: CommandRequest, reply: oneshot::Sender<Outcome>) {
+        let outcome = self.write(&request).await;
+        if outcome.succeeded()
+            && let Some(place) = self.place(request.point)
+        {
+            let Managed { output, upkeep, .. } = &mut self.outputs()[place];
+            output.settle(request.setpoint.clone());
+            // An alarm may have taken the output meanwhile; then its own write is still due.
+            if output.target() == Some(&request.setpoint) {
+                upkeep.done();
+            }
+        }
+        self.audit(&request, &outcome);
+        let _ = reply.send(outcome);
+    }
+
+    async fn write(&self, request: &CommandRequest) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        self.inner.queues[request.point.index()].push(WriteJob {
+            id: request.id,
+            point: request.point,
+            setpoint: request.setpoint.clone(),
+            deadline: request.deadline,
+            reply,
+        });
+        outcome.await.unwrap_or_else(|_| Outcome::Failed("the channel has stopped".into()))
+    }
+
+    /// The one record that every command leaves.
+    fn audit(&self, request: &CommandRequest, outcome: &Outcome) {
+        let name = match request.point.index() < self.inner.points.len() {
+            true => &*self.inner.points.get(request.point).name,
+            false => "?",
+        };
+        tracing::info!(
+            target: "audit",
+            command = request.id.0, point = name, origin = %request.origin,
+            setpoint = %request.setpoint, outcome = outcome.code(),
+            "command {outcome}"
+        );
     }
 }
 
 impl Ticket {
     /// Waits for the outcome.
     pub async fn outcome(self) -> Outcome {
-        self.outcome.await.unwrap_or_else(|_| Outcome::Failed("the channel has stopped".into()))
+        self.outcome.await.unwrap_or_else(|_| Outcome::Failed("the gateway has stopped".into()))
     }
 }
+
+#[cfg(test)]
+mod tests;

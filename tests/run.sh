@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The test command: installs the peers that the tests talk to, then runs every test.
+#
+# usage: bash tests/run.sh [arguments of the test runner]
+#        bash tests/run.sh                 all tests and the documentation examples
+#        bash tests/run.sh modbus          the tests whose name contains `modbus`
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash tests/peers.sh
+# Debian keeps servers such as mosquitto in a folder that an ordinary user's PATH lacks.
+export PATH="$PATH:/usr/sbin"
+
+# The documentation examples first: the runner's own count is then the last line.
+if [ $# -eq 0 ]; then
+    cargo test --locked --doc
+fi
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked "$@"
+else
+    cargo test --locked --lib --bins --tests "$@"
+fi
