@@ -1,1 +1,177 @@
-//! The embedded MQTT broker.
+//! The embedded MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, and publishing and subscribing without a socket.
+//!
+//! Own codec; state behind short locks; no task per message. A connection reads what is there, handles
+//! every complete packet, routes under a read lock into the subscribers' queues and wakes each of them
+//! once; each writes what has gathered in one go. Sessions and retained messages live in memory.
+//! Deliberately absent: users and access lists (`access` is their place), transports besides TCP, shared
+//! subscriptions. Invariants: an acknowledgement leaves only after its message was routed; nobody waits
+//! for a slow subscriber longer than a grace time; every queue has a limit and a counter.
+
+mod access;
+pub mod codec;
+mod config;
+mod connection;
+mod core;
+mod local;
+mod message;
+mod pool;
+mod registry;
+mod retained;
+mod route;
+mod server;
+mod session;
+mod stats;
+mod sync;
+pub mod topic;
+mod trie;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use codec::{QoS, Version};
+pub use config::Config;
+pub use local::{
+    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, TopicHandle,
+};
+pub use message::{Message, MessageProperties};
+pub use stats::Stats;
+
+use self::core::{Core, Entry, Sink};
+use local::LocalQueue;
+use route::Round;
+use sync::{lock, write};
+
+/// The broker. Cheap to clone; all clones are the same broker.
+#[derive(Clone)]
+pub struct Broker {
+    core: Arc<Core>,
+}
+
+/// One session, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Client identifier.
+    pub client_id: Arc<str>,
+    /// The connection; `None` while the client is absent.
+    pub connection: Option<ConnectionInfo>,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// QoS 1 and 2 messages that wait for the client.
+    pub queued: usize,
+    /// QoS 1 and 2 messages sent and not yet acknowledged.
+    pub in_flight: usize,
+    /// Messages sent since the session began.
+    pub sent: u64,
+    /// Messages dropped since the session began.
+    pub dropped: u64,
+}
+
+/// The connection of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Where the client connects from.
+    pub peer: SocketAddr,
+    /// What it speaks.
+    pub version: Version,
+    /// For how long it has been connected.
+    pub age: Duration,
+}
+
+impl Broker {
+    /// A broker without listeners; `serve` adds them.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { core: Arc::new(Core::new(config)) }
+    }
+
+    /// A publisher inside the program. `origin` is what subscribers see as the publisher.
+    #[must_use]
+    pub fn publisher(&self, origin: &str) -> LocalPublisher {
+        LocalPublisher::new(Arc::clone(&self.core), origin)
+    }
+
+    /// Subscribes inside the program; retained messages come first. `capacity`: messages that may wait.
+    /// Live messages keep their retain flag; [`Message::from_store`] tells the two apart.
+    ///
+    /// # Errors
+    /// One of the filters is no topic filter.
+    pub fn subscribe(
+        &self,
+        filters: &[(&str, QoS)],
+        capacity: usize,
+    ) -> Result<LocalSubscription, InvalidTopic> {
+        for (filter, _) in filters {
+            topic::check_filter(filter)
+                .map_err(|what| InvalidTopic { text: filter.chars().take(256).collect(), what })?;
+        }
+        let queue = Arc::new(LocalQueue::new(capacity));
+        {
+            let mut routes = write(&self.core.routes);
+            for &(filter, qos) in filters {
+                let sink = Sink::Local(Arc::clone(&queue));
+                let entry = Entry { sink, qos, no_local: false, retain_as_published: true, id: None };
+                routes.edit(filter, |list| list.push(entry));
+            }
+            stats::add(&self.core.counters.subscriptions, filters.len() as u64);
+        }
+        self.send_retained(filters, &queue);
+        let filters = filters.iter().map(|&(filter, _)| filter.into()).collect();
+        Ok(LocalSubscription::new(Arc::clone(&self.core), queue, filters))
+    }
+
+    fn send_retained(&self, filters: &[(&str, QoS)], queue: &LocalQueue) {
+        let now = Instant::now();
+        let mut round = Round::new(&self.core, now);
+        for &(filter, qos) in filters {
+            self.core.retained.select(filter, &mut |slot| {
+                let kept = slot.with(now, |kept| (kept.store(&slot.topic), kept.qos.min(qos)));
+                if let Some((stored, qos)) = kept {
+                    queue.push(&stored, qos, true, true, &mut round);
+                }
+            });
+        }
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core.counters.snapshot()
+    }
+
+    /// The section this broker was made from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// Every session, sorted by client identifier.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        let now = Instant::now();
+        let mut clients: Vec<_> =
+            self.core.registry.all().iter().map(|session| describe(session, now)).collect();
+        clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+        clients
+    }
+}
+
+fn describe(session: &session::Session, now: Instant) -> ClientInfo {
+    let state = lock(&session.state);
+    let (queued, in_flight) = state.waiting();
+    ClientInfo {
+        client_id: Arc::clone(&session.id),
+        connection: state.link.as_ref().map(|link| ConnectionInfo {
+            peer: link.peer,
+            version: link.version,
+            age: now.saturating_duration_since(link.since),
+        }),
+        subscriptions: state.filters.len(),
+        queued,
+        in_flight,
+        sent: state.sent,
+        dropped: state.dropped,
+    }
+}

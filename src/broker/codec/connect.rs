@@ -212,7 +212,8 @@ fn read_will<'a>(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result
         }
     }
     will.topic = reader.string()?;
-    crate::broker::topic::check_name(will.topic).map_err(|what| CodecError { code: ReasonCode::TOPIC_INVALID, what })?;
+    crate::broker::topic::check_name(will.topic)
+        .map_err(|what| CodecError { code: ReasonCode::TOPIC_INVALID, what })?;
     will.payload = reader.binary()?;
     Ok(will)
 }

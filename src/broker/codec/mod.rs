@@ -17,18 +17,23 @@ mod subscribe;
 mod tests;
 mod wire;
 
+pub(crate) use wire::put_binary;
+
 pub use ack::{Ack, Disconnect};
 pub use connect::{Connect, Will, decode_connect};
 pub(crate) use encode::PublishHead;
-pub use encode::{ConnackProperties, encode_ack, encode_connack, encode_disconnect, encode_pingresp, encode_suback, encode_unsuback};
+pub use encode::{
+    ConnackProperties, encode_ack, encode_connack, encode_disconnect, encode_pingresp, encode_suback,
+    encode_unsuback,
+};
 pub use frame::Frame;
 pub use packet::{AckKind, Packet, decode};
 pub use publish::{Publish, PublishProperties};
 pub use reason::ReasonCode;
 pub use subscribe::{RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 
-pub(crate) use property::id as property_id;
-pub(crate) use publish::{FORWARDED, walk_forwarded};
+pub(crate) use property::{Value as PropertyValue, id as property_id};
+pub(crate) use publish::walk_forwarded;
 
 /// Protocol version of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

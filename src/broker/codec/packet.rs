@@ -2,8 +2,8 @@
 
 use super::wire::Reader;
 use super::{
-    Ack, CodecError, Connect, Disconnect, Frame, Publish, ReasonCode, Subscribe, Unsubscribe,
-    Version, decode_connect,
+    Ack, CodecError, Connect, Disconnect, Frame, Publish, ReasonCode, Subscribe, Unsubscribe, Version,
+    decode_connect,
 };
 
 /// Which of the four acknowledgements of a PUBLISH.

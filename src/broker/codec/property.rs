@@ -127,14 +127,12 @@ impl<'a> Properties<'a> {
 
 fn read_value<'a>(reader: &mut Reader<'a>, id: u8) -> Result<Value<'a>, CodecError> {
     Ok(match id {
-        id::PAYLOAD_FORMAT
-        | id::REQUEST_PROBLEM_INFO
-        | id::REQUEST_RESPONSE_INFO
-        | id::SHARED_AVAILABLE => Value::Byte(reader.u8()?),
-        id::SERVER_KEEP_ALIVE
-        | id::RECEIVE_MAXIMUM
-        | id::TOPIC_ALIAS_MAXIMUM
-        | id::TOPIC_ALIAS => Value::U16(reader.u16()?),
+        id::PAYLOAD_FORMAT | id::REQUEST_PROBLEM_INFO | id::REQUEST_RESPONSE_INFO | id::SHARED_AVAILABLE => {
+            Value::Byte(reader.u8()?)
+        }
+        id::SERVER_KEEP_ALIVE | id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM | id::TOPIC_ALIAS => {
+            Value::U16(reader.u16()?)
+        }
         id::MESSAGE_EXPIRY | id::SESSION_EXPIRY | id::WILL_DELAY | id::MAXIMUM_PACKET_SIZE => {
             Value::U32(reader.u32()?)
         }

@@ -10,13 +10,8 @@ use super::{CodecError, QoS, ReasonCode, Version};
 use crate::broker::topic;
 
 /// Identifiers of the properties that a server passes on unaltered (section 3.3.2.3).
-pub(crate) const FORWARDED: &[u8] = &[
-    id::PAYLOAD_FORMAT,
-    id::CONTENT_TYPE,
-    id::RESPONSE_TOPIC,
-    id::CORRELATION_DATA,
-    id::USER_PROPERTY,
-];
+pub(crate) const FORWARDED: &[u8] =
+    &[id::PAYLOAD_FORMAT, id::CONTENT_TYPE, id::RESPONSE_TOPIC, id::CORRELATION_DATA, id::USER_PROPERTY];
 
 /// What a client's PUBLISH may carry. Not the subscription identifier: only a server sends that.
 const ALLOWED: &[u8] = &[
@@ -76,8 +71,11 @@ impl<'a> Publish<'a> {
         }
         let topic = reader.string()?;
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { reader.packet_id()? };
-        let properties =
-            if version.is_v5() { PublishProperties::decode(reader.section()?)? } else { PublishProperties::default() };
+        let properties = if version.is_v5() {
+            PublishProperties::decode(reader.section()?)?
+        } else {
+            PublishProperties::default()
+        };
         if topic.is_empty() {
             if properties.alias.is_none() {
                 return Err(CodecError::protocol("empty topic name without a topic alias"));
@@ -103,7 +101,9 @@ impl<'a> PublishProperties<'a> {
         while let Some(property) = properties.next()? {
             if decoded.take(&property)? {
                 match &mut forward {
-                    Cow::Borrowed(slice) if slice.len() == offset => *slice = &whole[..offset + property.raw.len()],
+                    Cow::Borrowed(slice) if slice.len() == offset => {
+                        *slice = &whole[..offset + property.raw.len()];
+                    }
                     other => other.to_mut().extend_from_slice(property.raw),
                 }
             }

@@ -1,0 +1,167 @@
+//! The `broker:` section of the configuration.
+//!
+//! Every limit has a name, a safe default and a counter in [`Stats`](super::Stats). Users and
+//! access rules are deliberately absent: anybody who reaches the listener is served, so the
+//! default address is the loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::model::units::{ByteSize, Period};
+
+/// The embedded broker: `broker: { listen: 127.0.0.1:1883, max-packet: 1MiB }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// Address and port that MQTT clients connect to. Everybody who reaches it may publish and subscribe.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Largest packet accepted, its header included. A larger one ends the connection.
+    pub max_packet: ByteSize,
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// Connections at one time from one address.
+    pub max_connections_per_address: usize,
+    /// How long a new connection may take to send its CONNECT.
+    pub connect_timeout: Period,
+    /// Longest keep-alive; MQTT 5 clients that ask for more, or for none, are told this one.
+    pub max_keep_alive: Period,
+    /// Sessions, connected or not.
+    pub max_sessions: usize,
+    /// How long the session of an absent client is kept at most.
+    pub max_session_expiry: Period,
+    /// Longest client identifier in bytes.
+    pub max_client_id: usize,
+    /// Subscriptions of one session.
+    pub max_subscriptions: usize,
+    /// Levels of a topic or filter.
+    pub max_topic_levels: usize,
+    /// Length of a topic or filter in bytes.
+    pub max_topic_length: usize,
+    /// Retained messages.
+    pub max_retained: usize,
+    /// Topics and payloads of all retained messages together.
+    pub max_retained_bytes: ByteSize,
+    /// QoS 1 and 2 messages that wait for one session.
+    pub max_queue_messages: usize,
+    /// Bytes that wait for one session: not yet sent, or sent and not yet acknowledged.
+    pub max_queue_bytes: ByteSize,
+    /// QoS 1 and 2 messages sent to one client and not yet acknowledged; a client may ask for fewer.
+    pub max_inflight: u16,
+    /// QoS 2 messages that one client may have unfinished.
+    pub receive_maximum: u16,
+    /// Topic aliases that one client may define.
+    pub topic_alias_maximum: u16,
+    /// User properties of one message.
+    pub max_user_properties: u32,
+    /// From so many unsent bytes on, those who publish to a subscriber wait for it...
+    pub pause_bytes: ByteSize,
+    /// ...for so long; then it counts as slow: nobody waits for it, and what exceeds its queue is dropped.
+    pub pause_grace: Period,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            max_packet: ByteSize(1 << 20),
+            max_connections: 10_000,
+            max_connections_per_address: 10_000,
+            connect_timeout: Period::from_secs(10),
+            max_keep_alive: Period::from_secs(65_535),
+            max_sessions: 20_000,
+            max_session_expiry: Period::from_secs(7 * 24 * 3600),
+            max_client_id: 256,
+            max_subscriptions: 1_000,
+            max_topic_levels: 32,
+            max_topic_length: 1_024,
+            max_retained: 100_000,
+            max_retained_bytes: ByteSize(64 << 20),
+            max_queue_messages: 50_000,
+            max_queue_bytes: ByteSize(8 << 20),
+            max_inflight: 1_000,
+            receive_maximum: 1_000,
+            topic_alias_maximum: 64,
+            max_user_properties: 64,
+            pause_bytes: ByteSize(256 << 10),
+            pause_grace: Period::from_millis(250),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the section, one sentence each; empty when all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut positive = |name: &str, value: u64| {
+            if value == 0 {
+                problems.push(format!("broker.{name}: must be at least 1"));
+            }
+        };
+        positive("max-connections", self.max_connections as u64);
+        positive("max-connections-per-address", self.max_connections_per_address as u64);
+        positive("max-sessions", self.max_sessions as u64);
+        positive("max-client-id", self.max_client_id as u64);
+        positive("max-subscriptions", self.max_subscriptions as u64);
+        positive("max-topic-levels", self.max_topic_levels as u64);
+        positive("max-topic-length", self.max_topic_length as u64);
+        positive("max-inflight", self.max_inflight.into());
+        positive("receive-maximum", self.receive_maximum.into());
+        if self.max_topic_levels > 128 {
+            problems.push("broker.max-topic-levels: at most 128".into());
+        }
+        if !(256..=(256 << 20)).contains(&self.max_packet.0) {
+            problems.push("broker.max-packet: must lie between 256B and 256MiB".into());
+        }
+        if self.max_queue_bytes.0 < self.pause_bytes.0 {
+            problems.push("broker.max-queue-bytes: must not be smaller than pause-bytes".into());
+        }
+        if self.connect_timeout.0.is_zero() {
+            problems.push("broker.connect-timeout: must be longer than 0s".into());
+        }
+        problems
+    }
+
+    /// The longest keep-alive in whole seconds, as MQTT counts it.
+    pub(super) fn max_keep_alive_secs(&self) -> u16 {
+        u16::try_from(self.max_keep_alive.0.as_secs()).unwrap_or(u16::MAX).max(1)
+    }
+
+    /// The limit of a session's life, in seconds below the value that stands for "for ever".
+    pub(super) fn max_session_expiry_secs(&self) -> u32 {
+        u32::try_from(self.max_session_expiry.0.as_secs()).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+    }
+
+    /// How long publishers wait for one subscriber.
+    pub(super) fn grace(&self) -> Duration {
+        self.pause_grace.0
+    }
+}
+
+/// A configured size as a length in memory.
+pub(super) fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound_and_zeros_are_not() {
+        assert_eq!(Config::default().problems(), Vec::<String>::new());
+        let config = Config { max_sessions: 0, max_packet: ByteSize(1), ..Config::default() };
+        assert_eq!(config.problems().len(), 2);
+    }
+
+    #[test]
+    fn reads_what_a_person_writes_and_refuses_unknown_keys() {
+        let config: Config = serde_yaml::from_str("{ listen: 127.0.0.1:0, max-packet: 2KiB }").unwrap();
+        assert_eq!((config.listen.port(), config.max_packet), (0, ByteSize(2048)));
+        assert!(serde_yaml::from_str::<Config>("{ max-paket: 2KiB }").is_err());
+    }
+}

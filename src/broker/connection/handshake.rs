@@ -1,0 +1,259 @@
+//! The beginning of a connection: a CONNECT within its time, or none at all.
+//!
+//! Nothing is kept for a connection that has sent nothing; what it sends is bounded by the packet limit
+//! before it is buffered.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Connection, LINGER, LINGER_BYTES, SCRATCH};
+use crate::broker::codec::{
+    CodecError, ConnackProperties, Connect, Frame, ReasonCode, Version, decode_connect, encode_connack,
+};
+use crate::broker::config::{Config, bytes};
+use crate::broker::core::Core;
+use crate::broker::message::Stored;
+use crate::broker::registry::{Arrival, Attached};
+use crate::broker::session::{Link, WillMessage};
+use crate::broker::stats::add;
+use crate::broker::{access, topic};
+
+/// Serves one client from its first byte to its last.
+pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: SocketAddr, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    // Boxed, so that what only the beginning needs does not stay with the connection.
+    let limit = core.config.connect_timeout.0;
+    let opening = Box::pin(tokio::time::timeout(limit, open(&core, stream, peer)));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = stop.cancelled() => return,
+    };
+    match opened {
+        Ok(Ok((connection, early))) => connection.run(early, stop).await,
+        Ok(Err(refused)) => {
+            add(&core.counters.connects_refused, 1);
+            match refused {
+                Refused::Lost(error) => {
+                    tracing::debug!(%peer, ?error, "connection closed before its CONNECT");
+                }
+                Refused::Code(error) => {
+                    tracing::warn!(%peer, code = %error.code, what = error.what, "CONNECT refused");
+                }
+            }
+        }
+        Err(_) => {
+            add(&core.counters.connects_refused, 1);
+            tracing::debug!(%peer, "no CONNECT in time");
+        }
+    }
+}
+
+enum Refused {
+    Lost(Option<io::Error>),
+    Code(CodecError),
+}
+
+async fn open<S>(
+    core: &Arc<Core>,
+    mut stream: S,
+    peer: SocketAddr,
+) -> Result<(Connection<S>, Vec<u8>), Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut input = Vec::new();
+    let max_packet = bytes(core.config.max_packet);
+    let frame = loop {
+        if let Some(&first) = input.first() {
+            if first != 0x10 {
+                return Err(Refused::Code(CodecError::protocol("first packet is not a CONNECT")));
+            }
+            match Frame::parse(&input, max_packet) {
+                Ok(Some(frame)) if input.len() >= frame.len() => break frame,
+                Ok(_) => {}
+                Err(error) => return Err(Refused::Code(error)),
+            }
+        }
+        read_more(&mut stream, &mut input).await?;
+    };
+    let admitted = match decode_connect(&input[frame.header..frame.len()]) {
+        Ok(connect) => admit(core, &connect, peer).map_err(|error| (error, Some(connect.version))),
+        Err(refused) => Err(refused),
+    };
+    match admitted {
+        Ok(welcome) => {
+            let early = input.split_off(frame.len());
+            add(&core.counters.bytes_in, frame.len() as u64);
+            Ok((welcome.connection(core, stream), early))
+        }
+        Err((error, version)) => {
+            if let Some(version) = version {
+                refuse(&mut stream, version, error).await;
+            }
+            Err(Refused::Code(error))
+        }
+    }
+}
+
+/// Reads what is there; holds no buffer while nothing is.
+async fn read_more<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Result<(), Refused> {
+    let count = poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+            input.extend_from_slice(buffer.filled());
+            Poll::Ready(io::Result::Ok(buffer.filled().len()))
+        })
+    });
+    match count.await {
+        Ok(0) => Err(Refused::Lost(None)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refused::Lost(Some(error))),
+    }
+}
+
+/// Tells the client why, and reads on for a moment so that it can hear it.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, version: Version, error: CodecError) {
+    // A 3.x client is answered only where 3.1.1 has a code for it (section 3.2.2.3).
+    let mapped = matches!(
+        error.code,
+        ReasonCode::UNSUPPORTED_VERSION
+            | ReasonCode::CLIENT_ID_INVALID
+            | ReasonCode::BAD_AUTHENTICATION_METHOD
+            | ReasonCode::NOT_AUTHORIZED
+            | ReasonCode::QUOTA_EXCEEDED
+    );
+    if !version.is_v5() && !mapped {
+        return;
+    }
+    let mut answer = Vec::new();
+    let properties = ConnackProperties { reason: Some(error.what), ..ConnackProperties::default() };
+    encode_connack(&mut answer, version, false, error.code, &properties);
+    let farewell = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES as u64), &mut tokio::io::sink()).await
+    };
+    // Whether the client hears it is its own matter.
+    let _ = tokio::time::timeout(LINGER, farewell).await;
+}
+
+/// An accepted CONNECT.
+struct Welcome {
+    attached: Attached,
+    version: Version,
+    silence: Option<Duration>,
+    ends_with_connection: bool,
+    connack: Vec<u8>,
+}
+
+impl Welcome {
+    fn connection<S: AsyncRead + AsyncWrite + Unpin>(self, core: &Arc<Core>, stream: S) -> Connection<S> {
+        let mut connection =
+            Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence);
+        connection.control = self.connack;
+        connection.ends_with_connection = self.ends_with_connection;
+        connection
+    }
+}
+
+/// Checks a CONNECT, attaches its session and writes the CONNACK. Who may connect is decided here and in
+/// [`access`].
+fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome, CodecError> {
+    let config = &core.config;
+    check(config, connect)?;
+    let now = Instant::now();
+    let version = connect.version;
+    let expiry = connect.session_expiry.min(config.max_session_expiry_secs());
+    let window = connect.receive_maximum.min(config.max_inflight);
+    let arrival = Arrival {
+        client_id: connect.client_id.to_owned(),
+        clean_start: connect.clean_start,
+        expiry,
+        link: Link::new(version, connect.max_packet as usize, window, peer, now),
+    };
+    let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();
+    let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
+        .then(|| config.max_keep_alive_secs());
+    let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
+    let attached = core
+        .attach(arrival, |id| will_message(connect, id, now))
+        .map_err(|code| CodecError { code, what: "too many sessions" })?;
+    let mut connack = Vec::new();
+    let properties = ConnackProperties {
+        session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+        receive_maximum: Some(config.receive_maximum),
+        max_packet: Some(u32::try_from(config.max_packet.0).unwrap_or(u32::MAX)),
+        assigned_client_id: connect.client_id.is_empty().then_some(&*attached.session.id),
+        topic_alias_maximum: Some(config.topic_alias_maximum),
+        reason: None,
+        server_keep_alive,
+        shared_unavailable: true,
+    };
+    // MQTT 3.1 has no session-present flag.
+    let present = attached.present && version != Version::V3;
+    encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
+    tracing::debug!(client = %attached.session.id, %peer, version = version.text(), "client connected");
+    Ok(Welcome {
+        attached,
+        version,
+        // [MQTT-3.1.2-22]: one and a half times the keep-alive.
+        silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+        ends_with_connection: connect.session_expiry == 0,
+        connack,
+    })
+}
+
+fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
+    let id_missing = connect.client_id.is_empty()
+        && match connect.version {
+            Version::V3 => true,
+            Version::V4 => !connect.clean_start,
+            Version::V5 => false,
+        };
+    if id_missing || connect.client_id.len() > config.max_client_id {
+        let what = if id_missing { "client identifier is missing" } else { "client identifier is too long" };
+        return Err(CodecError { code: ReasonCode::CLIENT_ID_INVALID, what });
+    }
+    access::may_connect(connect)
+        .map_err(|code| CodecError { code, what: "authentication method is not served" })?;
+    if let Some(will) = &connect.will {
+        if will.topic.len() > config.max_topic_length || topic::levels(will.topic) > config.max_topic_levels {
+            return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what: "will topic is over a limit" });
+        }
+        access::may_publish(will.topic)
+            .map_err(|code| CodecError { code, what: "will topic is not writable" })?;
+    }
+    Ok(())
+}
+
+fn will_message(connect: &Connect<'_>, id: &Arc<str>, now: Instant) -> Option<Box<WillMessage>> {
+    let will = connect.will.as_ref()?;
+    let stored = Stored {
+        topic: will.topic.into(),
+        payload: will.payload.into(),
+        forward: will.forward.as_slice().into(),
+        expires: None,
+        dup: false,
+        publisher: Arc::clone(id),
+        received: now,
+    };
+    Some(Box::new(WillMessage {
+        stored,
+        qos: will.qos,
+        retain: will.retain,
+        delay: will.delay,
+        expiry: will.expiry,
+    }))
+}

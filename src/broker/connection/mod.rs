@@ -1,0 +1,408 @@
+//! One client's connection, from its CONNECT to its end.
+//!
+//! A hand-written poll loop: write what is ready, read what is there, handle every complete packet.
+//! Reading goes through a buffer of the thread; a connection keeps nothing but a packet that has not
+//! arrived whole, so an idle one holds no buffer. Works over any byte stream. Invariant: packets are
+//! handled in the order they came, and what they answer leaves in that order.
+
+mod handshake;
+mod packets;
+mod writer;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::codec::{CodecError, Frame, ReasonCode, Version, encode_disconnect};
+use super::config::bytes;
+use super::core::Core;
+use super::registry::Attached;
+use super::route::Round;
+use super::session::{Gone, Session, Taken};
+use super::stats::add;
+use super::trie::FastMap;
+pub(super) use handshake::serve;
+use writer::Writer;
+
+/// How much is read at once, in bytes.
+const READ_SIZE: usize = 64 << 10;
+
+/// Unsent answers above which nothing more is read from a client that does not take them, in bytes.
+const MAX_CONTROL: usize = 64 << 10;
+
+/// How long a connection that ends may take for its last bytes.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a client may still send while its connection ends, in bytes. Reading it keeps the kernel from
+/// resetting the connection before the client has read why it ends.
+const LINGER_BYTES: usize = 4 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed it, or the network did.
+    Lost(Option<io::Error>),
+    /// The client said goodbye.
+    Goodbye { will: bool, expiry: Option<u32> },
+    /// The client broke the protocol.
+    Refused(CodecError),
+    /// Another connection took the session over.
+    TakenOver,
+    /// The client was silent for too long.
+    Silent,
+    /// The server stops.
+    Stopping,
+}
+
+impl From<CodecError> for End {
+    fn from(error: CodecError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Gone> for End {
+    fn from(Gone: Gone) -> Self {
+        Self::TakenOver
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(Some(error))
+    }
+}
+
+/// A connection after its CONNECT.
+struct Connection<S> {
+    stream: S,
+    core: Arc<Core>,
+    session: Arc<Session>,
+    epoch: u64,
+    version: Version,
+    /// The session's expiry as the CONNECT asked for it was zero.
+    ends_with_connection: bool,
+    /// The beginning of a packet whose rest has not come.
+    partial: Vec<u8>,
+    /// Answers not yet handed to the writer.
+    control: Vec<u8>,
+    writer: Writer,
+    aliases: FastMap<u16, Arc<str>>,
+    /// When the client was last heard.
+    heard: Instant,
+    /// How long it may be silent.
+    silence: Option<Duration>,
+    timer: Pin<Box<Sleep>>,
+    /// Subscribers that this publisher gives time, and until when.
+    pause: Option<(Vec<Arc<Session>>, Instant)>,
+    closing: Option<Closing>,
+}
+
+/// The end of a connection: last bytes out, then reading until the client closes.
+struct Closing {
+    until: Instant,
+    shut: bool,
+    discarded: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(
+        core: Arc<Core>,
+        stream: S,
+        attached: Attached,
+        version: Version,
+        silence: Option<Duration>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            core,
+            session: attached.session,
+            epoch: attached.epoch,
+            version,
+            ends_with_connection: false,
+            partial: Vec::new(),
+            control: Vec::new(),
+            writer: Writer::default(),
+            aliases: FastMap::default(),
+            heard: now,
+            silence,
+            timer: Box::pin(tokio::time::sleep_until(now + silence.unwrap_or(LINGER))),
+            pause: None,
+            closing: None,
+        }
+    }
+
+    /// Serves the client until the connection ends. `early`: what came behind the CONNECT.
+    async fn run(mut self, early: Vec<u8>, stop: CancellationToken) {
+        let mut stop = Box::pin(stop.cancelled_owned());
+        let begun = poll_fn(|cx| Poll::Ready(self.session.watch(self.epoch, cx.waker()))).await;
+        if let Err(end) = begun.map_err(End::from).and_then(|()| self.process(&early)) {
+            self.leave(&end);
+        }
+        drop(early);
+        poll_fn(|cx| self.poll(cx, stop.as_mut())).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, stop: Pin<&mut WaitForCancellationFutureOwned>) -> Poll<()> {
+        if self.closing.is_none() && stop.poll(cx).is_ready() {
+            self.leave(&End::Stopping);
+        }
+        loop {
+            if self.closing.is_some() {
+                return self.poll_close(cx);
+            }
+            let result = match self.poll_work(cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => std::task::ready!(self.poll_timer(cx)),
+            };
+            if let Err(end) = result {
+                self.leave(&end);
+            }
+        }
+    }
+
+    /// Writes all that can be written, then reads once.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut written = 0;
+        let flushed: Result<(), End> = loop {
+            match self.writer.poll_write(cx, &mut self.stream, &mut written) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Err(error.into()),
+                Poll::Pending => break Ok(()),
+            }
+            match self.refill(cx) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(gone) => break Err(gone.into()),
+            }
+        };
+        add(&self.core.counters.bytes_out, written);
+        flushed?;
+        if self.control.len() > MAX_CONTROL || self.paused(cx) {
+            return Poll::Pending;
+        }
+        self.poll_read(cx)
+    }
+
+    /// Gives the writer, which is empty, what has gathered. False: nothing has, and every buffer is let go.
+    fn refill(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
+        std::mem::swap(&mut self.control, &mut self.writer.control);
+        let mut round = Round::new(&self.core, Instant::now());
+        let taken = self.session.take(self.epoch, cx.waker(), &mut self.writer.messages, &mut round)?;
+        if taken == Taken::Nothing {
+            self.core.pool.give(std::mem::take(&mut self.writer.messages));
+            if self.writer.control.is_empty() {
+                self.core.pool.give(std::mem::take(&mut self.writer.control));
+                self.core.pool.give(std::mem::take(&mut self.control));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether this publisher still waits for subscribers.
+    fn paused(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((sessions, _)) = &mut self.pause else { return false };
+        let (limits, now) = (&self.core.limits, Instant::now());
+        sessions.retain(|session| session.poll_relief(cx, limits, now).is_pending());
+        if sessions.is_empty() {
+            self.pause = None;
+            // What the client sent meanwhile was not read; that is no silence of its own.
+            self.heard = now;
+        }
+        self.pause.is_some()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(End::Lost(None)));
+            }
+            Poll::Ready(self.process(buffer.filled()))
+        })
+    }
+
+    /// Handles everything that was read, in one round of routing.
+    fn process(&mut self, input: &[u8]) -> Result<(), End> {
+        let core = Arc::clone(&self.core);
+        let now = Instant::now();
+        self.heard = now;
+        let mut round = Round::new(&core, now);
+        let mut messages = 0;
+        let result = self.consume(input, &mut round, &mut messages);
+        let (_, slow) = round.finish();
+        add(&core.counters.bytes_in, input.len() as u64);
+        add(&core.counters.messages_in, messages);
+        if !slow.is_empty() {
+            add(&core.counters.pauses, 1);
+            self.pause = Some((slow, now + core.limits.grace));
+        }
+        result
+    }
+
+    /// Splits the input into packets; keeps what is not whole.
+    fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, messages: &mut u64) -> Result<(), End> {
+        let max = bytes(self.core.config.max_packet);
+        while !self.partial.is_empty() {
+            let Some(frame) = Frame::parse(&self.partial, max)? else {
+                let Some((&byte, rest)) = input.split_first() else { return Ok(()) };
+                self.partial.push(byte);
+                input = rest;
+                continue;
+            };
+            let missing = frame.len() - self.partial.len();
+            let (head, rest) = input.split_at(missing.min(input.len()));
+            self.partial.extend_from_slice(head);
+            input = rest;
+            if self.partial.len() < frame.len() {
+                return Ok(());
+            }
+            let packet = std::mem::take(&mut self.partial);
+            self.handle(frame, &packet[frame.header..], round, messages)?;
+        }
+        while let Some(frame) = Frame::parse(input, max)? {
+            let Some((packet, rest)) = input.split_at_checked(frame.len()) else { break };
+            self.handle(frame, &packet[frame.header..], round, messages)?;
+            input = rest;
+        }
+        self.partial.extend_from_slice(input);
+        Ok(())
+    }
+
+    /// The next moment at which something is due, if any.
+    fn next_deadline(&self) -> Option<Instant> {
+        let silence = self.silence.map(|silence| self.heard + silence);
+        let pause = self.pause.as_ref().map(|(_, until)| *until);
+        let closing = self.closing.as_ref().map(|closing| closing.until);
+        [silence.filter(|_| closing.is_none()), pause, closing].into_iter().flatten().min()
+    }
+
+    /// Ready when a deadline has passed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let Some(deadline) = self.next_deadline() else { return Poll::Pending };
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        // The timer may still stand at an earlier deadline that was moved: packets do not touch it.
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now < deadline {
+                self.timer.as_mut().reset(deadline);
+                continue;
+            }
+            if self.pause.as_ref().is_some_and(|(_, until)| *until <= now) {
+                self.pause = None;
+                self.heard = now;
+                return Poll::Ready(Ok(()));
+            }
+            return Poll::Ready(Err(End::Silent));
+        }
+        Poll::Pending
+    }
+
+    /// Lets go of the session and prepares the last bytes.
+    fn leave(&mut self, end: &End) {
+        let (will, expiry) = match end {
+            End::Goodbye { will, expiry } => (*will, *expiry),
+            _ => (true, None),
+        };
+        self.core.detach(&self.session, self.epoch, will, expiry);
+        self.log(end);
+        let code = match end {
+            End::Lost(_) | End::Goodbye { .. } => None,
+            End::Refused(error) => Some((error.code, Some(error.what))),
+            End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
+            End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
+            End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
+        };
+        if let Some((code, reason)) = code {
+            encode_disconnect(&mut self.control, self.version, code, reason);
+        }
+        let linger = if code.is_some() { LINGER } else { Duration::ZERO };
+        self.pause = None;
+        self.partial = Vec::new();
+        self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
+    }
+
+    fn log(&self, end: &End) {
+        let (client, counters) = (&*self.session.id, &self.core.counters);
+        match end {
+            End::Lost(Some(error)) => tracing::debug!(client, %error, "client lost"),
+            End::Lost(None) => tracing::debug!(client, "client closed the connection without a DISCONNECT"),
+            End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
+            End::Refused(error) => {
+                add(&counters.protocol_errors, 1);
+                tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
+            }
+            End::TakenOver => tracing::debug!(client, "session taken over by another connection"),
+            End::Silent => {
+                add(&counters.keep_alive_timeouts, 1);
+                tracing::debug!(client, "client silent for too long");
+            }
+            End::Stopping => tracing::debug!(client, "client disconnected because the broker stops"),
+        }
+    }
+
+    /// Writes the last bytes, then reads until the client closes or its time is up.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(closing) = &mut self.closing else { return Poll::Ready(()) };
+            if closing.until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            let mut written = 0;
+            let wrote = self.writer.poll_write(cx, &mut self.stream, &mut written);
+            add(&self.core.counters.bytes_out, written);
+            match wrote {
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) if !self.control.is_empty() => {
+                    std::mem::swap(&mut self.control, &mut self.writer.control);
+                    continue;
+                }
+                Poll::Ready(Ok(())) if !closing.shut => {
+                    closing.shut = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+                }
+                _ => {}
+            }
+            match self.poll_discard(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(()),
+                Poll::Pending => return self.poll_timer(cx).map(|_| ()),
+            }
+        }
+    }
+
+    /// Reads and forgets. False: the client has closed, or has sent too much.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            let count = buffer.filled().len();
+            let Some(closing) = &mut self.closing else { return Poll::Ready(false) };
+            closing.discarded += count;
+            Poll::Ready(read.is_ok() && count > 0 && closing.discarded < LINGER_BYTES)
+        })
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// A connection that is dropped in its middle (its task was cancelled or panicked) must not keep the
+    /// session. After a proper end this finds nothing to do.
+    fn drop(&mut self) {
+        self.core.detach(&self.session, self.epoch, true, None);
+    }
+}

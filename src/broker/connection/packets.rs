@@ -1,0 +1,200 @@
+//! What each packet of a connected client does.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Connection, End};
+use crate::broker::codec::{
+    Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe, Unsubscribe,
+    decode, encode_ack, encode_pingresp, encode_suback, encode_unsuback,
+};
+use crate::broker::core::deadline;
+use crate::broker::message::Incoming;
+use crate::broker::route::Round;
+use crate::broker::stats::add;
+use crate::broker::{access, topic};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Handles one packet.
+    pub(super) fn handle(
+        &mut self,
+        frame: Frame,
+        body: &[u8],
+        round: &mut Round<'_>,
+        messages: &mut u64,
+    ) -> Result<(), End> {
+        match decode(frame, body, self.version)? {
+            Packet::Publish(publish) => {
+                *messages += 1;
+                self.on_publish(&publish, round)
+            }
+            Packet::Ack(kind, ack) => self.on_ack(kind, ack),
+            Packet::Subscribe(subscribe) => {
+                round.release();
+                self.on_subscribe(&subscribe)
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                round.release();
+                self.on_unsubscribe(&unsubscribe)
+            }
+            Packet::Pingreq => {
+                encode_pingresp(&mut self.control);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
+            Packet::Connect(_) => Err(CodecError::protocol("second CONNECT").into()),
+            Packet::Auth => Err(CodecError::protocol("AUTH without an authentication method").into()),
+        }
+    }
+
+    fn on_publish(&mut self, publish: &Publish<'_>, round: &mut Round<'_>) -> Result<(), End> {
+        let aliased = self.resolve_alias(publish)?;
+        let name = aliased.as_deref().unwrap_or(publish.topic);
+        if publish.qos == QoS::ExactlyOnce && self.received_before(publish.packet_id)? {
+            self.acknowledge(AckKind::Pubrec, publish.packet_id, ReasonCode::SUCCESS);
+            return Ok(());
+        }
+        let code = match self.check_publish(name, publish) {
+            Ok(()) => self.route(name, publish, round),
+            Err(code) => {
+                add(&self.core.counters.publishes_refused, 1);
+                code
+            }
+        };
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => self.acknowledge(AckKind::Puback, publish.packet_id, code),
+            QoS::ExactlyOnce => {
+                // A 3.x client cannot be told of the refusal: it completes the exchange as if all were well.
+                if !code.is_failure() || !self.version.is_v5() {
+                    self.session.own(self.epoch, |state| state.received.insert(publish.packet_id))?;
+                }
+                self.acknowledge(AckKind::Pubrec, publish.packet_id, code);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this QoS 2 packet identifier is in use; refuses more than the receive maximum.
+    fn received_before(&self, packet_id: u16) -> Result<bool, End> {
+        let (known, open) = self
+            .session
+            .own(self.epoch, |state| (state.received.contains(&packet_id), state.received.len()))?;
+        // [MQTT-3.3.4-8]; older versions know no such limit but that of packet identifiers.
+        if !known && self.version.is_v5() && open >= usize::from(self.core.config.receive_maximum) {
+            let what = "more unfinished QoS 2 messages than the receive maximum";
+            return Err(CodecError { code: ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, what }.into());
+        }
+        Ok(known)
+    }
+
+    /// Sets or looks up a topic alias (MQTT 5 section 3.3.2.3.4). `None`: the packet has none.
+    fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, End> {
+        let Some(alias) = publish.properties.alias else { return Ok(None) };
+        if alias == 0 || alias > self.core.config.topic_alias_maximum {
+            let what = "topic alias is 0 or above the maximum";
+            return Err(CodecError { code: ReasonCode::TOPIC_ALIAS_INVALID, what }.into());
+        }
+        if publish.topic.is_empty() {
+            let known = self.aliases.get(&alias).cloned();
+            return known.map(Some).ok_or(CodecError::protocol("topic alias was never set").into());
+        }
+        let name: Arc<str> = publish.topic.into();
+        self.aliases.insert(alias, Arc::clone(&name));
+        Ok(Some(name))
+    }
+
+    fn check_publish(&self, name: &str, publish: &Publish<'_>) -> Result<(), ReasonCode> {
+        let config = &self.core.config;
+        if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
+            return Err(ReasonCode::TOPIC_INVALID);
+        }
+        if publish.properties.user_properties > config.max_user_properties {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        access::may_publish(name)
+    }
+
+    fn route(&self, name: &str, publish: &Publish<'_>, round: &mut Round<'_>) -> ReasonCode {
+        let message = Incoming {
+            topic: name,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            forward: &publish.properties.forward,
+            expires: publish.properties.expiry.map(|seconds| deadline(round.now, seconds)),
+            publisher: &self.session.id,
+            received: round.now,
+        };
+        // Kept before it is routed, so that a subscription made meanwhile gets it one way or the other.
+        if publish.retain && self.core.retained.put(&message, &self.core.counters).is_err() {
+            return ReasonCode::QUOTA_EXCEEDED;
+        }
+        match round.route(&message) {
+            0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
+            _ => ReasonCode::SUCCESS,
+        }
+    }
+
+    fn acknowledge(&mut self, kind: AckKind, packet_id: u16, code: ReasonCode) {
+        encode_ack(&mut self.control, self.version, kind, packet_id, code);
+    }
+
+    fn on_ack(&mut self, kind: AckKind, ack: Ack) -> Result<(), End> {
+        let Ack { packet_id, code } = ack;
+        let known = match kind {
+            AckKind::Puback => self.session.own(self.epoch, |state| state.puback(packet_id))?,
+            AckKind::Pubcomp => self.session.own(self.epoch, |state| state.pubcomp(packet_id))?,
+            AckKind::Pubrec => {
+                let answer = self.session.own(self.epoch, |state| state.pubrec(packet_id, code))?;
+                if let Some(code) = answer {
+                    self.acknowledge(AckKind::Pubrel, packet_id, code);
+                }
+                answer != Some(ReasonCode::PACKET_ID_NOT_FOUND)
+            }
+            AckKind::Pubrel => {
+                let known = self.session.own(self.epoch, |state| state.received.remove(&packet_id))?;
+                let code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND };
+                self.acknowledge(AckKind::Pubcomp, packet_id, code);
+                known
+            }
+        };
+        if !known {
+            add(&self.core.counters.unknown_acks, 1);
+        }
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        for filter in &subscribe.filters {
+            codes.push(self.core.subscribe(&self.session, self.epoch, filter, subscribe.subscription_id)?);
+        }
+        encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes);
+        Ok(())
+    }
+
+    fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), End> {
+        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            codes.push(self.core.unsubscribe(&self.session, self.epoch, filter)?);
+        }
+        encode_unsuback(&mut self.control, self.version, unsubscribe.packet_id, &codes);
+        Ok(())
+    }
+
+    fn on_disconnect(&self, disconnect: Disconnect) -> Result<(), End> {
+        if self.ends_with_connection && disconnect.session_expiry.is_some_and(|expiry| expiry > 0) {
+            // Section 3.14.2.2.2.
+            let what = "session expiry set at DISCONNECT that was zero at CONNECT";
+            return Err(CodecError::protocol(what).into());
+        }
+        let limit = self.core.config.max_session_expiry_secs();
+        Err(End::Goodbye {
+            will: disconnect.code != ReasonCode::SUCCESS,
+            expiry: disconnect.session_expiry.map(|expiry| expiry.min(limit)),
+        })
+    }
+}

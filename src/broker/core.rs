@@ -1,0 +1,274 @@
+//! The broker's shared state and the operations on it that are not routing.
+//!
+//! Lock order: registry, then tree, then one session. Nothing here waits for anything but these locks.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, RwLock};
+
+use tokio::time::Instant;
+
+use super::codec::{QoS, ReasonCode, RetainHandling, SubscribeFilter};
+use super::config::Config;
+use super::local::LocalQueue;
+use super::message::Incoming;
+use super::pool::Pool;
+use super::registry::Registry;
+use super::retained::Retained;
+use super::route::{Limits, Round};
+use super::session::{Gone, RetainedRef, Session, WillMessage};
+use super::stats::{Counters, add, sub};
+use super::sync::{lock, write};
+use super::trie::{FastMap, Trie};
+use super::{access, topic};
+
+/// Everything that connections, publishers and subscriptions share.
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) limits: Limits,
+    pub(super) routes: RwLock<Trie<Entry>>,
+    pub(super) retained: Retained,
+    pub(super) registry: Registry,
+    pub(super) addresses: Mutex<FastMap<IpAddr, usize>>,
+    pub(super) counters: Counters,
+    pub(super) pool: Pool,
+}
+
+/// One subscription in the tree.
+pub(super) struct Entry {
+    pub(super) sink: Sink,
+    pub(super) qos: QoS,
+    pub(super) no_local: bool,
+    pub(super) retain_as_published: bool,
+    pub(super) id: Option<NonZeroU32>,
+}
+
+/// Who receives what a subscription selects.
+#[derive(Clone)]
+pub(super) enum Sink {
+    Session(Arc<Session>),
+    Local(Arc<LocalQueue>),
+}
+
+impl Sink {
+    /// Tells subscribers apart.
+    pub(super) fn address(&self) -> usize {
+        match self {
+            Self::Session(session) => Arc::as_ptr(session) as usize,
+            Self::Local(queue) => Arc::as_ptr(queue) as usize,
+        }
+    }
+}
+
+impl Entry {
+    /// [MQTT-3.8.3-3]: no-local keeps a client's own messages from it.
+    pub(super) fn wants(&self, publisher: &Arc<str>) -> bool {
+        match &self.sink {
+            Sink::Session(session) if self.no_local => session.id != *publisher,
+            _ => true,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            limits: Limits::new(&config),
+            routes: RwLock::default(),
+            retained: Retained::new(&config),
+            registry: Registry::default(),
+            addresses: Mutex::default(),
+            counters: Counters::default(),
+            pool: Pool::default(),
+            config,
+        }
+    }
+
+    /// Adds or replaces one subscription of a session. Returns the code for the SUBACK.
+    pub(super) fn subscribe(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+    ) -> Result<ReasonCode, Gone> {
+        if let Err(code) = self.check_filter(wanted.filter) {
+            add(&self.counters.subscriptions_refused, 1);
+            return Ok(code);
+        }
+        let Some(existed) = self.enter(session, epoch, wanted, id)? else {
+            add(&self.counters.subscriptions_refused, 1);
+            return Ok(ReasonCode::QUOTA_EXCEEDED);
+        };
+        let send_retained = match wanted.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => !existed,
+            RetainHandling::Never => false,
+        };
+        if send_retained {
+            self.queue_retained(session, epoch, wanted, id)?;
+        }
+        Ok(ReasonCode(wanted.qos as u8))
+    }
+
+    fn check_filter(&self, filter: &str) -> Result<(), ReasonCode> {
+        topic::check_filter(filter).map_err(|_| ReasonCode::FILTER_INVALID)?;
+        if topic::levels(filter) > self.config.max_topic_levels || filter.len() > self.config.max_topic_length
+        {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        access::may_subscribe(filter)
+    }
+
+    /// Puts the subscription into the tree. `None`: the session has too many. Otherwise whether it
+    /// replaced one.
+    fn enter(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+    ) -> Result<Option<bool>, Gone> {
+        let entry = Entry {
+            sink: Sink::Session(Arc::clone(session)),
+            qos: wanted.qos,
+            no_local: wanted.no_local,
+            retain_as_published: wanted.retain_as_published,
+            id,
+        };
+        // The tree is locked first, so that a session that ends meanwhile leaves nothing in it.
+        let mut routes = write(&self.routes);
+        let existed = session.own(epoch, |state| {
+            if state.filters.contains_key(wanted.filter) {
+                return Some(true);
+            }
+            if state.filters.len() >= self.config.max_subscriptions {
+                return None;
+            }
+            state.filters.insert(wanted.filter.into(), ());
+            Some(false)
+        })?;
+        let address = entry.sink.address();
+        match existed {
+            None => {}
+            Some(false) => {
+                routes.edit(wanted.filter, |list| list.push(entry));
+                add(&self.counters.subscriptions, 1);
+            }
+            Some(true) => routes.edit(wanted.filter, |list| {
+                list.retain(|other| other.sink.address() != address);
+                list.push(entry);
+            }),
+        }
+        Ok(existed)
+    }
+
+    /// Notes the retained messages that a subscription selects; the connection fetches them as it writes.
+    fn queue_retained(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+    ) -> Result<(), Gone> {
+        let mut pending = Vec::new();
+        self.retained.select(wanted.filter, &mut |slot| {
+            let slot = Arc::clone(slot);
+            pending.push(RetainedRef { slot, qos: wanted.qos, id, no_local: wanted.no_local });
+        });
+        let limit = self.config.max_retained;
+        let dropped = session.own(epoch, |state| state.add_retained(pending, limit))?;
+        add(&self.counters.dropped_queue_full, dropped);
+        Ok(())
+    }
+
+    /// Removes one subscription. Returns the code for the UNSUBACK.
+    pub(super) fn unsubscribe(
+        &self,
+        session: &Session,
+        epoch: u64,
+        filter: &str,
+    ) -> Result<ReasonCode, Gone> {
+        if session.own(epoch, |state| state.filters.remove(filter))?.is_none() {
+            return Ok(ReasonCode::NO_SUBSCRIPTION_EXISTED);
+        }
+        self.forget(std::ptr::from_ref(session) as usize, &[filter.into()]);
+        Ok(ReasonCode::SUCCESS)
+    }
+
+    /// Takes subscriptions of one subscriber out of the tree.
+    pub(super) fn forget(&self, subscriber: usize, filters: &[Box<str>]) {
+        if filters.is_empty() {
+            return;
+        }
+        let mut routes = write(&self.routes);
+        let mut removed = 0;
+        for filter in filters {
+            removed += routes.edit(filter, |list| {
+                let before = list.len();
+                list.retain(|entry| entry.sink.address() != subscriber);
+                before - list.len()
+            });
+        }
+        sub(&self.counters.subscriptions, removed as u64);
+    }
+
+    /// Publishes a will whose time has come.
+    pub(super) fn publish_will(&self, will: &WillMessage) {
+        let now = Instant::now();
+        let stored = &will.stored;
+        let message = Incoming {
+            topic: &stored.topic,
+            payload: &stored.payload,
+            qos: will.qos,
+            retain: will.retain,
+            dup: false,
+            forward: &stored.forward,
+            expires: will.expiry.map(|seconds| deadline(now, seconds)),
+            publisher: &stored.publisher,
+            received: now,
+        };
+        if will.retain && self.retained.put(&message, &self.counters).is_err() {
+            tracing::warn!(topic = %stored.topic, "a will could not be retained: the store is full");
+        }
+        Round::new(self, now).route(&message);
+        add(&self.counters.wills, 1);
+    }
+
+    /// Whether one more connection from this address fits, and if so counts it.
+    pub(super) fn admit(&self, address: IpAddr) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut addresses = lock(&self.addresses);
+        let same = addresses.entry(address).or_default();
+        let full = *same >= self.config.max_connections_per_address
+            || self.counters.connections.load(Relaxed) >= self.config.max_connections as u64;
+        if full {
+            if *same == 0 {
+                addresses.remove(&address);
+            }
+            add(&self.counters.connections_refused, 1);
+            return false;
+        }
+        *same += 1;
+        add(&self.counters.connections, 1);
+        add(&self.counters.connections_total, 1);
+        true
+    }
+
+    /// A connection that [`Self::admit`] counted is gone.
+    pub(super) fn dismiss(&self, address: IpAddr) {
+        let mut addresses = lock(&self.addresses);
+        if let Some(same) = addresses.get_mut(&address) {
+            *same -= 1;
+            if *same == 0 {
+                addresses.remove(&address);
+            }
+        }
+        sub(&self.counters.connections, 1);
+    }
+}
+
+/// The moment in so many seconds.
+pub(super) fn deadline(now: Instant, seconds: u32) -> Instant {
+    now + std::time::Duration::from_secs(seconds.into())
+}

@@ -1,0 +1,214 @@
+//! A publisher inside the program.
+//!
+//! Messages are gathered in a batch and routed under one read lock when it is committed; every
+//! subscriber is woken once. Committing never waits: [`LocalPublisher::ready`] is where a publisher
+//! gives slow subscribers their time.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{InvalidTopic, properties};
+use crate::broker::codec::QoS;
+use crate::broker::core::Core;
+use crate::broker::message::Incoming;
+use crate::broker::retained::Slot;
+use crate::broker::route::{Round, RouteCache};
+use crate::broker::session::Session;
+use crate::broker::stats::add;
+use crate::broker::sync::lock;
+use crate::broker::topic;
+
+/// Publishes messages without a socket. One per task; made by [`Broker::publisher`](crate::broker::Broker::publisher).
+pub struct LocalPublisher {
+    core: Arc<Core>,
+    origin: Arc<str>,
+    staged: Vec<Staged>,
+    bytes: Vec<u8>,
+    slow: Vec<Arc<Session>>,
+}
+
+/// A topic that was checked once. It remembers who subscribes to it and where its retained message is
+/// kept, so publishing to it looks nothing up. Cheap to clone.
+#[derive(Clone)]
+pub struct TopicHandle(Arc<Inner>);
+
+struct Inner {
+    name: Box<str>,
+    route: Mutex<RouteCache>,
+    slot: OnceLock<Arc<Slot>>,
+}
+
+/// How a message is published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PublishOptions<'a> {
+    /// Highest QoS at which it is delivered.
+    pub qos: QoS,
+    /// Keep it for later subscribers; with an empty payload: forget what was kept.
+    pub retain: bool,
+    /// When it loses its meaning.
+    pub expiry: Option<Duration>,
+    /// Content type, for subscribers that speak MQTT 5.
+    pub content_type: Option<&'a str>,
+    /// Where an answer is expected; a topic name.
+    pub response_topic: Option<&'a str>,
+    /// What the answer must carry.
+    pub correlation: Option<&'a [u8]>,
+    /// User properties.
+    pub user: &'a [(&'a str, &'a str)],
+}
+
+struct Staged {
+    topic: TopicHandle,
+    payload: Range<usize>,
+    forward: Range<usize>,
+    qos: QoS,
+    retain: bool,
+    expiry: Option<Duration>,
+}
+
+/// What [`Batch::commit`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Messages in the batch.
+    pub messages: u64,
+    /// Messages given to subscribers at once; those that a session keeps for later are not counted.
+    pub delivered: u64,
+    /// Deliveries dropped because a subscriber's queue was full.
+    pub dropped: u64,
+    /// Retained messages refused because the store is full; they were delivered all the same.
+    pub retained_refused: u64,
+    /// Some subscriber does not keep up: await [`LocalPublisher::ready`] before the next batch.
+    pub wait: bool,
+}
+
+impl LocalPublisher {
+    pub(in crate::broker) fn new(core: Arc<Core>, origin: &str) -> Self {
+        Self { core, origin: origin.into(), staged: Vec::new(), bytes: Vec::new(), slow: Vec::new() }
+    }
+
+    /// Checks a topic once, for publishing to it often.
+    ///
+    /// # Errors
+    /// The name is no topic name.
+    pub fn topic(&self, name: &str) -> Result<TopicHandle, InvalidTopic> {
+        topic::check_name(name).map_err(|what| InvalidTopic::new(name, what))?;
+        Ok(TopicHandle(Arc::new(Inner { name: name.into(), route: Mutex::default(), slot: OnceLock::new() })))
+    }
+
+    /// Begins a batch. What is staged but not committed is forgotten.
+    pub fn batch(&mut self) -> Batch<'_> {
+        self.staged.clear();
+        self.bytes.clear();
+        Batch { publisher: self }
+    }
+
+    /// Publishes one message.
+    ///
+    /// # Errors
+    /// The name is no topic name.
+    pub fn publish(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        options: &PublishOptions<'_>,
+    ) -> Result<Committed, InvalidTopic> {
+        let handle = self.topic(topic)?;
+        let mut batch = self.batch();
+        batch.publish(&handle, payload, options);
+        Ok(batch.commit())
+    }
+
+    /// Waits until the subscribers that the last batches found behind have caught up, or have used up
+    /// their grace time. Returns at once if none was behind.
+    pub async fn ready(&mut self) {
+        if self.slow.is_empty() {
+            return;
+        }
+        add(&self.core.counters.pauses, 1);
+        let Self { core, slow, .. } = self;
+        let relieved = poll_fn(|cx| {
+            let now = Instant::now();
+            slow.retain(|session| session.poll_relief(cx, &core.limits, now).is_pending());
+            if slow.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // At the end of the grace time the sessions count as slow and are no longer waited for.
+        let _ = tokio::time::timeout(core.limits.grace, relieved).await;
+        slow.clear();
+    }
+}
+
+/// Messages that are published together.
+pub struct Batch<'p> {
+    publisher: &'p mut LocalPublisher,
+}
+
+impl Batch<'_> {
+    /// Adds a message. It is copied; nobody sees it before [`Self::commit`].
+    pub fn publish(&mut self, topic: &TopicHandle, payload: &[u8], options: &PublishOptions<'_>) {
+        let bytes = &mut self.publisher.bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(payload);
+        let middle = bytes.len();
+        properties::encode(bytes, options);
+        self.publisher.staged.push(Staged {
+            topic: topic.clone(),
+            payload: start..middle,
+            forward: middle..bytes.len(),
+            qos: options.qos,
+            retain: options.retain,
+            expiry: options.expiry,
+        });
+    }
+
+    /// Messages added so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.publisher.staged.len()
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.publisher.staged.is_empty()
+    }
+
+    /// Routes all messages in their order and wakes each subscriber once.
+    pub fn commit(self) -> Committed {
+        let LocalPublisher { core, origin, staged, bytes, slow } = self.publisher;
+        let now = Instant::now();
+        let mut round = Round::new(core, now);
+        let mut done = Committed { messages: staged.len() as u64, ..Committed::default() };
+        for staged in staged.drain(..) {
+            let topic = &staged.topic.0;
+            let message = Incoming {
+                topic: &topic.name,
+                payload: &bytes[staged.payload],
+                qos: staged.qos,
+                retain: staged.retain,
+                dup: false,
+                forward: &bytes[staged.forward],
+                expires: staged.expiry.map(|expiry| now + expiry),
+                publisher: origin,
+                received: now,
+            };
+            if staged.retain {
+                let slot = topic.slot.get_or_init(|| core.retained.slot(&topic.name));
+                done.retained_refused +=
+                    u64::from(core.retained.put_slot(slot, &message, &core.counters).is_err());
+            }
+            round.route_cached(&message, &mut lock(&topic.route));
+        }
+        let (tally, behind) = round.finish();
+        add(&core.counters.messages_local, done.messages);
+        *slow = behind;
+        done.delivered = tally.out + tally.local_out;
+        done.dropped = tally.dropped_queue_full + tally.dropped_local;
+        done.wait = !slow.is_empty();
+        done
+    }
+}

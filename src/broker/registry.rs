@@ -1,0 +1,249 @@
+//! Which sessions exist, and how connections come to them and leave them.
+//!
+//! Invariant: a session is in the map, or it has ended; its state says which. Wills are published after
+//! the map's lock is released.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::codec::ReasonCode;
+use super::core::Core;
+use super::session::{Link, Session, WillMessage};
+use super::stats::{add, sub};
+use super::sync::lock;
+use super::trie::FastMap;
+
+/// All sessions by client identifier.
+#[derive(Default)]
+pub(super) struct Registry {
+    sessions: Mutex<FastMap<Arc<str>, Arc<Session>>>,
+}
+
+/// What a connection brings to its session.
+pub(super) struct Arrival {
+    /// Empty: the server chooses one.
+    pub(super) client_id: String,
+    pub(super) clean_start: bool,
+    /// Seconds to keep the session after the connection, already limited.
+    pub(super) expiry: u32,
+    pub(super) link: Link,
+}
+
+/// A connection's hold on its session.
+pub(super) struct Attached {
+    pub(super) session: Arc<Session>,
+    pub(super) epoch: u64,
+    /// The session existed before.
+    pub(super) present: bool,
+}
+
+/// A session that ended, with what is left to do about it.
+struct Ended {
+    session: Arc<Session>,
+    filters: Vec<Box<str>>,
+}
+
+impl Registry {
+    /// Every session there is.
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
+    }
+}
+
+impl Core {
+    /// Gives a connection its session, taking it over from an older connection if need be. `will` makes the
+    /// connection's will, given the client identifier.
+    pub(super) fn attach(
+        &self,
+        arrival: Arrival,
+        will: impl FnOnce(&Arc<str>) -> Option<Box<WillMessage>>,
+    ) -> Result<Attached, ReasonCode> {
+        let mut wills = Vec::new();
+        let mut ended = None;
+        let attached = {
+            let mut sessions = lock(&self.registry.sessions);
+            let known = sessions.get(arrival.client_id.as_str()).cloned();
+            let known = known.and_then(|session| {
+                wills.extend(self.leave_behind(&session, arrival.clean_start));
+                if arrival.clean_start {
+                    sessions.remove(&session.id);
+                    ended = Some(self.end(&session));
+                    return None;
+                }
+                Some(session)
+            });
+            self.place(&mut sessions, known, arrival, will)
+        };
+        if let Some(ended) = ended {
+            self.clean_up(&ended);
+        }
+        for will in wills {
+            self.publish_will(&will);
+        }
+        attached
+    }
+
+    /// What the arrival of a new connection does to the older one, and to a will that waits
+    /// (section 3.1.3.2.2). Returns the will to publish.
+    fn leave_behind(&self, session: &Session, clean_start: bool) -> Option<Box<WillMessage>> {
+        let mut state = lock(&session.state);
+        let connected = state.unlink();
+        // The older connection finds that it owns nothing any more.
+        state.epoch += 1;
+        if connected {
+            add(&self.counters.takeovers, 1);
+        }
+        state.will.take().filter(|will| clean_start || (connected && will.delay == 0))
+    }
+
+    fn place(
+        &self,
+        sessions: &mut FastMap<Arc<str>, Arc<Session>>,
+        known: Option<Arc<Session>>,
+        arrival: Arrival,
+        will: impl FnOnce(&Arc<str>) -> Option<Box<WillMessage>>,
+    ) -> Result<Attached, ReasonCode> {
+        let present = known.is_some();
+        let session = match known {
+            Some(session) => session,
+            None => {
+                if sessions.len() >= self.config.max_sessions {
+                    add(&self.counters.sessions_refused, 1);
+                    return Err(ReasonCode::QUOTA_EXCEEDED);
+                }
+                let id: Arc<str> =
+                    if arrival.client_id.is_empty() { unused_id(sessions) } else { arrival.client_id.into() };
+                let session = Arc::new(Session::new(Arc::clone(&id)));
+                sessions.insert(id, Arc::clone(&session));
+                add(&self.counters.sessions, 1);
+                session
+            }
+        };
+        let will = will(&session.id);
+        let epoch = lock(&session.state).attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
+        Ok(Attached { session, epoch, present })
+    }
+
+    /// A connection ends. `publish_will`: unless the client said goodbye. `expiry`: a new value, if the
+    /// client named one.
+    pub(super) fn detach(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        epoch: u64,
+        publish_will: bool,
+        expiry: Option<u32>,
+    ) {
+        let mut due = None;
+        let mut ended = None;
+        {
+            let mut sessions = lock(&self.registry.sessions);
+            let mut state = lock(&session.state);
+            if state.epoch != epoch || !state.unlink() {
+                return;
+            }
+            state.expiry = expiry.unwrap_or(state.expiry);
+            if !publish_will {
+                state.will = None;
+            }
+            let now_or_never = state.expiry == 0 || state.will.as_ref().is_some_and(|will| will.delay == 0);
+            if now_or_never {
+                due = state.will.take();
+            }
+            if state.expiry == 0 {
+                drop(state);
+                sessions.remove(&session.id);
+                ended = Some(self.end(session));
+            } else {
+                let task = absence(
+                    Arc::downgrade(self),
+                    Arc::downgrade(session),
+                    epoch,
+                    delay_of(state.will.as_deref()),
+                    state.expiry,
+                );
+                // Without a runtime nothing is served any more, so nothing needs to end in time either.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    state.timer = Some(runtime.spawn(task).abort_handle());
+                }
+            }
+        }
+        if let Some(ended) = ended {
+            self.clean_up(&ended);
+        }
+        if let Some(will) = due {
+            self.publish_will(&will);
+        }
+    }
+
+    fn end(&self, session: &Arc<Session>) -> Ended {
+        let filters = lock(&session.state).end();
+        sub(&self.counters.sessions, 1);
+        Ended { session: Arc::clone(session), filters }
+    }
+
+    fn clean_up(&self, ended: &Ended) {
+        self.forget(Arc::as_ptr(&ended.session) as usize, &ended.filters);
+    }
+
+    /// Publishes the will of a client that stayed away for its delay.
+    fn will_due(&self, session: &Session, epoch: u64) {
+        let will = {
+            let mut state = lock(&session.state);
+            if state.epoch == epoch { state.will.take() } else { None }
+        };
+        if let Some(will) = will {
+            self.publish_will(&will);
+        }
+    }
+
+    /// Ends the session of a client that stayed away for too long.
+    fn expired(&self, session: &Arc<Session>, epoch: u64) {
+        let ended = {
+            let mut sessions = lock(&self.registry.sessions);
+            let mut state = lock(&session.state);
+            if state.epoch != epoch || state.ended {
+                return;
+            }
+            // This is the timer itself; it must not abort what it is doing.
+            state.timer = None;
+            drop(state);
+            sessions.remove(&session.id);
+            self.end(session)
+        };
+        self.clean_up(&ended);
+        tracing::debug!(client = %session.id, "session expired");
+    }
+}
+
+fn delay_of(will: Option<&WillMessage>) -> Option<u32> {
+    will.map(|will| will.delay)
+}
+
+/// Waits while a client is absent: first for its will, then for the end of its session.
+async fn absence(core: Weak<Core>, session: Weak<Session>, epoch: u64, will_delay: Option<u32>, expiry: u32) {
+    let start = Instant::now();
+    let at = |seconds: u32| start + Duration::from_secs(seconds.into());
+    let both = |core: &Weak<Core>, session: &Weak<Session>| core.upgrade().zip(session.upgrade());
+    if let Some(delay) = will_delay {
+        // [MQTT-3.1.3-9]: the will is published when its delay has passed or the session ends.
+        tokio::time::sleep_until(at(delay.min(expiry))).await;
+        let Some((core, session)) = both(&core, &session) else { return };
+        core.will_due(&session, epoch);
+    }
+    tokio::time::sleep_until(at(expiry)).await;
+    if let Some((core, session)) = both(&core, &session) {
+        core.expired(&session, epoch);
+    }
+}
+
+/// An identifier for a client that brings none.
+fn unused_id(sessions: &FastMap<Arc<str>, Arc<Session>>) -> Arc<str> {
+    loop {
+        let id = format!("iogate-{:016x}", fastrand::u64(..));
+        if !sessions.contains_key(id.as_str()) {
+            return id.into();
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Routing: from one publication to everybody who subscribed.
+//!
+//! A [`Round`] is one batch of work of one task: it holds the read lock of the tree while messages are
+//! routed, adds up what happened, and wakes every touched connection once at its end. It never waits.
+
+use std::sync::{Arc, RwLockReadGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::codec::QoS;
+use super::config::bytes;
+use super::core::{Core, Entry, Sink};
+use super::message::{Incoming, Stored};
+use super::pool::Pool;
+use super::session::{Grant, Session, State};
+use super::stats::add;
+use super::sync::read;
+use super::trie::Trie;
+
+/// Limits that routing looks at for every message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) queue_messages: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) pause_bytes: usize,
+    pub(super) grace: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(config: &super::Config) -> Self {
+        Self {
+            queue_messages: config.max_queue_messages,
+            queue_bytes: bytes(config.max_queue_bytes),
+            pause_bytes: bytes(config.pause_bytes),
+            grace: config.grace(),
+        }
+    }
+}
+
+/// What a round did; added to the counters at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) out: u64,
+    pub(super) local_out: u64,
+    pub(super) dropped_queue_full: u64,
+    pub(super) dropped_too_large: u64,
+    pub(super) dropped_expired: u64,
+    pub(super) dropped_local: u64,
+}
+
+/// One batch of routing.
+pub(super) struct Round<'c> {
+    core: &'c Core,
+    routes: Option<RwLockReadGuard<'c, Trie<Entry>>>,
+    pub(super) limits: &'c Limits,
+    pub(super) pool: &'c Pool,
+    pub(super) now: Instant,
+    pub(super) tally: Tally,
+    pub(super) wakes: Vec<Waker>,
+    /// Sessions that were searched for expired messages in this round.
+    pub(super) purged: Vec<*const State>,
+    /// Sessions that publishers should wait for.
+    slow: Vec<Arc<Session>>,
+}
+
+/// One subscriber of a topic with what its subscriptions say together.
+pub(super) struct Target {
+    sink: Sink,
+    qos: QoS,
+    retain_as_published: bool,
+    ids: Box<[u32]>,
+}
+
+impl<'c> Round<'c> {
+    pub(super) fn new(core: &'c Core, now: Instant) -> Self {
+        Self {
+            core,
+            routes: None,
+            limits: &core.limits,
+            pool: &core.pool,
+            now,
+            tally: Tally::default(),
+            wakes: Vec::new(),
+            purged: Vec::new(),
+            slow: Vec::new(),
+        }
+    }
+
+    /// Lets others change the subscriptions; the next message takes the lock again.
+    pub(super) fn release(&mut self) {
+        self.routes = None;
+    }
+
+    /// Ends the round. Returns what was done and for whom the publisher should wait.
+    pub(super) fn finish(mut self) -> (Tally, Vec<Arc<Session>>) {
+        let slow = std::mem::take(&mut self.slow);
+        (self.tally, slow)
+    }
+
+    pub(super) fn wait_for(&mut self, session: &Arc<Session>) {
+        if !self.slow.iter().any(|known| Arc::ptr_eq(known, session)) {
+            self.slow.push(Arc::clone(session));
+        }
+    }
+
+    /// Gives `message` to every subscriber. Returns how many there are.
+    pub(super) fn route(&mut self, message: &Incoming<'_>) -> usize {
+        // The guard moves out and back, so that delivering may borrow the round.
+        let routes = self.routes.take().unwrap_or_else(|| read(&self.core.routes));
+        let mut first: Option<&[Entry]> = None;
+        let mut all: Vec<&Entry> = Vec::new();
+        routes.select(message.topic, &mut |list| match first {
+            None => first = Some(list),
+            Some(_) => all.extend(list),
+        });
+        let mut matched = 0;
+        let mut stored = None;
+        let first = first.unwrap_or_default();
+        if all.is_empty() {
+            for entry in first.iter().filter(|entry| entry.wants(message.publisher)) {
+                let id = entry.id.map(std::num::NonZeroU32::get);
+                let view = View {
+                    sink: &entry.sink,
+                    qos: entry.qos,
+                    rap: entry.retain_as_published,
+                    ids: id.as_slice(),
+                };
+                self.deliver(view, message, &mut stored);
+                matched += 1;
+            }
+        } else {
+            all.extend(first);
+            all.retain(|entry| entry.wants(message.publisher));
+            for target in merge(&mut all) {
+                self.deliver(target.view(), message, &mut stored);
+                matched += 1;
+            }
+        }
+        self.routes = Some(routes);
+        matched
+    }
+
+    /// As [`Self::route`], with the answer of the tree kept in `cache` until the tree changes.
+    pub(super) fn route_cached(&mut self, message: &Incoming<'_>, cache: &mut RouteCache) -> usize {
+        let routes = self.routes.take().unwrap_or_else(|| read(&self.core.routes));
+        if cache.generation != routes.generation() {
+            let mut all: Vec<&Entry> = Vec::new();
+            routes.select(message.topic, &mut |list| all.extend(list));
+            all.retain(|entry| entry.wants(message.publisher));
+            *cache = RouteCache { generation: routes.generation(), targets: merge(&mut all) };
+        }
+        self.routes = Some(routes);
+        let mut stored = None;
+        for target in &cache.targets {
+            self.deliver(target.view(), message, &mut stored);
+        }
+        cache.targets.len()
+    }
+
+    fn deliver(&mut self, to: View<'_>, message: &Incoming<'_>, stored: &mut Option<Arc<Stored>>) {
+        let grant = Grant { qos: to.qos.min(message.qos), retain: message.retain && to.rap, ids: to.ids };
+        match to.sink {
+            Sink::Session(session) => session.deliver(message, grant, stored, self),
+            Sink::Local(queue) => {
+                let stored = stored.get_or_insert_with(|| message.store());
+                queue.push(stored, grant.qos, message.retain, false, self);
+            }
+        }
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.routes = None;
+        let (tally, counters) = (&self.tally, &self.core.counters);
+        add(&counters.messages_out, tally.out);
+        add(&counters.messages_local_out, tally.local_out);
+        add(&counters.dropped_queue_full, tally.dropped_queue_full);
+        add(&counters.dropped_too_large, tally.dropped_too_large);
+        add(&counters.dropped_expired, tally.dropped_expired);
+        add(&counters.dropped_local, tally.dropped_local);
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// The subscribers of one topic, as the tree knew them at `generation`.
+#[derive(Default)]
+pub(super) struct RouteCache {
+    generation: u64,
+    targets: Vec<Target>,
+}
+
+#[derive(Clone, Copy)]
+struct View<'a> {
+    sink: &'a Sink,
+    qos: QoS,
+    rap: bool,
+    ids: &'a [u32],
+}
+
+impl Target {
+    fn view(&self) -> View<'_> {
+        View { sink: &self.sink, qos: self.qos, rap: self.retain_as_published, ids: &self.ids }
+    }
+}
+
+/// One target per subscriber: the highest QoS and all subscription identifiers of its overlapping
+/// subscriptions ([MQTT-3.3.4-2], [MQTT-3.3.4-3]).
+fn merge(entries: &mut [&Entry]) -> Vec<Target> {
+    entries.sort_by_key(|entry| entry.sink.address());
+    entries
+        .chunk_by(|a, b| a.sink.address() == b.sink.address())
+        .map(|same| Target {
+            sink: same[0].sink.clone(),
+            qos: same.iter().map(|entry| entry.qos).max().unwrap_or_default(),
+            retain_as_published: same.iter().any(|entry| entry.retain_as_published),
+            ids: same.iter().filter_map(|entry| entry.id).map(std::num::NonZeroU32::get).collect(),
+        })
+        .collect()
+}

@@ -1,0 +1,223 @@
+//! Messages sent to a client and not yet acknowledged, in the order they were sent.
+//!
+//! Packet identifiers follow the sequence of sending, so finding one is arithmetic. Invariant: the
+//! front slot is occupied, or there is none; everything from `unsent` on has not been sent on the
+//! current connection.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::broker::codec::QoS;
+use crate::broker::message::Stored;
+
+/// Packet identifiers run from 1 to 65,535.
+const IDS: u64 = 65_535;
+
+/// Slots from the oldest unacknowledged message to the newest; bounds what a client costs that never
+/// acknowledges one message but all later ones.
+const MAX_SPAN: usize = 16_384;
+
+/// A message for one session, with what its subscriptions say about it.
+#[derive(Clone)]
+pub(in crate::broker) struct Outgoing {
+    pub(in crate::broker) stored: Arc<Stored>,
+    pub(in crate::broker) qos: QoS,
+    pub(in crate::broker) retain: bool,
+    pub(in crate::broker) ids: Ids,
+}
+
+/// Subscription identifiers of one delivery; nearly always none.
+pub(in crate::broker) type Ids = Option<Box<[u32]>>;
+
+/// One subscription identifier as [`Ids`].
+pub(in crate::broker) fn ids_of(id: Option<NonZeroU32>) -> Ids {
+    id.map(|id| Box::from([id.get()]))
+}
+
+/// How far a sent message has come.
+pub(super) enum Sent {
+    /// PUBLISH sent.
+    Published(Outgoing),
+    /// QoS 2: PUBREC received, PUBREL sent; the message itself is no longer needed.
+    Released,
+}
+
+#[derive(Default)]
+pub(super) struct InFlight {
+    /// Sequence number of the front slot.
+    first: u64,
+    slots: VecDeque<Option<Sent>>,
+    outstanding: usize,
+    /// What the messages cost, in bytes.
+    bytes: usize,
+    /// Index of the first slot that was not sent on this connection.
+    unsent: usize,
+}
+
+impl InFlight {
+    pub(super) fn len(&self) -> usize {
+        self.outstanding
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether one more message fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.len() < MAX_SPAN
+    }
+
+    /// Whether everything was sent on this connection.
+    pub(super) fn all_sent(&self) -> bool {
+        self.unsent == self.slots.len()
+    }
+
+    /// A new connection: everything must be sent again.
+    pub(super) fn restart(&mut self) {
+        self.unsent = 0;
+    }
+
+    /// The next slot to send again, with its packet identifier.
+    pub(super) fn next_unsent(&mut self) -> Option<(u16, &Sent)> {
+        while let Some(None) = self.slots.get(self.unsent) {
+            self.unsent += 1;
+        }
+        let id = id_of(self.first + self.unsent as u64);
+        self.slots.get(self.unsent).and_then(Option::as_ref).map(|sent| (id, sent))
+    }
+
+    /// The slot from [`Self::next_unsent`] was sent.
+    pub(super) fn advance(&mut self) {
+        self.unsent += 1;
+    }
+
+    /// The packet identifier that [`Self::push`] will use.
+    pub(super) fn next_id(&self) -> u16 {
+        id_of(self.first + self.slots.len() as u64)
+    }
+
+    /// Notes a message as sent, under [`Self::next_id`].
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
+        self.bytes += outgoing.stored.cost();
+        self.outstanding += 1;
+        self.unsent += 1;
+        self.slots.push_back(Some(Sent::Published(outgoing)));
+    }
+
+    fn index(&self, packet_id: u16) -> Option<usize> {
+        let wanted = u64::from(packet_id).checked_sub(1)?;
+        let offset = (wanted + IDS - self.first % IDS) % IDS;
+        let index = usize::try_from(offset).ok()?;
+        self.slots.get(index)?.as_ref().map(|_| index)
+    }
+
+    /// What is in flight under this packet identifier.
+    pub(super) fn get(&self, packet_id: u16) -> Option<&Sent> {
+        self.slots[self.index(packet_id)?].as_ref()
+    }
+
+    /// QoS 2, first half: the client has the message.
+    pub(super) fn release(&mut self, packet_id: u16) {
+        if let Some(index) = self.index(packet_id) {
+            let before = self.slots[index].replace(Sent::Released);
+            self.uncharge(before.as_ref());
+        }
+    }
+
+    /// Done: frees the packet identifier.
+    pub(super) fn remove(&mut self, packet_id: u16) {
+        let Some(index) = self.index(packet_id) else { return };
+        let before = self.slots[index].take();
+        self.uncharge(before.as_ref());
+        self.outstanding -= 1;
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first += 1;
+            self.unsent = self.unsent.saturating_sub(1);
+        }
+        if self.slots.is_empty() && self.slots.capacity() > 64 {
+            self.slots = VecDeque::new();
+        }
+    }
+
+    fn uncharge(&mut self, sent: Option<&Sent>) {
+        if let Some(Sent::Published(outgoing)) = sent {
+            self.bytes -= outgoing.stored.cost();
+        }
+    }
+}
+
+fn id_of(sequence: u64) -> u16 {
+    (sequence % IDS + 1) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    fn outgoing() -> Outgoing {
+        let stored = Stored {
+            topic: "t".into(),
+            payload: Box::default(),
+            forward: Box::default(),
+            expires: None,
+            dup: false,
+            publisher: Arc::from("p"),
+            received: Instant::now(),
+        };
+        Outgoing { stored: Arc::new(stored), qos: QoS::AtLeastOnce, retain: false, ids: None }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_list(start in 0u64..200_000, steps in proptest::collection::vec((0u8..4, any::<proptest::sample::Index>()), 1..200)) {
+            let mut inflight = InFlight { first: start, ..InFlight::default() };
+            let mut model: Vec<u16> = Vec::new();
+            for (what, which) in steps {
+                if what < 2 || model.is_empty() {
+                    let id = inflight.next_id();
+                    prop_assert!(id != 0 && !model.contains(&id));
+                    inflight.push(outgoing());
+                    model.push(id);
+                } else {
+                    let id = model[which.index(model.len())];
+                    if what == 2 {
+                        inflight.remove(id);
+                        model.retain(|&other| other != id);
+                        prop_assert!(inflight.get(id).is_none());
+                    } else {
+                        inflight.release(id);
+                        prop_assert!(matches!(inflight.get(id), Some(Sent::Released)));
+                    }
+                }
+                prop_assert_eq!(inflight.len(), model.len());
+                prop_assert!(inflight.all_sent());
+            }
+            inflight.restart();
+            let mut again = Vec::new();
+            while let Some((id, _)) = inflight.next_unsent() {
+                again.push(id);
+                inflight.advance();
+            }
+            prop_assert_eq!(&again, &model);
+            for id in model {
+                inflight.remove(id);
+            }
+            prop_assert_eq!(inflight.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn unknown_identifiers_are_not_found() {
+        let mut inflight = InFlight::default();
+        assert!(inflight.get(1).is_none() && inflight.get(0).is_none());
+        inflight.push(outgoing());
+        assert!(inflight.get(1).is_some() && inflight.get(2).is_none());
+        inflight.remove(2);
+        assert_eq!(inflight.len(), 1);
+    }
+}

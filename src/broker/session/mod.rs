@@ -1,0 +1,268 @@
+//! A session: what the broker knows about one client, connected or not.
+//!
+//! Everything sits behind one short lock; nobody waits while holding it. The connection that serves
+//! the session owns it by its `epoch`: after a takeover the older connection finds another epoch and
+//! touches nothing. Sockets and timers are deliberately absent. Invariant: without a connection
+//! `ready` is empty, because what is in it was encoded for that connection.
+
+mod deliver;
+mod inflight;
+mod outbox;
+
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::codec::{QoS, ReasonCode, Version};
+use super::message::Stored;
+use super::retained::Slot;
+use super::sync::lock;
+use super::trie::{FastHash, FastMap};
+pub(super) use deliver::Grant;
+pub(super) use inflight::Ids;
+use inflight::InFlight;
+pub(super) use outbox::Taken;
+
+use inflight::Outgoing;
+
+/// One client's session.
+pub(super) struct Session {
+    pub(super) id: Arc<str>,
+    pub(super) state: Mutex<State>,
+}
+
+/// What changes in a session.
+#[derive(Default)]
+pub(super) struct State {
+    /// Counts the connections that served the session.
+    pub(super) epoch: u64,
+    pub(super) link: Option<Link>,
+    /// The session is over; whoever still holds it leaves it alone.
+    pub(super) ended: bool,
+    /// Seconds to keep the session without a connection.
+    pub(super) expiry: u32,
+    pub(super) will: Option<Box<WillMessage>>,
+    /// Waits for the session's end while the client is absent.
+    pub(super) timer: Option<AbortHandle>,
+    pub(super) filters: FastMap<Box<str>, ()>,
+    /// QoS 2 packet identifiers received from the client and not yet released.
+    pub(super) received: HashSet<u16, FastHash>,
+    /// Encoded packets for the connection to write.
+    ready: Vec<u8>,
+    inflight: InFlight,
+    /// QoS 1 and 2 messages that wait for room in flight, or for the client.
+    queue: VecDeque<Outgoing>,
+    queue_bytes: usize,
+    /// Retained messages still to be sent for new subscriptions; fetched when their turn comes.
+    retained: VecDeque<RetainedRef>,
+    /// Since when more than `pause-bytes` wait.
+    congested: Option<Instant>,
+    /// Publishers that wait for this session.
+    waiters: Vec<Waker>,
+    /// Messages given to the client.
+    pub(super) sent: u64,
+    /// Messages dropped for it.
+    pub(super) dropped: u64,
+}
+
+/// The connection of a session.
+pub(super) struct Link {
+    pub(super) version: Version,
+    /// Largest packet the client takes, in bytes.
+    pub(super) max_packet: usize,
+    /// How many unacknowledged messages the client takes.
+    pub(super) window: u16,
+    pub(super) peer: SocketAddr,
+    pub(super) since: Instant,
+    /// How many more messages may be sent before an acknowledgement.
+    quota: u16,
+    waker: Option<Waker>,
+    /// The connection found nothing to write and wants to be woken.
+    idle: bool,
+    /// Bytes that the connection took and has not written yet.
+    taken: usize,
+}
+
+/// A will message, kept until the connection ends.
+pub(super) struct WillMessage {
+    pub(super) stored: Stored,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    /// Seconds between the end of the connection and the publication.
+    pub(super) delay: u32,
+    /// Message expiry interval in seconds, counted from the publication.
+    pub(super) expiry: Option<u32>,
+}
+
+/// A retained message that a subscription selected.
+pub(super) struct RetainedRef {
+    pub(super) slot: Arc<Slot>,
+    pub(super) qos: QoS,
+    pub(super) id: Option<NonZeroU32>,
+    pub(super) no_local: bool,
+}
+
+/// The connection no longer owns the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+impl Link {
+    pub(super) fn new(
+        version: Version,
+        max_packet: usize,
+        window: u16,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Self {
+        let quota = window;
+        Self { version, max_packet, window, peer, since: now, quota, waker: None, idle: false, taken: 0 }
+    }
+}
+
+impl Session {
+    pub(super) fn new(id: Arc<str>) -> Self {
+        Self { id, state: Mutex::default() }
+    }
+
+    /// Runs `act` on the state, if the connection with this epoch still owns it.
+    pub(super) fn own<R>(&self, epoch: u64, act: impl FnOnce(&mut State) -> R) -> Result<R, Gone> {
+        let mut state = lock(&self.state);
+        if state.epoch == epoch && state.link.is_some() { Ok(act(&mut state)) } else { Err(Gone) }
+    }
+}
+
+impl State {
+    /// A connection takes the session. Everything in flight will be sent again.
+    pub(super) fn attach(
+        &mut self,
+        link: Link,
+        expiry: u32,
+        will: Option<Box<WillMessage>>,
+        pause: usize,
+    ) -> u64 {
+        self.unlink();
+        self.epoch += 1;
+        self.expiry = expiry;
+        self.will = will;
+        self.inflight.restart();
+        if self.backlog() > pause {
+            // Nobody waits for a backlog from before: it counts as slow until it has drained.
+            self.congested = Some(Instant::now() - std::time::Duration::from_secs(3600));
+        }
+        self.link = Some(link);
+        self.epoch
+    }
+
+    /// Ends the tie to a connection, if there is one. Returns whether there was.
+    pub(super) fn unlink(&mut self) -> bool {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
+        let Some(link) = self.link.take() else { return false };
+        if let Some(waker) = link.waker {
+            waker.wake();
+        }
+        self.ready = Vec::new();
+        self.retained.retain(|pending| pending.qos > QoS::AtMostOnce);
+        self.relieve();
+        true
+    }
+
+    /// Ends the session; returns its filters, for removal from the tree.
+    pub(super) fn end(&mut self) -> Vec<Box<str>> {
+        self.unlink();
+        self.ended = true;
+        self.queue = VecDeque::new();
+        self.queue_bytes = 0;
+        self.inflight = InFlight::default();
+        self.retained = VecDeque::new();
+        self.received.clear();
+        self.filters.drain().map(|(filter, ())| filter).collect()
+    }
+
+    /// The client acknowledged a QoS 1 message.
+    pub(super) fn puback(&mut self, packet_id: u16) -> bool {
+        self.finish(packet_id, QoS::AtLeastOnce)
+    }
+
+    /// The client acknowledged the first half of a QoS 2 message, or refused it. Returns the code for
+    /// the PUBREL; `None`: none is due.
+    pub(super) fn pubrec(&mut self, packet_id: u16, code: ReasonCode) -> Option<ReasonCode> {
+        use inflight::Sent;
+        match self.inflight.get(packet_id) {
+            Some(Sent::Published(outgoing)) if outgoing.qos == QoS::ExactlyOnce => {
+                if code.is_failure() {
+                    self.complete(packet_id);
+                    return None;
+                }
+                self.inflight.release(packet_id);
+                Some(ReasonCode::SUCCESS)
+            }
+            Some(Sent::Released) => Some(ReasonCode::SUCCESS),
+            _ if code.is_failure() => None,
+            _ => Some(ReasonCode::PACKET_ID_NOT_FOUND),
+        }
+    }
+
+    /// The client completed a QoS 2 message.
+    pub(super) fn pubcomp(&mut self, packet_id: u16) -> bool {
+        self.finish(packet_id, QoS::ExactlyOnce)
+    }
+
+    fn finish(&mut self, packet_id: u16, qos: QoS) -> bool {
+        use inflight::Sent;
+        let fits = match self.inflight.get(packet_id) {
+            Some(Sent::Published(outgoing)) => qos == QoS::AtLeastOnce && outgoing.qos == qos,
+            Some(Sent::Released) => qos == QoS::ExactlyOnce,
+            None => false,
+        };
+        if fits {
+            self.complete(packet_id);
+        }
+        fits
+    }
+
+    fn complete(&mut self, packet_id: u16) {
+        self.inflight.remove(packet_id);
+        if let Some(link) = &mut self.link {
+            // MQTT 5 section 4.9: never above the initial quota.
+            link.quota = (link.quota + 1).min(link.window);
+        }
+    }
+
+    /// Notes retained messages to be sent; beyond `limit` they are dropped and counted.
+    pub(super) fn add_retained(&mut self, pending: Vec<RetainedRef>, limit: usize) -> u64 {
+        let room = limit.saturating_sub(self.retained.len());
+        let dropped = pending.len().saturating_sub(room);
+        self.retained.extend(pending.into_iter().take(room));
+        dropped as u64
+    }
+
+    /// Bytes that wait to be taken by the connection.
+    fn backlog(&self) -> usize {
+        self.ready.len() + self.queue_bytes
+    }
+
+    /// Bytes the session costs now: waiting, being written, or waiting for an acknowledgement.
+    fn held(&self) -> usize {
+        self.backlog() + self.inflight.bytes() + self.link.as_ref().map_or(0, |link| link.taken)
+    }
+
+    /// Messages waiting and in flight.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.inflight.len())
+    }
+
+    /// Lets everybody go on who waits for this session.
+    fn relieve(&mut self) {
+        self.congested = None;
+        for waiter in self.waiters.drain(..) {
+            waiter.wake();
+        }
+    }
+}

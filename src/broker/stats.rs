@@ -1,0 +1,102 @@
+//! Counters of the broker.
+//!
+//! Hot paths add up locally and call here once per batch. Gauges (sessions, retained, …) are kept by
+//! whoever owns the thing. Nothing is ever reset.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The live counters.
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: AtomicU64,)*
+        }
+
+        /// The broker's counters and gauges at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            pub(super) fn snapshot(&self) -> Stats {
+                Stats { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections now, including those that have not sent their CONNECT.
+    connections,
+    /// Connections accepted since the start.
+    connections_total,
+    /// Connections refused because `max-connections` or `max-connections-per-address` was reached.
+    connections_refused,
+    /// Connections whose CONNECT was refused or did not come in time.
+    connects_refused,
+    /// Connections ended because of what the client sent.
+    protocol_errors,
+    /// Connections ended because the client was silent for too long.
+    keep_alive_timeouts,
+    /// Connections ended because another one took the session over.
+    takeovers,
+    /// Sessions now, connected or not.
+    sessions,
+    /// Connections refused because `max-sessions` was reached.
+    sessions_refused,
+    /// Subscriptions now.
+    subscriptions,
+    /// Subscriptions refused: invalid, over a limit, or not served.
+    subscriptions_refused,
+    /// Messages published by clients.
+    messages_in,
+    /// Messages published inside the program.
+    messages_local,
+    /// Messages given to clients, retained ones included.
+    messages_out,
+    /// Messages given to subscriptions inside the program.
+    messages_local_out,
+    /// Bytes read from clients.
+    bytes_in,
+    /// Bytes written to clients.
+    bytes_out,
+    /// Publications refused: topic over a limit, not writable, too many user properties.
+    publishes_refused,
+    /// Messages dropped because a session's queue was full.
+    dropped_queue_full,
+    /// Messages dropped because they were larger than the client accepts.
+    dropped_too_large,
+    /// Messages dropped because they expired while they waited.
+    dropped_expired,
+    /// Messages missed by subscriptions inside the program.
+    dropped_local,
+    /// Times a publisher waited for a subscriber.
+    pauses,
+    /// Retained messages now.
+    retained,
+    /// Bytes of all retained messages now, topics included.
+    retained_bytes,
+    /// Retained messages refused because of a limit.
+    retained_refused,
+    /// Wills published.
+    wills,
+    /// Acknowledgements for packet identifiers that were not in flight.
+    unknown_acks,
+}
+
+/// Adds to a counter.
+pub(super) fn add(counter: &AtomicU64, amount: u64) {
+    if amount > 0 {
+        counter.fetch_add(amount, Relaxed);
+    }
+}
+
+/// Takes from a gauge.
+pub(super) fn sub(gauge: &AtomicU64, amount: u64) {
+    if amount > 0 {
+        gauge.fetch_sub(amount, Relaxed);
+    }
+}
