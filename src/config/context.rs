@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here stops a load; every check records what it finds and goes on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -27,6 +27,7 @@ pub(super) struct Context<'a> {
     pub(super) around: &'a Surroundings,
     pub(super) sources: RefCell<Sources>,
     problems: RefCell<Vec<Problem>>,
+    errors: Cell<usize>,
     /// Nodes whose reading failed, by address: a second reading of the same section leaves them out.
     pub(super) failed: RefCell<HashSet<usize>>,
 }
@@ -37,6 +38,7 @@ impl<'a> Context<'a> {
             around,
             sources: RefCell::default(),
             problems: RefCell::default(),
+            errors: Cell::new(0),
             failed: RefCell::default(),
         }
     }
@@ -62,14 +64,17 @@ impl<'a> Context<'a> {
     }
 
     fn record(&self, level: Level, span: Option<Span>, message: String, help: Option<String>) {
+        if level == Level::Error {
+            self.errors.set(self.errors.get() + 1);
+        }
         let mut problem = Problem::new(level, &self.sources.borrow(), span, message);
         problem.help = help;
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Whether any mistake was recorded so far.
-    pub(super) fn has_errors(&self) -> bool {
-        self.problems.borrow().iter().any(|problem| problem.level == Level::Error)
+    /// How many mistakes were recorded so far.
+    pub(super) fn error_count(&self) -> usize {
+        self.errors.get()
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {

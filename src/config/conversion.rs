@@ -33,11 +33,7 @@ pub(super) fn build(
 ) -> (Conversion, ValueKind) {
     refuse_meaningless(cx, node, section, form);
     let conversion = Conversion {
-        sentinels: section
-            .sentinels
-            .iter()
-            .map(|(raw, reason)| Sentinel { raw: raw.get(), reason: reason.reason() })
-            .collect(),
+        sentinels: sentinels(cx, node, section, form),
         sign_magnitude_from: section.sign_magnitude.map(|code| code.0),
         linear: linear(cx, node, section),
         round: section.round,
@@ -52,6 +48,27 @@ pub(super) fn build(
     check_range(cx, node, &conversion, form);
     let kind = kind_of(&conversion, form);
     (conversion, kind)
+}
+
+/// Reserved numbers as the format gives them: 0xFFFF in a manual is −1 where the point is an i16.
+fn sentinels(cx: &Context<'_>, node: &Node, section: &ConversionSection, form: &RawForm) -> Vec<Sentinel> {
+    let limits = form.limits.as_ref().and_then(|(low, high)| Some((low.as_f64()?, high.as_f64()?)));
+    let mut found = Vec::with_capacity(section.sentinels.len());
+    for (written, reason) in &section.sentinels {
+        let mut raw = written.get();
+        if let Some((low, high)) = limits {
+            let all = high - low + 1.0;
+            if low < 0.0 && raw > high && raw < all {
+                raw -= all;
+            }
+            if !(low..=high).contains(&raw) {
+                let message = format!("{} never holds {}", form.word, written.get());
+                error_at(cx, node, &["sentinels"], message, Some("check the number and the type"));
+            }
+        }
+        found.push(Sentinel { raw, reason: reason.reason() });
+    }
+    found
 }
 
 fn kind_of(conversion: &Conversion, form: &RawForm) -> ValueKind {

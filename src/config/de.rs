@@ -278,7 +278,10 @@ impl<'a> Deserializer<'a> for De<'a> {
         visitor.visit_unit()
     }
 
-    serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf unit_struct tuple_struct }
+    serde::forward_to_deserialize_any! {
+        <W: Visitor<'a>>
+        i128 u128 bytes byte_buf unit_struct tuple_struct
+    }
 }
 
 /// Records every key that is not among the known ones.

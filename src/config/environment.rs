@@ -2,7 +2,7 @@
 
 /// Why a text could not be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExpandError {
+pub(super) enum ExpandError {
     /// The variable is not set and no default is given.
     #[error("the environment variable `{0}` is not set")]
     Undefined(String),
@@ -18,7 +18,7 @@ pub enum ExpandError {
 ///
 /// # Errors
 /// When a variable is not set, or the writing is wrong. The range is the part of `text` that is meant.
-pub fn expand(
+pub(super) fn expand(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<String>, (ExpandError, std::ops::Range<usize>)> {

@@ -9,7 +9,7 @@ use super::source::Span;
 
 /// A part of a document.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(super) struct Node {
     /// Where it stands.
     pub span: Span,
     /// What it is.
@@ -18,7 +18,7 @@ pub struct Node {
 
 /// What a node is.
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Text, a number, a truth or nothing.
     Scalar(Scalar),
     /// A list.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 /// A scalar.
 #[derive(Debug, Clone)]
-pub struct Scalar {
+pub(super) struct Scalar {
     /// The text, with `${NAME}` already replaced.
     pub text: Arc<str>,
     /// Written without quotes.
@@ -40,7 +40,7 @@ pub struct Scalar {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Where the key stands.
     pub key_span: Span,
     /// The key.
@@ -52,20 +52,20 @@ pub struct Entry {
 impl Node {
     /// A scalar made by the program, standing at `span`.
     #[must_use]
-    pub fn scalar(span: Span, text: &str) -> Self {
+    pub(super) fn scalar(span: Span, text: &str) -> Self {
         let scalar = Scalar { text: text.into(), plain: true, verbatim_at: None };
         Self { span, kind: Kind::Scalar(scalar) }
     }
 
     /// A map of these entries, standing at `span`.
     #[must_use]
-    pub fn map(span: Span, entries: Vec<Entry>) -> Self {
+    pub(super) fn map(span: Span, entries: Vec<Entry>) -> Self {
         Self { span, kind: Kind::Map(entries) }
     }
 
     /// The scalar's text.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar(scalar) => Some(&scalar.text),
             _ => None,
@@ -74,7 +74,7 @@ impl Node {
 
     /// The entries of a map; none for anything else.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Map(entries) => entries,
             _ => &[],
@@ -83,25 +83,25 @@ impl Node {
 
     /// The entry of this key.
     #[must_use]
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| &*entry.key == key)
     }
 
     /// The value of this key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &entry.value)
     }
 
     /// Where the value of the first of these keys that is there stands.
     #[must_use]
-    pub fn span_of(&self, keys: &[&str]) -> Option<Span> {
+    pub(super) fn span_of(&self, keys: &[&str]) -> Option<Span> {
         keys.iter().find_map(|key| self.get(key)).map(|node| node.span)
     }
 
     /// Whether nothing is written: `key:`, `~` or `null`.
     #[must_use]
-    pub fn is_null(&self) -> bool {
+    pub(super) fn is_null(&self) -> bool {
         match &self.kind {
             Kind::Scalar(scalar) => scalar.plain && matches!(&*scalar.text, "" | "~" | "null"),
             _ => false,
@@ -110,7 +110,7 @@ impl Node {
 
     /// What it is, for people.
     #[must_use]
-    pub fn kind_word(&self) -> &'static str {
+    pub(super) fn kind_word(&self) -> &'static str {
         match &self.kind {
             Kind::Scalar(_) if self.is_null() => "nothing",
             Kind::Scalar(_) => "a single value",
@@ -121,7 +121,7 @@ impl Node {
 
     /// The place of a part of the scalar's text, in bytes; the whole place when the source differs from it.
     #[must_use]
-    pub fn part(&self, start: usize, end: usize) -> Span {
+    pub(super) fn part(&self, start: usize, end: usize) -> Span {
         match &self.kind {
             Kind::Scalar(Scalar { verbatim_at: Some(at), .. }) => {
                 self.span.part(*at as usize + start, *at as usize + end)
@@ -131,14 +131,14 @@ impl Node {
     }
 
     /// The map without the entries of these keys.
-    pub fn remove(&mut self, keys: &[&str]) {
+    pub(super) fn remove(&mut self, keys: &[&str]) {
         if let Kind::Map(entries) = &mut self.kind {
             entries.retain(|entry| !keys.contains(&&*entry.key));
         }
     }
 
     /// Puts an entry in the place of the one with its key, or at the end.
-    pub fn put(&mut self, entry: Entry) {
+    pub(super) fn put(&mut self, entry: Entry) {
         if let Kind::Map(entries) = &mut self.kind {
             match entries.iter_mut().find(|old| old.key == entry.key) {
                 Some(old) => *old = entry,
@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// Changes every scalar below, keys excepted.
-    pub fn for_each_scalar(&mut self, change: &mut impl FnMut(Span, &mut Scalar)) {
+    pub(super) fn for_each_scalar(&mut self, change: &mut impl FnMut(Span, &mut Scalar)) {
         match &mut self.kind {
             Kind::Scalar(scalar) => change(self.span, scalar),
             Kind::List(items) => items.iter_mut().for_each(|item| item.for_each_scalar(change)),

@@ -13,13 +13,13 @@ use super::node::{Entry, Kind, Node, Scalar};
 use super::source::Span;
 
 /// The largest file that is read.
-pub const MAX_FILE_BYTES: usize = 4 << 20;
+pub(super) const MAX_FILE_BYTES: usize = 4 << 20;
 
 /// The most nodes of one document, aliases multiplied out.
-pub const MAX_NODES: usize = 500_000;
+pub(super) const MAX_NODES: usize = 500_000;
 
 /// How deep a document may nest.
-pub const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Nothing more can be read; the reason is recorded.
 struct Stop;

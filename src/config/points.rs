@@ -12,7 +12,7 @@ use super::repeat::{Item, expand};
 use super::suggest::advice;
 
 /// The most points of one device.
-pub const MAX_DEVICE_POINTS: usize = 20_000;
+pub(super) const MAX_DEVICE_POINTS: usize = 20_000;
 
 /// Keys of which an override replaces all when it names one.
 const GROUPS: [(&[&str], &[&str]); 4] = [

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::source::{Place, Sources, Span};
 
 /// The most problems that one report shows; the rest is counted.
-pub const MAX_SHOWN: usize = 100;
+pub(super) const MAX_SHOWN: usize = 100;
 
 /// The most columns of a line that are shown around a mistake.
 const MAX_COLUMNS: usize = 110;

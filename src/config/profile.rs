@@ -26,7 +26,6 @@ use crate::driver::modbus::DeviceConfig;
 /// The profiles that are part of the program.
 #[derive(Embed)]
 #[folder = "config/profiles/"]
-#[include = "*.yaml"]
 struct Shipped;
 
 /// The key of a profile that holds the settings of its driver.
@@ -36,7 +35,7 @@ pub(super) const MODBUS: &str = "modbus";
 const MAX_NAMES: usize = 5_000;
 
 /// The most profiles that one configuration may use.
-pub const MAX_PROFILES: usize = 1_000;
+pub(super) const MAX_PROFILES: usize = 1_000;
 
 /// A profile, ready to be used by devices.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::model::{Access, PayloadFormat};
 /// The keys of the whole file that hold a single value or a list.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct SiteSection {
+pub(super) struct SiteSection {
     /// The first part of every topic, such as `busan/factory`.
     pub site: Option<String>,
     /// Further folders in which profiles are looked for; relative ones start at this file's folder.
@@ -28,7 +28,7 @@ pub struct SiteSection {
 /// at a point; the nearest one counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct PublishSection {
+pub(super) struct PublishSection {
     /// How often the point is read; 1s when nothing is said.
     pub poll: Option<Period>,
     /// Form of the messages: `json` (value, quality, time, unit) or `raw` (the value alone, good readings only); json when nothing is said.
@@ -51,7 +51,7 @@ pub struct PublishSection {
 /// What is said of a device, whatever its driver.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct DeviceSection {
+pub(super) struct DeviceSection {
     /// The channel that the device is attached to, by its name under `channels`.
     pub channel: Option<String>,
     /// The device's profile, such as `vaisala/hmt330`: its points and settings, on top of which this section counts.
@@ -67,7 +67,7 @@ pub struct DeviceSection {
 /// What is said of a point, whatever its driver.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct PointSection {
+pub(super) struct PointSection {
     /// Engineering unit as shown, such as `°C`.
     pub unit: Option<String>,
     /// What people call it, where that differs from the name.
@@ -91,7 +91,7 @@ pub struct PointSection {
 /// From raw numbers to values and back.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ConversionSection {
+pub(super) struct ConversionSection {
     /// Engineering units per raw unit: value = raw × scale + offset. Never 0.
     pub scale: Option<f64>,
     /// The value at raw 0.
@@ -117,7 +117,7 @@ pub struct ConversionSection {
 /// A straight line through two points: 4 … 20 mA → 0 … 10 bar.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SpanSection {
+pub(super) struct SpanSection {
     /// The two raw ends.
     pub raw: (f64, f64),
     /// The values at these ends.
@@ -130,7 +130,7 @@ pub struct SpanSection {
 /// Copies of an entry. `{n}` in its name and texts stands for the number of the copy.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct RepeatSection {
+pub(super) struct RepeatSection {
     /// The numbers `1..8` (both included), or the words `[north, south]`, that `{n}` stands for.
     pub repeat: Option<Repeat>,
     /// How far the address (of a point) or the unit (of a device) moves from one copy to the next; as far as one copy reaches when left out.
@@ -140,7 +140,7 @@ pub struct RepeatSection {
 /// What a profile says of itself.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ProfileSection {
+pub(super) struct ProfileSection {
     /// Who makes the device.
     pub vendor: String,
     /// The models that the profile fits.
@@ -160,7 +160,7 @@ pub struct ProfileSection {
 /// The settings that a device leaves the factory with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct FactorySection {
+pub(super) struct FactorySection {
     /// Unit identifier; used when the device in the configuration names none.
     pub unit: Option<u8>,
     /// Bits per second.
@@ -176,7 +176,7 @@ pub struct FactorySection {
 impl PublishSection {
     /// What this section says, and where it says nothing, what `wider` says.
     #[must_use]
-    pub fn over(self, wider: Self) -> Self {
+    pub(super) fn over(self, wider: Self) -> Self {
         Self {
             poll: self.poll.or(wider.poll),
             payload: self.payload.or(wider.payload),

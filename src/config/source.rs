@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A place in one of the files: bytes `start..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
+pub(super) struct Span {
     /// Which file, by its index in [`Sources`].
     pub file: u16,
     /// First byte.
@@ -18,7 +18,7 @@ pub struct Span {
 
 /// One file's name and text.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(super) struct Source {
     /// As people know it: a path, or what the caller named it.
     pub name: Arc<str>,
     /// Its text.
@@ -27,7 +27,7 @@ pub struct Source {
 
 /// All files that were read.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub(super) struct Sources {
     files: Vec<Source>,
 }
 
@@ -49,7 +49,7 @@ pub struct Place {
 impl Span {
     /// A part of this span, `start..end` in bytes from its beginning; the whole when it does not lie inside.
     #[must_use]
-    pub fn part(self, start: usize, end: usize) -> Self {
+    pub(super) fn part(self, start: usize, end: usize) -> Self {
         let whole = (self.end - self.start) as usize;
         match (u32::try_from(start), u32::try_from(end)) {
             (Ok(from), Ok(to)) if start <= end && end <= whole => {
@@ -62,7 +62,7 @@ impl Span {
 
 impl Sources {
     /// Adds a file and tells its index. Callers bound the number and size of files.
-    pub fn add(&mut self, name: &str, text: &str) -> u16 {
+    pub(super) fn add(&mut self, name: &str, text: &str) -> u16 {
         let index = u16::try_from(self.files.len()).unwrap_or(u16::MAX);
         self.files.push(Source { name: name.into(), text: text.into() });
         index
@@ -70,19 +70,19 @@ impl Sources {
 
     /// The file of this index.
     #[must_use]
-    pub fn get(&self, file: u16) -> Option<&Source> {
+    pub(super) fn get(&self, file: u16) -> Option<&Source> {
         self.files.get(usize::from(file))
     }
 
     /// The source text of a span.
     #[must_use]
-    pub fn slice(&self, span: Span) -> Option<&str> {
+    pub(super) fn slice(&self, span: Span) -> Option<&str> {
         self.get(span.file)?.text.get(span.start as usize..span.end as usize)
     }
 
     /// Line, column and line text of a span; a span over several lines is cut at the first line's end.
     #[must_use]
-    pub fn place(&self, span: Span) -> Option<Place> {
+    pub(super) fn place(&self, span: Span) -> Option<Place> {
         let source = self.get(span.file)?;
         let text = &*source.text;
         let start = floor_boundary(text, span.start as usize);

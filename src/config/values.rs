@@ -14,36 +14,36 @@ use crate::model::units::Period;
 use crate::model::{Deadband, Reason};
 
 /// The most copies that one `repeat` makes.
-pub const MAX_COPIES: usize = 10_000;
+pub(super) const MAX_COPIES: usize = 10_000;
 
 /// A deadband: `0.2` in the point's unit, or `5%` of the last published value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DeadbandText(pub Deadband);
+pub(super) struct DeadbandText(pub Deadband);
 
 /// The longest silence: a period or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat(pub Option<Period>);
+pub(super) struct Heartbeat(pub Option<Period>);
 
 /// A value for an output as it was written; what it means depends on the output's kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setpoint(pub String);
+pub(super) struct Setpoint(pub String);
 
 /// A raw whole number, decimal or hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Code(pub i64);
+pub(super) struct Code(pub i64);
 
 /// A raw number, `nan` included; kept by its bits so that it can be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RawNumber(u64);
+pub(super) struct RawNumber(u64);
 
 /// What `{n}` stands for, one text per copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repeat(pub Vec<String>);
+pub(super) struct Repeat(pub Vec<String>);
 
 /// When readings are published.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum ReportWhen {
+pub(super) enum ReportWhen {
     /// When the value has moved beyond the deadband or the quality has changed.
     #[default]
     Change,
@@ -54,7 +54,7 @@ pub enum ReportWhen {
 /// What a reserved raw number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum SentinelReason {
+pub(super) enum SentinelReason {
     /// The sensor is broken or missing.
     SensorFault,
     /// Below its span: a broken wire.
@@ -70,7 +70,7 @@ pub enum SentinelReason {
 /// How far a fact about a device can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Grade {
+pub(super) enum Grade {
     /// From a community page, or sources disagree: check it on the device.
     Community,
     /// From a maintained open-source library.
@@ -84,7 +84,7 @@ pub enum Grade {
 impl RawNumber {
     /// The number.
     #[must_use]
-    pub const fn get(self) -> f64 {
+    pub(super) const fn get(self) -> f64 {
         f64::from_bits(self.0)
     }
 }
@@ -92,7 +92,7 @@ impl RawNumber {
 impl SentinelReason {
     /// The reason that a reading is given.
     #[must_use]
-    pub const fn reason(self) -> Reason {
+    pub(super) const fn reason(self) -> Reason {
         match self {
             Self::SensorFault => Reason::SensorFault,
             Self::SensorUnder => Reason::SensorUnder,

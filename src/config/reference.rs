@@ -1,0 +1,2 @@
+//! Reference.
+pub fn reference() -> String { todo!() }
