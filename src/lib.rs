@@ -16,6 +16,8 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod publish;
 pub mod web;
 
 pub mod config;
+pub mod systemd;

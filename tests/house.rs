@@ -8,6 +8,8 @@
 mod code;
 #[path = "house/layers.rs"]
 mod layers;
+#[path = "house/manifest.rs"]
+mod manifest;
 #[path = "house/paths.rs"]
 mod paths;
 #[path = "house/text.rs"]
@@ -79,5 +81,11 @@ fn shell_scripts_parse() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let found: Vec<_> = files(".").iter().flat_map(text::broken_links).collect();
+    expect_none(&found);
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_promised() {
+    let found = manifest::too_new(&manifest::metadata(), env!("CARGO_PKG_RUST_VERSION"));
     expect_none(&found);
 }

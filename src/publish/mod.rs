@@ -1,0 +1,176 @@
+//! Readings out to topics, setpoints in from `…/set`.
+//!
+//! [`Publisher`] observes the bus in line: report by exception, payload, and straight into the broker
+//! without a socket, one batch per batch of readings. [`Setter`] serves the `…/set` topics. Absent: any
+//! opinion on values; a reading that is not good is told as such or not at all.
+
+pub mod payload;
+pub mod request;
+pub mod setter;
+pub mod topics;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use payload::TimeText;
+use serde::Serialize;
+
+use crate::broker::{Broker, InvalidTopic, LocalPublisher, PublishOptions, QoS, TopicHandle};
+use crate::bus::Observer;
+use crate::driver::LinkState;
+use crate::model::report::Reported;
+use crate::model::{
+    AlarmState, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Severity, Topic, TopicError, Value,
+};
+
+pub use setter::Setter;
+
+/// What the gateway says of itself is kept for later subscribers and delivered at least once.
+const STATUS: PublishOptions<'static> = PublishOptions {
+    qos: QoS::AtLeastOnce,
+    retain: true,
+    expiry: None,
+    content_type: None,
+    response_topic: None,
+    correlation: None,
+    user: &[],
+};
+
+/// The name under which the gateway publishes.
+pub(crate) const ORIGIN: &str = "iogate";
+
+/// Publishes readings and the gateway's own state.
+pub struct Publisher {
+    points: Arc<PointTable>,
+    site: Topic,
+    state: Mutex<State>,
+}
+
+struct State {
+    broker: LocalPublisher,
+    /// By point.
+    slots: Vec<Slot>,
+    time: TimeText,
+    payload: Vec<u8>,
+}
+
+/// One point on its way to the broker.
+struct Slot {
+    topic: TopicHandle,
+    options: PublishOptions<'static>,
+    reported: Reported,
+}
+
+impl Publisher {
+    /// A publisher for these points.
+    ///
+    /// # Errors
+    /// When the broker takes one of the topics for none; those of a validated configuration are fine.
+    pub fn new(broker: &Broker, site: Topic, points: Arc<PointTable>) -> Result<Self, InvalidTopic> {
+        let publisher = broker.publisher(ORIGIN);
+        let slot = |point: &Point| -> Result<Slot, InvalidTopic> {
+            let PublishPolicy { qos, retain, .. } = point.publish;
+            let qos = QoS::from_bits(qos).unwrap_or_default();
+            let options = PublishOptions { qos, retain, ..PublishOptions::default() };
+            Ok(Slot { topic: publisher.topic(point.topic.as_str())?, options, reported: Reported::default() })
+        };
+        let slots = points.iter().map(slot).collect::<Result<_, _>>()?;
+        let state =
+            State { broker: publisher, slots, time: TimeText::default(), payload: Vec::with_capacity(256) };
+        Ok(Self { points, site, state: Mutex::new(state) })
+    }
+
+    /// Says that the gateway is there, or that it is about to go.
+    pub fn gateway_availability(&self, online: bool) {
+        let text = if online { topics::ONLINE } else { topics::OFFLINE };
+        self.say(topics::availability(&self.site), text.as_bytes());
+    }
+
+    /// Says whether a device answers. Before its first answer or failure nothing is said.
+    pub fn device_availability(&self, device: &str, link: LinkState) {
+        let text = match link {
+            LinkState::Online => topics::ONLINE,
+            LinkState::Offline => topics::OFFLINE,
+            LinkState::Unknown => return,
+        };
+        self.say(topics::device_availability(&self.site, device), text.as_bytes());
+    }
+
+    /// Says where an alarm stands.
+    pub fn alarm(&self, status: &AlarmStatus) {
+        let payload = alarm_payload(self.points.get(status.point).topic.as_str(), status);
+        self.say(topics::alarm(&self.site, &status.name), &payload);
+    }
+
+    fn say(&self, topic: Result<Topic, TopicError>, payload: &[u8]) {
+        let told = match topic {
+            Ok(topic) => {
+                self.lock().broker.publish(topic.as_str(), payload, &STATUS).map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = told {
+            tracing::warn!(reason, "a status topic cannot be published");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Publisher {
+    fn observe(&self, readings: &[Reading]) {
+        let mut state = self.lock();
+        let State { broker, slots, time, payload } = &mut *state;
+        let mut batch = broker.batch();
+        for reading in readings {
+            let point = self.points.get(reading.point);
+            let Some(slot) = slots.get_mut(reading.point.index()) else { continue };
+            if !slot.reported.admit(&point.report, reading) {
+                continue;
+            }
+            payload.clear();
+            if payload::write(point, reading, time, payload) {
+                batch.publish(&slot.topic, payload, &slot.options);
+            }
+        }
+        batch.commit();
+    }
+}
+
+/// `{"state":"active","condition":"high","severity":"critical","topic":"…","value":61.2,"time":"…","message":"…"}`
+#[derive(Serialize)]
+struct AlarmPayload<'a> {
+    state: AlarmState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'static str>,
+    severity: Severity,
+    topic: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    message: &'a str,
+}
+
+fn alarm_payload(topic: &str, status: &AlarmStatus) -> Vec<u8> {
+    let time = status.since.map(|since| {
+        let mut text = Vec::with_capacity(24);
+        TimeText::default().write(since.unix_us, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let payload = AlarmPayload {
+        state: status.state,
+        condition: status.condition,
+        severity: status.severity,
+        topic,
+        value: status.value.as_ref(),
+        time,
+        message: &status.message,
+    };
+    // Plain data with text keys: writing it into memory cannot fail.
+    serde_json::to_vec(&payload).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Tests of publisher and setter over the broker itself, without sockets.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::broker::{Config, LocalSubscription};
+use crate::clock::Clock;
+use crate::command::Commander;
+use crate::driver::WriteQueue;
+use crate::model::point::tests::point;
+use crate::model::{Access, Outcome, PayloadFormat, PointId, Reason, Stamp, ValueKind};
+
+fn site() -> Topic {
+    Topic::new("site").unwrap()
+}
+
+fn at(second: i64) -> Stamp {
+    Stamp { mono: Instant::now(), unix_us: second * 1_000_000 }
+}
+
+fn listen(broker: &Broker, filter: &str) -> LocalSubscription {
+    broker.subscribe(&[(filter, QoS::ExactlyOnce)], 100).unwrap()
+}
+
+fn texts(messages: &mut LocalSubscription) -> Vec<(String, String)> {
+    std::iter::from_fn(|| messages.try_recv())
+        .map(|m| (m.topic().to_owned(), String::from_utf8(m.payload().to_vec()).unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn readings_are_reported_by_exception_with_their_quality() {
+    let broker = Broker::new(Config::default());
+    let mut raw = point("raw");
+    raw.publish.format = PayloadFormat::Raw;
+    let points = Arc::new(PointTable::new(vec![point("json"), raw]));
+    let publisher = Publisher::new(&broker, site(), points).unwrap();
+    let mut messages = listen(&broker, "site/#");
+    let read = |id, value| Reading::good(PointId(id), Value::Float(value), at(0));
+    publisher.observe(&[read(0, 1.5), read(1, 2.5)]);
+    publisher.observe(&[read(0, 1.5), read(1, 2.5)]);
+    let mut lost =
+        [Reading::bad(PointId(0), Reason::Timeout, at(1)), Reading::bad(PointId(1), Reason::Timeout, at(1))];
+    lost.iter_mut().for_each(|reading| reading.value = Some(Value::Float(1.5)));
+    publisher.observe(&lost);
+    publisher.observe(&[read(1, 2.5)]);
+    let expected = [
+        ("site/test/json", r#"{"value":1.5,"quality":"good","time":"1970-01-01T00:00:00.000Z"}"#),
+        ("site/test/raw", "2.5"),
+        (
+            "site/test/json",
+            r#"{"value":1.5,"quality":"bad","reason":"timeout","time":"1970-01-01T00:00:01.000Z"}"#,
+        ),
+        ("site/test/raw", "2.5"),
+    ];
+    let got = texts(&mut messages);
+    assert_eq!(got, expected.map(|(topic, text)| (topic.to_owned(), text.to_owned())));
+    let mut late = listen(&broker, "site/test/json");
+    assert!(texts(&mut late)[0].1.contains("bad"), "the last state is retained");
+}
+
+#[tokio::test]
+async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
+    let broker = Broker::new(Config::default());
+    let publisher = Publisher::new(&broker, site(), Arc::new(PointTable::new(vec![point("t")]))).unwrap();
+    publisher.gateway_availability(true);
+    publisher.device_availability("press", LinkState::Unknown);
+    publisher.device_availability("press", LinkState::Offline);
+    publisher.alarm(&AlarmStatus {
+        name: "hot".into(),
+        point: PointId(0),
+        severity: Severity::Critical,
+        state: AlarmState::Active,
+        condition: Some("high"),
+        value: Some(Value::Float(61.5)),
+        since: Some(at(0)),
+        message: "too \"hot\"".into(),
+    });
+    let mut kept = listen(&broker, "site/gateway/#");
+    let mut got = texts(&mut kept);
+    got.sort();
+    let alarm = r#"{"state":"active","condition":"high","severity":"critical","topic":"site/test/t","value":61.5,"time":"1970-01-01T00:00:00.000Z","message":"too \"hot\""}"#;
+    let expected = [
+        ("site/gateway/alarms/hot", alarm),
+        ("site/gateway/availability", "online"),
+        ("site/gateway/devices/press/availability", "offline"),
+    ];
+    assert_eq!(got, expected.map(|(topic, text)| (topic.to_owned(), text.to_owned())));
+}
+
+struct Rig {
+    broker: Broker,
+    queue: Arc<WriteQueue>,
+    results: LocalSubscription,
+    shutdown: CancellationToken,
+}
+
+fn setter_rig() -> Rig {
+    let broker = Broker::new(Config::default());
+    let fan = Point { kind: ValueKind::Bool, access: Access::Rw, ..point("fan") };
+    let queue = Arc::new(WriteQueue::default());
+    let clock = Clock::system();
+    let commander =
+        Commander::new(Arc::new(PointTable::new(vec![fan])), vec![Arc::clone(&queue)], clock.clone());
+    let setter = Setter::new(broker.clone(), commander, clock);
+    let shutdown = CancellationToken::new();
+    let messages = setter.subscribe().unwrap();
+    tokio::spawn(setter.run(messages, shutdown.clone()));
+    let results = listen(&broker, "+/test/fan/set/result");
+    Rig { broker, queue, results, shutdown }
+}
+
+impl Rig {
+    async fn set(&mut self, payload: &str, options: &PublishOptions<'_>) -> serde_json::Value {
+        self.broker.publisher("tester").publish("site/test/fan/set", payload.as_bytes(), options).unwrap();
+        serde_json::from_slice(self.results.recv().await.payload()).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_message_reaches_the_output_and_is_answered() {
+    let mut rig = setter_rig();
+    let mut answers = listen(&rig.broker, "answers/here");
+    let queue = Arc::clone(&rig.queue);
+    let device = tokio::spawn(async move {
+        loop {
+            while let Some(job) = queue.pop(tokio::time::Instant::now().into_std()) {
+                let left = job.deadline - tokio::time::Instant::now().into_std();
+                let read_back = job.setpoint.clone();
+                job.finish(if left < Duration::from_secs(3) {
+                    Outcome::Failed("too short".into())
+                } else {
+                    Outcome::Verified { read_back }
+                });
+            }
+            queue.pushed().await;
+        }
+    });
+    let asked = PublishOptions {
+        response_topic: Some("answers/here"),
+        correlation: Some(b"c1"),
+        ..PublishOptions::default()
+    };
+    let answer = rig.set(r#"{"value":"on","id":"7"}"#, &asked).await;
+    assert_eq!(answer, serde_json::json!({"id":"7","point":"test/fan","outcome":"verified","value":true}));
+    let private = answers.try_recv().unwrap();
+    assert_eq!(private.properties().correlation, Some(&b"c1"[..]));
+    let expiring = PublishOptions { expiry: Some(Duration::from_secs(2)), ..PublishOptions::default() };
+    assert_eq!(rig.set("off", &expiring).await["reason"], "too short", "the expiry is the deadline");
+    device.abort();
+    rig.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_and_malformed_commands_are_refused() {
+    let mut rig = setter_rig();
+    let retained = PublishOptions { retain: true, ..PublishOptions::default() };
+    let answer = rig.set("on", &retained).await;
+    assert_eq!(answer["outcome"], "rejected");
+    assert!(answer["reason"].as_str().unwrap().contains("retained"));
+    assert_eq!(rig.set("maybe", &PublishOptions::default()).await["outcome"], "rejected");
+    assert_eq!(rig.set(r#"{"value":1,"x":2}"#, &PublishOptions::default()).await["outcome"], "rejected");
+    assert!(rig.queue.pop(tokio::time::Instant::now().into_std()).is_none());
+    rig.shutdown.cancel();
+}

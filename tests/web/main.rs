@@ -1,0 +1,3 @@
+//! The page and its API over real sockets and in a real browser.
+
+mod plant;

@@ -1,0 +1,221 @@
+//! A plant to look at: points, channels and alarms in memory, with an owner task that answers writes.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use iogate::bus::Bus;
+use iogate::clock::Clock;
+use iogate::command::Commander;
+use iogate::driver::{ChannelStats, LinkState, WriteQueue};
+use iogate::model::{
+    Access, AlarmState, AlarmStatus, Deadband, Outcome, PayloadFormat, Point, PointId, PointTable,
+    PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Topic, Value, ValueKind,
+};
+use iogate::web::{BrokerView, Config, Context};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The root of the plant's topics.
+pub(crate) const SITE: &str = "busan/factory";
+
+/// The plant and everything that its page is given.
+pub(crate) struct Plant {
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) channels: Vec<Arc<ChannelStats>>,
+    pub(crate) writes: Arc<WriteQueue>,
+    pub(crate) alarms: Arc<Mutex<Vec<AlarmStatus>>>,
+    pub(crate) broker: Arc<Mutex<BrokerView>>,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    changes: watch::Sender<u64>,
+}
+
+/// A served page.
+pub(crate) struct Page {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// A readable number `device/name` on the topic `busan/factory/<topic>`.
+pub(crate) fn number(device: &str, name: &str, topic: &str, unit: &str) -> Point {
+    Point {
+        id: PointId(0),
+        name: format!("{device}/{name}").into(),
+        device: device.into(),
+        channel: "plc".into(),
+        topic: Topic::join(&[SITE, topic]).unwrap(),
+        kind: ValueKind::Float,
+        unit: (!unit.is_empty()).then(|| unit.into()),
+        label: None,
+        access: Access::R,
+        range: None,
+        report: ReportPolicy { deadband: Deadband::None, always: false, max_silence: None },
+        publish: PublishPolicy { format: PayloadFormat::Json, qos: 0, retain: true, uncertain: false },
+        poll: Duration::from_secs(1),
+        safe: None,
+        tolerance: 0.0,
+    }
+}
+
+/// A digital output.
+pub(crate) fn switch(device: &str, name: &str, topic: &str) -> Point {
+    Point { kind: ValueKind::Bool, access: Access::Rw, ..number(device, name, topic, "") }
+}
+
+impl Plant {
+    /// A plant with these points; its channels are those that the points name, in their order.
+    pub(crate) fn new(points: Vec<Point>) -> Self {
+        let mut channels: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
+        for point in &points {
+            let index = channels.iter().position(|(name, _)| *name == point.channel).unwrap_or_else(|| {
+                channels.push((Arc::clone(&point.channel), Vec::new()));
+                channels.len() - 1
+            });
+            if !channels[index].1.contains(&point.device) {
+                channels[index].1.push(Arc::clone(&point.device));
+            }
+        }
+        let channels = channels.into_iter().map(|(name, devices)| Arc::new(ChannelStats::new(name, devices)));
+        Self {
+            bus: Bus::new(Arc::new(PointTable::new(points)), vec![]),
+            channels: channels.collect(),
+            writes: Arc::default(),
+            alarms: Arc::default(),
+            broker: Arc::default(),
+            ready: Arc::new(AtomicBool::new(true)),
+            clock: Clock::system(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// A press with a fan, enough for most tests.
+    pub(crate) fn press() -> Self {
+        let speed = Point {
+            access: Access::Rw,
+            range: Some((0.0, 100.0)),
+            ..number("press", "speed", "manufacture/speed", "%")
+        };
+        Self::new(vec![
+            number("press", "temperature", "manufacture/temperature", "°C"),
+            switch("press", "fan", "manufacture/fan"),
+            speed,
+        ])
+    }
+
+    /// What the page is given.
+    pub(crate) fn context(&self) -> Context {
+        let (alarms, broker, ready) =
+            (Arc::clone(&self.alarms), Arc::clone(&self.broker), Arc::clone(&self.ready));
+        let points = Arc::clone(self.bus.points());
+        let queues = points.iter().map(|_| Arc::clone(&self.writes)).collect();
+        Context {
+            site: Topic::new(SITE).unwrap(),
+            version: "0.0.0-test",
+            started: self.clock.stamp(),
+            clock: self.clock.clone(),
+            bus: Arc::clone(&self.bus),
+            channels: self.channels.clone(),
+            commander: Commander::new(points, queues, self.clock.clone()),
+            alarms: Arc::new(move || alarms.lock().unwrap().clone()),
+            alarm_changes: self.changes.subscribe(),
+            broker: Arc::new(move || broker.lock().unwrap().clone()),
+            ready: Arc::new(move || ready.load(Relaxed)),
+        }
+    }
+
+    /// Serves the page on a free loopback port.
+    pub(crate) async fn serve(&self, config: Config) -> Page {
+        self.serve_on("127.0.0.1:0", config).await
+    }
+
+    /// Serves the page on this address.
+    pub(crate) async fn serve_on(&self, address: &str, config: Config) -> Page {
+        let listener = TcpListener::bind(address).await.expect("a free port");
+        let address = listener.local_addr().unwrap();
+        let (shutdown, context) = (CancellationToken::new(), self.context());
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move { iogate::web::serve(listener, context, &config, stop).await });
+        Page { address, shutdown, task }
+    }
+
+    /// Reads a good value into a point.
+    pub(crate) fn read(&self, point: u32, value: impl Into<Value>) {
+        self.bus.publish(&mut [Reading::good(PointId(point), value.into(), self.clock.stamp())]);
+    }
+
+    /// Gives a point a reading that is not good.
+    pub(crate) fn degrade(&self, point: u32, quality: Quality) {
+        let at = self.clock.stamp();
+        self.bus.publish(&mut [Reading { point: PointId(point), value: None, quality, at }]);
+    }
+
+    /// Fails a poll of a point.
+    pub(crate) fn fail(&self, point: u32, reason: Reason) {
+        self.degrade(point, Quality::Bad(reason));
+    }
+
+    /// Puts an alarm into a state, adding it when it is new.
+    pub(crate) fn alarm(
+        &self,
+        name: &str,
+        point: u32,
+        severity: Severity,
+        state: AlarmState,
+        value: Option<Value>,
+    ) {
+        let status = AlarmStatus {
+            name: name.into(),
+            point: PointId(point),
+            severity,
+            state,
+            condition: (state != AlarmState::Normal).then_some("high"),
+            value,
+            since: Some(self.clock.stamp()),
+            message: format!("{name}: limit passed").into(),
+        };
+        let mut alarms = self.alarms.lock().unwrap();
+        match alarms.iter_mut().find(|alarm| *alarm.name == *name) {
+            Some(known) => *known = status,
+            None => alarms.push(status),
+        }
+        drop(alarms);
+        self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    /// Answers writes as a device would: each is taken over and read back.
+    pub(crate) fn obey(&self) -> JoinHandle<()> {
+        let (bus, writes, clock) = (Arc::clone(&self.bus), Arc::clone(&self.writes), self.clock.clone());
+        tokio::spawn(async move {
+            loop {
+                writes.pushed().await;
+                while let Some(job) = writes.pop(clock.mono()) {
+                    let read_back = job.setpoint.clone();
+                    bus.publish(&mut [Reading::good(job.point, read_back.clone(), clock.stamp())]);
+                    job.finish(Outcome::Verified { read_back });
+                }
+            }
+        })
+    }
+
+    /// Marks every channel and device as reachable.
+    pub(crate) fn bring_online(&self) {
+        for channel in &self.channels {
+            channel.link.set(LinkState::Online);
+            for device in &channel.devices {
+                device.link.set(LinkState::Online);
+            }
+        }
+    }
+}
+
+impl Page {
+    /// Stops the page and waits until it has gone.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.expect("the server ends without a panic");
+    }
+}
