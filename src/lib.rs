@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod clock;
 
 pub mod bus;
+pub mod transport;
 
 pub mod broker;
 pub mod driver;
@@ -19,4 +20,5 @@ pub mod alarm;
 pub mod publish;
 pub mod web;
 
+pub mod config;
 pub mod systemd;

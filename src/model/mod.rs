@@ -11,6 +11,7 @@ pub mod point;
 pub mod quality;
 pub mod reading;
 pub mod report;
+pub mod secret;
 pub mod topic;
 pub mod units;
 pub mod value;
@@ -23,5 +24,6 @@ pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy
 pub use quality::{Quality, Reason};
 pub use reading::{Reading, Stamp};
 pub use report::{Deadband, ReportPolicy};
+pub use secret::Secret;
 pub use topic::{Filter, Topic, TopicError};
 pub use value::{Value, ValueKind};

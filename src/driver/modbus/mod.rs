@@ -5,8 +5,15 @@
 
 pub mod codec;
 pub mod config;
+pub mod health;
+
+#[cfg(test)]
+mod fixtures;
+pub mod planner;
 pub mod register;
+pub mod schedule;
 mod validate;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

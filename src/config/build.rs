@@ -1,0 +1,283 @@
+//! One point: from its map to what the gateway and its driver need.
+//!
+//! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
+
+use std::time::Duration;
+
+use super::context::Context;
+use super::conversion::{self, RawForm};
+use super::draft::{Around, PointDraft};
+use super::modbus as adapter;
+use super::node::Node;
+use super::parts::{check_keys, fields_of, read_part};
+use super::repeat::Item;
+use super::scalar::parse_bool;
+use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
+use super::values::ReportWhen;
+use crate::driver::modbus::{self, PointConfig, Register};
+use crate::model::{
+    Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
+};
+use crate::model::topic::SET_LEVEL;
+
+/// How often a point is read when nothing is said.
+pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
+
+/// The shortest and the longest time between two readings.
+const POLL_LIMITS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+
+/// How long a value may stay unpublished when nothing is said.
+pub(super) const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// The quality of service when nothing is said: a reading reaches its subscribers at least once.
+pub(super) const DEFAULT_QOS: u8 = 1;
+
+/// How far an f32 may differ from what was written into it, as a share.
+const FLOAT_SLACK: f64 = 1e-6;
+
+/// What came of one entry.
+pub(super) enum Built {
+    /// It is right.
+    Point(Box<PointDraft>),
+    /// It is switched off.
+    Off,
+    /// It is wrong, which is recorded.
+    Wrong,
+}
+
+/// The four sections of a point.
+struct Sections {
+    point: PointSection,
+    conversion: ConversionSection,
+    publish: PublishSection,
+    wire: PointConfig,
+}
+
+/// Builds the point of one entry.
+pub(super) fn point(cx: &Context<'_>, around: &Around<'_>, item: &Item) -> Built {
+    let errors_before = cx.error_count();
+    check_name(cx, item);
+    let Some(sections) = read_sections(cx, &item.node) else { return Built::Wrong };
+    if sections.point.enabled == Some(false) {
+        return Built::Off;
+    }
+    let draft = assemble(cx, around, item, sections);
+    match draft {
+        Some(draft) if cx.error_count() == errors_before => Built::Point(Box::new(draft)),
+        _ => Built::Wrong,
+    }
+}
+
+fn read_sections(cx: &Context<'_>, node: &Node) -> Option<Sections> {
+    check_keys(
+        cx,
+        node,
+        &[
+            fields_of::<PointSection>(),
+            fields_of::<ConversionSection>(),
+            fields_of::<PublishSection>(),
+            fields_of::<PointConfig>(),
+            fields_of::<RepeatSection>(),
+        ],
+    );
+    let point = read_part(cx, node);
+    let conversion = read_part(cx, node);
+    let publish = read_part(cx, node);
+    let wire = read_part(cx, node);
+    Some(Sections { point: point?, conversion: conversion?, publish: publish?, wire: wire? })
+}
+
+fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sections) -> Option<PointDraft> {
+    let node = &item.node;
+    let access = sections.point.access.unwrap_or_default();
+    let topic = topic(cx, around, item, &sections.point);
+    let publish = sections.publish.over(around.publish);
+    let poll = poll(cx, node, &publish);
+    check_publish(cx, node, &publish);
+    let register = adapter::register(cx, node, sections.wire, around.config, access, item.shift);
+    let (register, write) = register?;
+    let form = adapter::raw_form(&register);
+    let (conversion, kind) = conversion::build(cx, node, &sections.conversion, &form);
+    if let Some(transport) = around.transport {
+        adapter::check_unit(cx, transport, around.config.unit, access, node.span_of(&["access"]).unwrap_or(item.key_span));
+    }
+    let output = Output { conversion: &conversion, kind, register: &register };
+    let safe = safe_state(cx, item, &sections.point, access, &output);
+    let tolerance = tolerance(cx, node, &sections.point, &output);
+    check_behaviour(cx, node, &sections.point, kind);
+    let point = Point {
+        id: PointId(0),
+        name: format!("{}/{}", around.device, item.name).into(),
+        device: around.device.clone(),
+        channel: around.channel.clone(),
+        topic: topic?,
+        kind,
+        unit: sections.point.unit.as_deref().map(Into::into),
+        label: sections.point.label.as_deref().map(Into::into),
+        access,
+        range: conversion.range,
+        report: ReportPolicy {
+            deadband: publish.deadband.map_or(Deadband::None, |text| text.0),
+            always: publish.report.unwrap_or_default() == ReportWhen::Always,
+            max_silence: publish.heartbeat.map_or(Some(DEFAULT_HEARTBEAT), |heartbeat| heartbeat.0.map(|p| p.0)),
+        },
+        publish: PublishPolicy {
+            format: publish.payload.unwrap_or_default(),
+            qos: publish.qos.unwrap_or(DEFAULT_QOS),
+            retain: publish.retain.unwrap_or(true),
+            uncertain: publish.uncertain.unwrap_or(false),
+        },
+        poll,
+        safe,
+        tolerance,
+    };
+    let wire = modbus::Point { id: PointId(0), register, conversion, poll, access, write, tolerance };
+    let behaviour = sections.point.simulate;
+    let grade = sections.point.grade.or(around.grade);
+    Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
+}
+
+fn check_name(cx: &Context<'_>, item: &Item) {
+    if let Err(help) = plain_name(&item.name) {
+        cx.error(item.key_span, format!("`{}` cannot be the name of a point", item.name), Some(help));
+    }
+}
+
+/// Names become parts of topics and references, so they hold no `/`, wildcard, blank or control character.
+pub(super) fn plain_name(name: &str) -> Result<(), String> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '+' | '#' | '$' | '{' | '}');
+    match name.chars().find(|c| odd(*c)) {
+        _ if name.is_empty() => Err("give it a name".into()),
+        Some(c) if c == '/' => Err("use `topic:` for topics of several levels".into()),
+        Some(c) => Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default())),
+        None => Ok(()),
+    }
+}
+
+fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSection) -> Option<Topic> {
+    let own = section.topic.as_deref().unwrap_or(&item.name);
+    let place = item.node.span_of(&["topic"]).unwrap_or(item.key_span);
+    if own.rsplit('/').next() == Some(SET_LEVEL) {
+        let help = Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
+        cx.error(place, format!("a topic cannot end in `/{SET_LEVEL}`"), help);
+    }
+    match Topic::join(&[around.site.as_str(), around.topic, own]) {
+        Ok(topic) => Some(topic),
+        Err(error) => {
+            cx.error(place, error.to_string(), None);
+            None
+        }
+    }
+}
+
+fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
+    let poll = publish.poll.map_or(DEFAULT_POLL, |period| period.0);
+    if !(POLL_LIMITS.0..=POLL_LIMITS.1).contains(&poll) {
+        let message = format!("a poll period of {poll:?} makes no sense");
+        cx.error(node.span_of(&["poll"]).unwrap_or(node.span), message, Some("use 1ms … 7d".to_owned()));
+    }
+    poll
+}
+
+/// Quality of service, where it is written at this point, device or at the defaults.
+pub(super) fn check_publish(cx: &Context<'_>, node: &Node, publish: &PublishSection) {
+    if let (Some(qos), Some(value)) = (publish.qos, node.get("qos"))
+        && qos > 2
+    {
+        cx.error(value.span, format!("there is no quality of service {qos}"), Some("use 0, 1 or 2".to_owned()));
+    }
+}
+
+/// What values for an output are checked against.
+pub(super) struct Output<'a> {
+    pub(super) conversion: &'a Conversion,
+    pub(super) kind: ValueKind,
+    pub(super) register: &'a Register,
+}
+
+impl Output<'_> {
+    /// Reads a value as it is written, and makes sure that the output can take it.
+    pub(super) fn value(&self, text: &str) -> Result<Value, String> {
+        let value = match (self.kind, parse_bool(text)) {
+            (ValueKind::Bool, Some(state)) => Value::Bool(state),
+            _ => Value::parse(text, self.kind)?,
+        };
+        let names = &self.conversion.enumeration;
+        let value = match &value {
+            Value::Text(text) => match names.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+                Some((_, name)) => Value::Text(name.clone()),
+                None => value,
+            },
+            _ => value,
+        };
+        let raw = self
+            .conversion
+            .invert(&value, self.register.raw.is_whole())
+            .map_err(|error| error.to_string())?;
+        adapter::encodable(self.register, &raw)?;
+        Ok(value)
+    }
+}
+
+fn safe_state(
+    cx: &Context<'_>,
+    item: &Item,
+    section: &PointSection,
+    access: Access,
+    output: &Output<'_>,
+) -> Option<Value> {
+    let node = &item.node;
+    let place = node.span_of(&["safe"]).unwrap_or(item.key_span);
+    match (&section.safe, access.writable()) {
+        (None, false) => None,
+        (Some(_), false) => {
+            cx.error(place, "`safe` belongs to outputs", Some("add access: rw, or remove `safe`".to_owned()));
+            None
+        }
+        (None, true) => {
+            let help = "say which state is safe at start, at stop and when nobody is in charge: `safe: off`; `safe: none` leaves the output as it is";
+            cx.error(place, format!("the output `{}` has no safe state", item.name), Some(help.to_owned()));
+            None
+        }
+        (Some(safe), true) => match output.value(&safe.0) {
+            Ok(value) => Some(value),
+            Err(_) if safe.0 == "none" => None,
+            Err(message) => {
+                cx.error(place, format!("the safe state does not fit: {message}"), None);
+                None
+            }
+        },
+    }
+}
+
+fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {
+    if let Some(tolerance) = section.tolerance {
+        if tolerance < 0.0 {
+            cx.error(node.span_of(&["tolerance"]).unwrap_or(node.span), "a tolerance cannot be negative", None);
+        }
+        return tolerance;
+    }
+    match output.kind {
+        ValueKind::Bool | ValueKind::Text | ValueKind::Integer => 0.0,
+        ValueKind::Float if output.register.raw.is_whole() => output.conversion.step() * 0.500_001,
+        ValueKind::Float => {
+            let size = output.conversion.range.map_or(1e3, |(low, high)| low.abs().max(high.abs()));
+            let rounding = output.conversion.round.map_or(0.0, |places| 10f64.powi(-i32::from(places)));
+            rounding.max(size * FLOAT_SLACK)
+        }
+    }
+}
+
+fn check_behaviour(cx: &Context<'_>, node: &Node, section: &PointSection, kind: ValueKind) {
+    if let Some(behaviour) = &section.simulate
+        && let Err(message) = behaviour.check(kind)
+    {
+        cx.error(node.span_of(&["simulate"]).unwrap_or(node.span), message, None);
+    }
+}
+
+/// The raw form, for messages about values of a point.
+pub(super) fn reach_of(draft: &PointDraft) -> Option<(f64, f64)> {
+    let form: &RawForm = &draft.form;
+    draft.point.range.or_else(|| conversion::reach(&draft.wire.conversion, form))
+}

@@ -1,0 +1,390 @@
+//! A located tree read into typed sections, recording every mistake and not only the first.
+//!
+//! A section's unknown keys are recorded and left out. When a value does not fit, its node is marked and
+//! the section is read again without it, until nothing new is found. Invariant: a section with any mistake
+//! in it is never returned.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::context::Context;
+use super::node::{Entry, Kind, Node};
+use super::scalar::ScalarDe;
+use super::source::Span;
+use super::suggest::advice;
+
+/// Why a value could not be read.
+#[derive(Debug)]
+pub(super) enum DeError {
+    /// It is recorded already.
+    Recorded,
+    /// A required key is missing.
+    Missing(&'static str),
+    /// To be recorded where it arose.
+    Text(String, Option<String>),
+}
+
+impl DeError {
+    pub(super) fn text(message: impl Into<String>) -> Self {
+        Self::Text(message.into(), None)
+    }
+
+    pub(super) fn with_help(self, help: impl Into<String>) -> Self {
+        match self {
+            Self::Text(message, _) => Self::Text(message, Some(help.into())),
+            other => other,
+        }
+    }
+
+    /// Records the error at this place unless it is recorded already.
+    fn settle(self, cx: &Context<'_>, span: Span) -> Self {
+        match self {
+            Self::Recorded => {}
+            Self::Missing(key) => cx.error(span, format!("`{key}` is missing"), format!("add `{key}:`")),
+            Self::Text(message, help) => cx.error(span, message, help),
+        }
+        Self::Recorded
+    }
+}
+
+impl fmt::Display for DeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recorded => f.write_str("recorded"),
+            Self::Missing(key) => write!(f, "`{key}` is missing"),
+            Self::Text(message, _) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for DeError {}
+
+impl de::Error for DeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::text(message.to_string())
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::Missing(field)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let error = Self::text(format!("`{variant}` is not known here"));
+        match advice(variant, expected.iter().copied()) {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::text(format!("{expected} is needed here"))
+    }
+
+    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
+        let plain = expected.to_string();
+        let wanted = plain.strip_prefix("a tuple of size ").unwrap_or(&plain);
+        Self::text(format!("a list of {wanted} values is needed here, not of {length}"))
+    }
+}
+
+/// Reads a section. `None` when anything in it is wrong; all of it is recorded then.
+pub(super) fn read<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> Option<T> {
+    loop {
+        let failed_before = cx.failed.borrow().len();
+        let result = T::deserialize(De { node, cx });
+        let failed_after = cx.failed.borrow().len();
+        match result {
+            Ok(value) if failed_after == 0 => return Some(value),
+            Err(error) if failed_after == failed_before => {
+                error.settle(cx, node.span);
+                cx.failed.borrow_mut().clear();
+                return None;
+            }
+            Ok(_) => {
+                cx.failed.borrow_mut().clear();
+                return None;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A node on its way into a type.
+#[derive(Clone, Copy)]
+pub(super) struct De<'a> {
+    node: &'a Node,
+    cx: &'a Context<'a>,
+}
+
+fn address(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+impl<'a> De<'a> {
+    fn scalar<T>(self, wanted: &str, read: impl FnOnce(ScalarDe<'a>) -> Result<T, DeError>) -> Result<T, DeError> {
+        let result = match &self.node.kind {
+            Kind::Scalar(_) if self.node.is_null() => {
+                Err(DeError::text(format!("{wanted} is missing")).with_help("give a value or remove the key"))
+            }
+            Kind::Scalar(scalar) => read(ScalarDe { text: &scalar.text, plain: scalar.plain }),
+            _ => Err(DeError::text(format!("{wanted} is needed here, not {}", self.node.kind_word()))),
+        };
+        result.map_err(|error| error.settle(self.cx, self.node.span))
+    }
+
+    /// Marks a part as failed, so that the next reading leaves it out.
+    fn fail(self, part: &Node, error: DeError, span: Span) -> DeError {
+        let error = error.settle(self.cx, span);
+        self.cx.failed.borrow_mut().insert(address(part));
+        error
+    }
+
+    fn has_failed(self, part: &Node) -> bool {
+        self.cx.failed.borrow().contains(&address(part))
+    }
+
+    /// Settles what a visitor said of a whole map or list; silent when parts of it were left out.
+    fn whole<T>(self, result: Result<T, DeError>, parts: impl Iterator<Item = &'a Node>) -> Result<T, DeError> {
+        result.map_err(|error| {
+            let incomplete = parts.into_iter().any(|part| self.has_failed(part));
+            if incomplete { DeError::Recorded } else { error.settle(self.cx, self.node.span) }
+        })
+    }
+
+    fn entries(self, wanted: &str) -> Result<&'a [Entry], DeError> {
+        match &self.node.kind {
+            Kind::Map(entries) => Ok(entries),
+            _ if self.node.is_null() => Ok(&[]),
+            _ => Err(DeError::text(format!("{wanted} are needed here, not {}", self.node.kind_word()))
+                .settle(self.cx, self.node.span)),
+        }
+    }
+
+    fn list<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        let Kind::List(items) = &self.node.kind else {
+            let found = self.node.kind_word();
+            return Err(DeError::text(format!("a list is needed here, not {found}"))
+                .with_help("write it as [first, second]")
+                .settle(self.cx, self.node.span));
+        };
+        let access = Items { de: self, items, next: 0 };
+        self.whole(visitor.visit_seq(access), items.iter())
+    }
+}
+
+macro_rules! scalars {
+    ($($method:ident $wanted:literal),* $(,)?) => {$(
+        fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+            self.scalar($wanted, |scalar| scalar.$method(visitor))
+        }
+    )*};
+}
+
+impl<'a> Deserializer<'a> for De<'a> {
+    type Error = DeError;
+
+    scalars! {
+        deserialize_bool "on or off", deserialize_char "a character", deserialize_str "a text",
+        deserialize_string "a text", deserialize_u8 "a number", deserialize_u16 "a number",
+        deserialize_u32 "a number", deserialize_u64 "a number", deserialize_i8 "a number",
+        deserialize_i16 "a number", deserialize_i32 "a number", deserialize_i64 "a number",
+        deserialize_f32 "a number", deserialize_f64 "a number", deserialize_identifier "a word",
+    }
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        match &self.node.kind {
+            Kind::Scalar(_) if self.node.is_null() => visitor.visit_unit(),
+            Kind::Scalar(_) => self.scalar("a value", |scalar| scalar.deserialize_any(visitor)),
+            Kind::List(_) => self.list(visitor),
+            Kind::Map(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        match super::secret::resolve(name, self.cx, self.node) {
+            Some(text) => {
+                let text = text.map_err(|error| error.settle(self.cx, self.node.span))?;
+                visitor.visit_newtype_struct(ScalarDe { text: &text, plain: false })
+            }
+            None => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        self.list(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'a>>(self, _length: usize, visitor: V) -> Result<V::Value, DeError> {
+        self.list(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        let entries = self.entries("keys with values")?;
+        let access = Entries { de: self, entries: entries.iter(), value: None };
+        self.whole(visitor.visit_map(access), entries.iter().map(|entry| &entry.value))
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        let entries = self.entries("keys with values")?;
+        report_unknown(self.cx, entries, fields);
+        let known: Vec<&Entry> = entries.iter().filter(|entry| fields.contains(&&*entry.key)).collect();
+        let access = Entries { de: self, entries: known.into_iter(), value: None };
+        self.whole(visitor.visit_map(access), entries.iter().map(|entry| &entry.value))
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        match &self.node.kind {
+            Kind::Map(entries) => match entries.as_slice() {
+                [entry] if variants.contains(&&*entry.key) => {
+                    let result = visitor.visit_enum(Variant { de: self, entry });
+                    result.map_err(|error| self.fail(&entry.value, error, entry.value.span))
+                }
+                [entry] => Err(<DeError as de::Error>::unknown_variant(&entry.key, variants)
+                    .settle(self.cx, entry.key_span)),
+                _ => Err(DeError::text(format!("exactly one of these is needed here: {}", variants.join(", ")))
+                    .settle(self.cx, self.node.span)),
+            },
+            _ => {
+                let wanted = format!("one of {}", variants.join(", "));
+                self.scalar(&wanted, |scalar| scalar.deserialize_enum("", variants, visitor))
+            }
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        <W: Visitor<'a>>
+        i128 u128 bytes byte_buf unit_struct tuple_struct
+    }
+}
+
+/// Records every key that is not among the known ones.
+pub(super) fn report_unknown(cx: &Context<'_>, entries: &[Entry], known: &[&str]) {
+    for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
+        let help = advice(&entry.key, known.iter().copied());
+        cx.error(entry.key_span, format!("unknown key `{}`", entry.key), help);
+    }
+}
+
+struct Entries<'a, I> {
+    de: De<'a>,
+    entries: I,
+    value: Option<&'a Entry>,
+}
+
+impl<'a, I: Iterator<Item = &'a Entry>> MapAccess<'a> for Entries<'a, I> {
+    type Error = DeError;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, DeError> {
+        let de = self.de;
+        let Some(entry) = self.entries.by_ref().find(|entry| !de.has_failed(&entry.value)) else {
+            return Ok(None);
+        };
+        self.value = Some(entry);
+        let key = ScalarDe { text: &entry.key, plain: true };
+        seed.deserialize(key).map(Some).map_err(|error| de.fail(&entry.value, error, entry.key_span))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, DeError> {
+        let Some(entry) = self.value.take() else {
+            return Err(DeError::text("a value without a key"));
+        };
+        seed.deserialize(De { node: &entry.value, cx: self.de.cx })
+            .map_err(|error| self.de.fail(&entry.value, error, entry.value.span))
+    }
+}
+
+struct Items<'a> {
+    de: De<'a>,
+    items: &'a [Node],
+    next: usize,
+}
+
+impl<'a> SeqAccess<'a> for Items<'a> {
+    type Error = DeError;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, DeError> {
+        while let Some(item) = self.items.get(self.next) {
+            self.next += 1;
+            if self.de.has_failed(item) {
+                continue;
+            }
+            let result = seed.deserialize(De { node: item, cx: self.de.cx });
+            return result.map(Some).map_err(|error| self.de.fail(item, error, item.span));
+        }
+        Ok(None)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len() - self.next)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Variant<'a> {
+    de: De<'a>,
+    entry: &'a Entry,
+}
+
+impl<'a> de::EnumAccess<'a> for Variant<'a> {
+    type Error = DeError;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Self), DeError> {
+        let name = seed.deserialize(ScalarDe { text: &self.entry.key, plain: true })?;
+        Ok((name, self))
+    }
+}
+
+impl<'a> de::VariantAccess<'a> for Variant<'a> {
+    type Error = DeError;
+
+    fn unit_variant(self) -> Result<(), DeError> {
+        if self.entry.value.is_null() {
+            return Ok(());
+        }
+        Err(DeError::text(format!("`{}` takes no value", self.entry.key)))
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, DeError> {
+        seed.deserialize(De { node: &self.entry.value, cx: self.de.cx })
+    }
+
+    fn tuple_variant<V: Visitor<'a>>(self, length: usize, visitor: V) -> Result<V::Value, DeError> {
+        De { node: &self.entry.value, cx: self.de.cx }.deserialize_tuple(length, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'a>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        De { node: &self.entry.value, cx: self.de.cx }.deserialize_struct("", fields, visitor)
+    }
+}

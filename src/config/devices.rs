@@ -1,0 +1,254 @@
+//! Channels and devices: from their entries to drafts, profiles and defaults applied.
+//!
+//! Absent: whatever concerns two of them (`conflicts`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::build::{self, Built, check_publish, plain_name};
+use super::context::Context;
+use super::de::read;
+use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
+use super::modbus as adapter;
+use super::node::Node;
+use super::parts::{check_keys, expect_map, fields_of, read_part};
+use super::points::{expand_points, overlay};
+use super::profile::{Library, Profile};
+use super::repeat::{Item, expand};
+use super::sections::{DeviceSection, PublishSection, RepeatSection};
+use super::suggest::advice;
+use crate::driver::modbus::{DeviceConfig, Transport};
+use crate::model::Topic;
+
+/// The most channels, devices and points of one configuration.
+pub(super) const MAX_CHANNELS: usize = 1_000;
+/// See [`MAX_CHANNELS`].
+pub(super) const MAX_DEVICES: usize = 20_000;
+/// See [`MAX_CHANNELS`].
+pub(super) const MAX_POINTS: usize = 200_000;
+
+/// What all devices of a configuration share.
+pub(super) struct Plant<'a> {
+    pub(super) site: &'a Topic,
+    pub(super) defaults: PublishSection,
+    pub(super) channels: &'a [ChannelDraft],
+}
+
+/// Everything under `channels`.
+pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
+    if !expect_map(cx, node, "`channels`") {
+        return Vec::new();
+    }
+    if node.entries().len() > MAX_CHANNELS {
+        cx.error(node.span, format!("more than {MAX_CHANNELS} channels"), None);
+    }
+    let mut channels = Vec::new();
+    for entry in node.entries().iter().take(MAX_CHANNELS) {
+        if let Err(help) = plain_name(&entry.key) {
+            cx.error(entry.key_span, format!("`{}` cannot be the name of a channel", entry.key), Some(help));
+        }
+        let transport = read::<ChannelSection>(cx, &entry.value).map(ChannelSection::transport);
+        let node = entry.value.entries().first().map_or(&entry.value, |driver| &driver.value).clone();
+        if let Some(transport) = &transport {
+            adapter::check_transport(cx, &node, transport);
+        }
+        channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, transport });
+    }
+    channels
+}
+
+/// Everything under `devices`.
+pub(super) fn devices(
+    cx: &Context<'_>,
+    node: &Node,
+    plant: &Plant<'_>,
+    library: &mut Library,
+    names: &mut Names,
+) -> Vec<DeviceDraft> {
+    if !expect_map(cx, node, "`devices`") {
+        return Vec::new();
+    }
+    let mut drafts: Vec<DeviceDraft> = Vec::new();
+    let mut known: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut points = 0;
+    for entry in node.entries() {
+        if !expect_map(cx, &entry.value, &format!("the device `{}`", entry.key)) {
+            continue;
+        }
+        for item in expand(cx, entry, "points") {
+            if known.insert(item.name.clone(), known.len()).is_some() {
+                cx.error(item.key_span, format!("the device `{}` exists already", item.name), None);
+                continue;
+            }
+            let draft = device(cx, &item, plant, library, names, points);
+            points += draft.as_ref().map_or(0, |draft| draft.points.len());
+            drafts.extend(draft);
+            if known.len() > MAX_DEVICES || points > MAX_POINTS {
+                let message = format!("more than {MAX_DEVICES} devices or {MAX_POINTS} points");
+                cx.error(entry.key_span, message, Some("run a second gateway".to_owned()));
+                return drafts;
+            }
+        }
+    }
+    drafts
+}
+
+fn device(
+    cx: &Context<'_>,
+    item: &Item,
+    plant: &Plant<'_>,
+    library: &mut Library,
+    names: &mut Names,
+    first_point: usize,
+) -> Option<DeviceDraft> {
+    let node = &item.node;
+    if let Err(help) = plain_name(&item.name) {
+        cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
+    }
+    let sections =
+        [fields_of::<DeviceSection>(), fields_of::<PublishSection>(), fields_of::<DeviceConfig>(), &["points"]];
+    check_keys(cx, node, &[sections.concat().as_slice(), fields_of::<RepeatSection>()]);
+    let section: DeviceSection = read_part(cx, node).unwrap_or_default();
+    let profile = section.profile.as_deref().and_then(|name| {
+        library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span))
+    });
+    let settings = with_profile(node, profile.as_deref());
+    let own_publish = read_part::<PublishSection>(cx, node).unwrap_or_default();
+    check_publish(cx, node, &own_publish);
+    let wider = profile.as_ref().map_or(plant.defaults, |profile| profile.publish.over(plant.defaults));
+    let channel = channel_of(cx, item, &section, plant.channels);
+    let config = read_part::<DeviceConfig>(cx, &settings)?;
+    let config = adapter::device(cx, &settings, config, item.shift);
+    if section.enabled == Some(false) {
+        return None;
+    }
+    let draft_channel = channel.map(|at| &plant.channels[at]);
+    let around = Around {
+        site: plant.site,
+        device: &item.name,
+        channel: draft_channel.map_or(&item.name, |channel| &channel.name),
+        topic: section.topic.as_deref().unwrap_or(&item.name),
+        publish: own_publish.over(wider),
+        config: &config,
+        transport: draft_channel.and_then(|channel| channel.transport.as_ref()),
+        grade: profile.as_ref().map(|profile| profile.about.grade),
+        attached: channel.is_some(),
+    };
+    let items = points_of(cx, item, &section, profile.as_deref());
+    let points = build_points(cx, &around, &items, names, first_point);
+    Some(DeviceDraft {
+        name: item.name.clone(),
+        key_span: item.key_span,
+        node: settings,
+        channel: channel?,
+        config,
+        profile,
+        points,
+    })
+}
+
+fn build_points(
+    cx: &Context<'_>,
+    around: &Around<'_>,
+    items: &[Item],
+    names: &mut Names,
+    first_point: usize,
+) -> Vec<super::draft::PointDraft> {
+    let mut points = Vec::with_capacity(items.len());
+    for item in items {
+        let name = format!("{}/{}", around.device, item.name);
+        match build::point(cx, around, item) {
+            Built::Off => {}
+            Built::Wrong => names.add(&name, None, None),
+            Built::Point(draft) => {
+                let site = around.site.as_str();
+                let below = draft.point.topic.as_str().strip_prefix(site).and_then(|rest| rest.strip_prefix('/'));
+                let index = around.attached.then_some(first_point + points.len());
+                names.add(&name, below, index);
+                points.push(*draft);
+            }
+        }
+    }
+    points
+}
+
+fn points_of(cx: &Context<'_>, item: &Item, section: &DeviceSection, profile: Option<&Profile>) -> Vec<Item> {
+    let own = item.node.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
+    match profile {
+        Some(profile) => overlay(cx, &profile.points, own, &profile.name),
+        None if section.profile.is_some() => own.into_iter().filter(names_address).collect(),
+        None => {
+            if own.is_empty() && item.node.get("points").is_none() {
+                let help = Some("add `points:` or `profile:`".to_owned());
+                cx.error(item.key_span, format!("the device `{}` has no points", item.name), help);
+            }
+            own
+        }
+    }
+}
+
+/// Points that stand alone; overrides of a profile that was not found would only give further errors.
+fn names_address(item: &Item) -> bool {
+    adapter::oneline::TABLES.iter().any(|table| item.node.get(table).is_some())
+}
+
+/// The device's map with the profile's settings where it says nothing itself.
+fn with_profile(node: &Node, profile: Option<&Profile>) -> Node {
+    let mut merged = node.clone();
+    let Some(profile) = profile else { return merged };
+    for setting in &profile.settings {
+        if merged.get(&setting.key).is_none() {
+            merged.put(setting.clone());
+        }
+    }
+    if let (Some(unit), None) = (profile.about.factory.unit, merged.get("unit")) {
+        let value = Node::scalar(node.span, &unit.to_string());
+        merged.put(super::node::Entry { key_span: node.span, key: "unit".into(), value });
+    }
+    merged
+}
+
+fn channel_of(
+    cx: &Context<'_>,
+    item: &Item,
+    section: &DeviceSection,
+    channels: &[ChannelDraft],
+) -> Option<usize> {
+    let Some(name) = section.channel.as_deref() else {
+        if item.node.get("channel").is_none() {
+            let help = advice("", channels.iter().map(|channel| &*channel.name));
+            let help = help.or_else(|| Some("add `channel:` with a name from `channels`".to_owned()));
+            cx.error(item.key_span, format!("the device `{}` names no channel", item.name), help);
+        }
+        return None;
+    };
+    let found = channels.iter().position(|channel| &*channel.name == name);
+    if found.is_none() {
+        let help = advice(name, channels.iter().map(|channel| &*channel.name))
+            .or_else(|| Some("there are no channels yet; add it under `channels:`".to_owned()));
+        let place = item.node.span_of(&["channel"]).unwrap_or(item.key_span);
+        cx.error(place, format!("there is no channel `{name}`"), help);
+    }
+    found
+}
+
+/// Compares the line with what the profile says a device leaves the factory with.
+pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[ChannelDraft]) {
+    let Some(profile) = &device.profile else { return };
+    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else { return };
+    let factory = &profile.about.factory;
+    let differs = factory.baud.is_some_and(|baud| baud != line.baud)
+        || factory.parity.is_some_and(|parity| parity != line.parity)
+        || factory.data_bits.is_some_and(|bits| bits != line.data_bits)
+        || factory.stop_bits.is_some_and(|bits| bits != line.stop_bits);
+    if differs {
+        let baud = factory.baud.unwrap_or(line.baud);
+        let parity = format!("{:?}", factory.parity.unwrap_or(line.parity)).to_lowercase();
+        let (data, stop) = (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
+        let (name, model) = (&device.name, &profile.name);
+        let message = format!(
+            "`{name}` ({model}) leaves the factory with {baud} baud, parity {parity}, {data} data and {stop} stop bits; its line is set otherwise"
+        );
+        cx.note(device.key_span, message);
+    }
+}

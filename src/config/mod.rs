@@ -1,0 +1,102 @@
+//! The configuration: one YAML file with its profiles becomes one validated plan, or a report of every mistake.
+//!
+//! The way: text → located tree (`parse`) → sections (`de`, `sections`) → drafts (`devices`, `build`) →
+//! checks across them (`conflicts`, `alarms`) → [`Plan`]. Absent on purpose: running anything, sockets,
+//! clocks. Invariant: a [`Plan`] needs no further check; nothing in it can be refused later for what it says.
+
+mod alarms;
+mod build;
+mod check;
+mod conflicts;
+mod context;
+mod conversion;
+mod de;
+mod devices;
+mod draft;
+mod environment;
+mod modbus;
+mod node;
+mod parse;
+mod parts;
+mod plan;
+mod points;
+mod problem;
+mod profile;
+mod reference;
+mod repeat;
+mod scalar;
+mod schema;
+mod secret;
+mod sections;
+mod source;
+mod suggest;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+pub use check::check_report;
+pub use context::{Environment, Surroundings};
+pub use plan::{ChannelPlan, Plan};
+pub use problem::{Level, Problem, Report};
+pub use profile::shipped_profiles;
+pub use reference::reference;
+pub use schema::{profile_schema, schema};
+pub use source::Place;
+
+use context::Context;
+
+/// Where the package installs profiles.
+pub const SYSTEM_PROFILES: &str = "/usr/share/iogate/profiles";
+
+/// Loads and validates a configuration file. Nothing is started or opened.
+///
+/// # Errors
+/// Every mistake of the file and of the profiles it uses, each with its place.
+pub fn load(path: &Path) -> Result<Plan, Report> {
+    let around = Surroundings::of(path);
+    let origin = path.display().to_string();
+    match profile::read_text(path) {
+        Ok(text) => load_str(&text, &origin, &around),
+        Err(message) => {
+            let cx = Context::new(&around);
+            cx.error_nowhere(message, None);
+            Err(Report::new(&origin, cx.into_problems()))
+        }
+    }
+}
+
+/// Loads and validates a configuration that is already in memory; `origin` is what messages call it.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_str(text: &str, origin: &str, around: &Surroundings) -> Result<Plan, Report> {
+    let cx = Context::new(around);
+    let file = cx.sources.borrow_mut().add(origin, text);
+    let plan = parse::parse(&cx, file, text).and_then(|root| plan::build(&cx, &root));
+    let failed = cx.error_count() > 0;
+    match plan {
+        Some(mut plan) if !failed => {
+            plan.warnings = cx.into_problems();
+            problem::tidy(&mut plan.warnings);
+            Ok(plan)
+        }
+        _ => Err(Report::new(origin, cx.into_problems())),
+    }
+}
+
+impl Surroundings {
+    /// The surroundings of a file: its folder, `profiles/` beside it, the system's profiles, and the
+    /// environment of the process.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let directory = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        let profile_dirs = vec![directory.join("profiles"), SYSTEM_PROFILES.into()];
+        Self { directory, profile_dirs, environment: Box::new(|name| std::env::var(name).ok()) }
+    }
+
+    /// Nothing besides what is part of the program; for tests and for texts that come from nowhere.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { directory: PathBuf::new(), profile_dirs: Vec::new(), environment: Box::new(|_| None) }
+    }
+}

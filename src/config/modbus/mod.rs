@@ -1,0 +1,158 @@
+//! The Modbus sections of a configuration: channels, devices and points become parts of a plan.
+//!
+//! The driver owns the types and says what fits; this file finds the place of what it says. Absent: checks
+//! across points (`conflicts`).
+
+pub(super) mod oneline;
+
+use super::context::Context;
+use super::conversion::RawForm;
+use super::node::Node;
+use super::repeat::Shift;
+use super::source::Span;
+use crate::driver::modbus::register::RawType;
+use crate::driver::modbus::{DeviceConfig, PointConfig, Register, Transport, WriteMethod};
+use crate::model::{Access, Value, ValueKind};
+
+/// Records what the driver says about a section, each at the key that it names.
+pub(super) fn blame(cx: &Context<'_>, node: &Node, fallback: &[&str], message: &str) {
+    let words = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let named = words.into_iter().find_map(|word| node.get(word)).map(|value| value.span);
+    let span = named.or_else(|| node.span_of(fallback)).unwrap_or(node.span);
+    let (message, help) = match message.split_once(": ").filter(|(head, _)| head.len() < message.len() / 2 + 12) {
+        Some((head, tail)) if head.split(' ').count() > 1 => (head.to_owned(), Some(tail.to_owned())),
+        _ => (message.to_owned(), None),
+    };
+    cx.error(span, message, help);
+}
+
+/// Checks a channel's section.
+pub(super) fn check_transport(cx: &Context<'_>, node: &Node, transport: &Transport) {
+    for message in transport.validate() {
+        blame(cx, node, &["address", "port"], &message);
+    }
+}
+
+/// Checks a device's section and moves its unit to that of its copy.
+pub(super) fn device(cx: &Context<'_>, node: &Node, mut config: DeviceConfig, shift: Shift) -> DeviceConfig {
+    for message in config.validate() {
+        blame(cx, node, &[], &message);
+    }
+    let unit = i64::from(config.unit) + i64::from(shift.index) * shift.step.unwrap_or(1);
+    match u8::try_from(unit) {
+        Ok(unit) => config.unit = unit,
+        Err(_) => {
+            let copy = shift.index + 1;
+            let message = format!("copy {copy} would have unit {unit}; units are 0 … 255");
+            cx.error(node.span_of(&["unit", "repeat"]).unwrap_or(node.span), message, None);
+        }
+    }
+    config
+}
+
+/// A point's place on the wire.
+pub(super) fn register(
+    cx: &Context<'_>,
+    node: &Node,
+    mut config: PointConfig,
+    device: &DeviceConfig,
+    access: Access,
+    shift: Shift,
+) -> Option<(Register, WriteMethod)> {
+    if shift.index > 0
+        && let Err(message) = move_to_copy(&mut config, device, access, shift)
+    {
+        cx.error(node.span_of(&oneline::TABLES).unwrap_or(node.span), message, None);
+        return None;
+    }
+    match config.register(device, access.writable()) {
+        Ok(found) => Some(found),
+        Err(message) => {
+            blame(cx, node, &oneline::TABLES, &message);
+            None
+        }
+    }
+}
+
+/// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
+fn move_to_copy(
+    config: &mut PointConfig,
+    device: &DeviceConfig,
+    access: Access,
+    shift: Shift,
+) -> Result<(), String> {
+    let (first, _) = config.register(device, access.writable())?;
+    let copies = i64::from(shift.index);
+    let mut distance = copies * shift.step.unwrap_or_else(|| i64::from(first.width()));
+    if let Some(bits) = first.bits {
+        let bit = i64::from(bits.shift) + copies * shift.step.unwrap_or_else(|| i64::from(bits.width));
+        distance = bit.div_euclid(16);
+        let low = bit.rem_euclid(16) as u8;
+        config.bit = config.bit.map(|_| low);
+        config.bits = config.bits.map(|_| (low, low + bits.width - 1));
+    }
+    let addresses = [
+        &mut config.coil,
+        &mut config.discrete,
+        &mut config.input,
+        &mut config.holding,
+        &mut config.write_address,
+    ];
+    for address in addresses.into_iter().flatten() {
+        let moved = i64::from(*address) + distance;
+        *address = u32::try_from(moved)
+            .map_err(|_| format!("copy {} would be at address {moved}", shift.index + 1))?;
+    }
+    Ok(())
+}
+
+/// What the register can hold.
+pub(super) fn raw_form(register: &Register) -> RawForm {
+    let kind = match register.raw {
+        RawType::Bool => ValueKind::Bool,
+        RawType::Text => ValueKind::Text,
+        RawType::F32 | RawType::F64 => ValueKind::Float,
+        _ => ValueKind::Integer,
+    };
+    let signed = |bits: u32| (Value::Int(-(1 << (bits - 1))), Value::Int((1 << (bits - 1)) - 1));
+    let unsigned = |bits: u32| (Value::Int(0), Value::Int((1 << bits) - 1));
+    let limits = match (register.bits, register.raw) {
+        (_, RawType::Bool | RawType::Text | RawType::F32 | RawType::F64) => None,
+        (Some(field), _) => Some(unsigned(u32::from(field.width))),
+        (None, RawType::U8) => Some(unsigned(8)),
+        (None, RawType::U16) => Some(unsigned(16)),
+        (None, RawType::U32) => Some(unsigned(32)),
+        (None, RawType::U64) => Some((Value::Int(0), Value::UInt(u64::MAX))),
+        (None, RawType::I8) => Some(signed(8)),
+        (None, RawType::I16) => Some(signed(16)),
+        (None, RawType::I32) => Some(signed(32)),
+        (None, RawType::I64) => Some((Value::Int(i64::MIN), Value::Int(i64::MAX))),
+        (None, RawType::Bcd16) => Some((Value::Int(0), Value::Int(9_999))),
+        (None, RawType::Bcd32) => Some((Value::Int(0), Value::Int(99_999_999))),
+    };
+    let word = match register.bits {
+        Some(field) if register.raw != RawType::Bool => format!("a field of {} bits", field.width),
+        _ => format!("{:?}", register.raw).to_lowercase(),
+    };
+    RawForm { kind, limits, word }
+}
+
+/// Whether the register can hold a raw value that is to be written.
+pub(super) fn encodable(register: &Register, raw: &Value) -> Result<(), String> {
+    if register.table.is_bits() {
+        return register.encode_coil(raw).map(|_| ());
+    }
+    match register.bits {
+        Some(_) => register.encode_bits(raw).map(|_| ()),
+        None => register.encode(raw).map(|_| ()),
+    }
+}
+
+/// Unit 0 is everybody on a serial line: it takes writes and answers nothing.
+pub(super) fn check_unit(cx: &Context<'_>, transport: &Transport, unit: u8, access: Access, place: Span) {
+    if transport.is_broadcast(unit) && access.readable() {
+        let help = Some("use the device's own unit, or make the point write-only: access: w".to_owned());
+        cx.error(place, "unit 0 is a broadcast to every device: nothing can be read from it", help);
+    }
+}
+

@@ -1,0 +1,180 @@
+//! The plan of a gateway, and how it is made from the root of the tree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::alarms::{Points, alarms, check_behaviours};
+use super::build::check_publish;
+use super::conflicts;
+use super::context::Context;
+use super::de::read;
+use super::devices::{Plant, channels, devices, note_factory};
+use super::draft::{ChannelDraft, DeviceDraft, Names};
+use super::node::Node;
+use super::parts::{check_keys, expect_map, fields_of, read_part};
+use super::problem::Problem;
+use super::profile::Library;
+use super::sections::{PublishSection, SiteSection};
+use super::values::Grade;
+use crate::driver::{DriverPlan, modbus};
+use crate::model::behaviour::Behaviour;
+use crate::model::{PointId, PointTable, Topic};
+use crate::{alarm, broker, web};
+
+/// The sections of a file that have a shape of their own.
+pub(super) const SECTIONS: [&str; 6] = ["defaults", "channels", "devices", "alarms", "broker", "web"];
+
+/// A validated configuration: everything that the gateway needs to know.
+#[derive(Debug)]
+pub struct Plan {
+    /// The first part of every topic.
+    pub site: Topic,
+    /// All points; a [`PointId`] is a place in it.
+    pub points: Arc<PointTable>,
+    /// The channels that have devices, in the order of the file.
+    pub channels: Vec<ChannelPlan>,
+    /// The alarms, in the order of the file.
+    pub alarms: Vec<alarm::Rule>,
+    /// The embedded broker.
+    pub broker: broker::Config,
+    /// The page.
+    pub web: web::Config,
+    /// How simulated values move, for the points that say so.
+    pub behaviours: BTreeMap<PointId, Behaviour>,
+    /// Points that rest on facts nobody has confirmed, by name.
+    pub unconfirmed: Vec<Arc<str>>,
+    /// What should be looked at, though it keeps nothing from starting.
+    pub warnings: Vec<Problem>,
+}
+
+/// One channel and its driver's plan.
+#[derive(Debug, Clone)]
+pub struct ChannelPlan {
+    /// The channel's name.
+    pub name: Arc<str>,
+    /// What its driver needs.
+    pub driver: DriverPlan,
+}
+
+/// Makes the plan; mistakes are recorded in the context, and then what comes back is of no use.
+pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
+    if root.is_null() {
+        cx.error(root.span, "the configuration is empty", Some("begin with `site: my-site`".to_owned()));
+        return None;
+    }
+    if !expect_map(cx, root, "the configuration") {
+        return None;
+    }
+    check_keys(cx, root, &[fields_of::<SiteSection>(), &SECTIONS]);
+    let section: SiteSection = read_part(cx, root).unwrap_or_default();
+    let site = site(cx, root, &section);
+    let nothing = Node::map(root.span, Vec::new());
+    let part = |key: &str| root.get(key).unwrap_or(&nothing);
+    let defaults: PublishSection = read(cx, part("defaults")).unwrap_or_default();
+    check_publish(cx, part("defaults"), &defaults);
+    let channels = channels(cx, part("channels"));
+    let mut library = Library::new(cx, &section.profile_path);
+    let mut names = Names::default();
+    let plant = Plant { site: &site, defaults, channels: &channels };
+    let devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
+    conflicts::check(cx, &channels, &devices);
+    let points = Points::new(&names, &devices);
+    let rules = alarms(cx, part("alarms"), &points);
+    check_behaviours(cx, &devices, &points);
+    let broker = read::<broker::Config>(cx, part("broker"));
+    let web = read::<web::Config>(cx, part("web"));
+    let (broker, web) = (broker?, web?);
+    check_listeners(cx, root, &broker, &web);
+    devices.iter().for_each(|device| note_factory(cx, device, &channels));
+    Some(assemble(cx, site, channels, devices, rules, broker, web))
+}
+
+fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
+    let place = root.span_of(&["site"]).unwrap_or(root.span);
+    let fallback = || Topic::new("site").ok();
+    let site = match section.site.as_deref() {
+        None => {
+            if root.get("site").is_none() {
+                let help = "add `site:`, the first part of every topic, such as busan/factory".to_owned();
+                cx.error(place, "`site` is missing", help);
+            }
+            fallback()
+        }
+        Some(text) => Topic::join(&[text]).map_err(|error| cx.error(place, error.to_string(), None)).ok(),
+    };
+    #[allow(clippy::expect_used, reason = "`site` is a topic name by the rules of MQTT")]
+    site.or_else(fallback).expect("a plain word is a topic")
+}
+
+fn check_listeners(cx: &Context<'_>, root: &Node, broker: &broker::Config, web: &web::Config) {
+    for message in broker.problems() {
+        let message = message.strip_prefix("broker.").unwrap_or(&message);
+        super::modbus::blame(cx, root.get("broker").unwrap_or(root), &[], message);
+    }
+    if web.enabled && web.listen == broker.listen && web.listen.port() != 0 {
+        let place = [("web", "listen"), ("broker", "listen")];
+        let place = place.iter().find_map(|(section, key)| root.get(section)?.span_of(&[key]));
+        let message = format!("page and broker cannot both listen on {}", web.listen);
+        cx.error(place.unwrap_or(root.span), message, "give one of them another port".to_owned());
+    }
+}
+
+fn assemble(
+    cx: &Context<'_>,
+    site: Topic,
+    channels: Vec<ChannelDraft>,
+    devices: Vec<DeviceDraft>,
+    alarms: Vec<alarm::Rule>,
+    broker: broker::Config,
+    web: web::Config,
+) -> Plan {
+    let mut points = Vec::new();
+    let mut behaviours = BTreeMap::new();
+    let mut unconfirmed = Vec::new();
+    let mut lines: Vec<Vec<modbus::Device>> = channels.iter().map(|_| Vec::new()).collect();
+    for device in devices {
+        let timeout = channels[device.channel].transport.as_ref().map(timeout_of).unwrap_or_default();
+        let mut wires = Vec::with_capacity(device.points.len());
+        for mut draft in device.points {
+            let id = PointId(u32::try_from(points.len()).unwrap_or(u32::MAX));
+            draft.wire.id = id;
+            draft.point.id = id;
+            behaviours.extend(draft.behaviour.map(|behaviour| (id, behaviour)));
+            if draft.grade == Some(Grade::Community) {
+                unconfirmed.push(Arc::clone(&draft.point.name));
+            }
+            wires.push(draft.wire);
+            points.push(draft.point);
+        }
+        lines[device.channel].push(modbus::Device {
+            name: device.name,
+            unit: device.config.unit,
+            max_registers: device.config.max_registers,
+            max_bits: device.config.max_bits,
+            max_gap: device.config.max_gap,
+            timeout: device.config.timeout.map_or(timeout, |own| own.0),
+            points: wires,
+        });
+    }
+    let places: Vec<_> = channels.iter().map(|channel| channel.key_span).collect();
+    let planned = channels.into_iter().zip(lines).map(|(channel, devices)| {
+        let transport = channel.transport.filter(|_| !devices.is_empty())?;
+        Some(modbus::Plan { name: channel.name, transport, devices })
+    });
+    let mut plans = Vec::new();
+    for (plan, place) in planned.zip(places) {
+        let Some(plan) = plan else { continue };
+        super::check::check_budget(cx, &plan, place);
+        let name = Arc::clone(&plan.name);
+        plans.push(ChannelPlan { name, driver: DriverPlan::Modbus(Arc::new(plan)) });
+    }
+    let points = Arc::new(PointTable::new(points));
+    Plan { site, points, channels: plans, alarms, broker, web, behaviours, unconfirmed, warnings: Vec::new() }
+}
+
+fn timeout_of(transport: &modbus::Transport) -> std::time::Duration {
+    match transport {
+        modbus::Transport::Tcp(tcp) | modbus::Transport::RtuOverTcp(tcp) => tcp.timeout.0,
+        modbus::Transport::Rtu(line) | modbus::Transport::Ascii(line) => line.timeout.0,
+    }
+}
