@@ -17,3 +17,5 @@ pub mod command;
 
 pub mod alarm;
 pub mod web;
+
+pub mod simulate;

@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod config;
+mod redirect;
 pub mod register;
 mod validate;
 
@@ -31,7 +32,7 @@ pub enum Transport {
 }
 
 /// One channel with everything on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The channel's name.
     pub name: Arc<str>,
@@ -42,7 +43,7 @@ pub struct Plan {
 }
 
 /// One unit on a channel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Device {
     /// The device's name.
     pub name: Arc<str>,
@@ -61,7 +62,7 @@ pub struct Device {
 }
 
 /// One point of a unit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Which point.
     pub id: PointId,
