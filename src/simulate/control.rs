@@ -3,7 +3,7 @@
 //! The control port listens on loopback only. After every command it answers with the lines that the
 //! command prints and then one line `ok` or `error: …`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ pub enum RunError {
 pub async fn run(
     points: &Arc<PointTable>,
     plans: &[DriverPlan],
-    behaviours: &HashMap<PointId, Behaviour>,
+    behaviours: &BTreeMap<PointId, Behaviour>,
     options: &RunOptions,
     input: impl AsyncBufRead + Unpin,
     output: impl AsyncWrite + Unpin,

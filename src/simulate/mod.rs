@@ -21,7 +21,7 @@ mod tcp;
 mod unit;
 mod world;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -152,7 +152,7 @@ impl Simulation {
     pub async fn start(
         points: &Arc<PointTable>,
         plans: &[DriverPlan],
-        behaviours: &HashMap<PointId, Behaviour>,
+        behaviours: &BTreeMap<PointId, Behaviour>,
         options: &Options,
     ) -> Result<Self, StartError> {
         let modbus: Vec<&modbus::Plan> = plans.iter().map(|DriverPlan::Modbus(plan)| &**plan).collect();

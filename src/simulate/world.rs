@@ -2,7 +2,7 @@
 //!
 //! Absent: frames, lines and waiting. Invariant: at most one unit is locked at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ impl World {
     pub(super) fn new(
         points: &PointTable,
         plans: &[&modbus::Plan],
-        behaviours: &HashMap<PointId, Behaviour>,
+        behaviours: &BTreeMap<PointId, Behaviour>,
         seed: u64,
         strict: bool,
     ) -> Result<Self, StartError> {
@@ -183,7 +183,7 @@ impl World {
 fn behaviour_of(
     point: &Point,
     conversion: &Conversion,
-    behaviours: &HashMap<PointId, Behaviour>,
+    behaviours: &BTreeMap<PointId, Behaviour>,
 ) -> Behaviour {
     behaviours.get(&point.id).cloned().unwrap_or_else(|| {
         let names: Vec<&str> = conversion.enumeration.iter().map(|(_, name)| &**name).collect();
@@ -195,7 +195,7 @@ fn behaviour_of(
 fn output_of(
     points: &PointTable,
     point: &Point,
-    behaviours: &HashMap<PointId, Behaviour>,
+    behaviours: &BTreeMap<PointId, Behaviour>,
 ) -> Result<Option<PointId>, StartError> {
     let Some(name) = behaviours.get(&point.id).and_then(Behaviour::output) else {
         return Ok(None);
@@ -210,7 +210,7 @@ fn output_of(
 fn cell(
     point: &Point,
     planned: &modbus::Point,
-    behaviours: &HashMap<PointId, Behaviour>,
+    behaviours: &BTreeMap<PointId, Behaviour>,
     seed: u64,
 ) -> Result<Cell, StartError> {
     let conversion = Conversion { range: None, ..planned.conversion.clone() };
