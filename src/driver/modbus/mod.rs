@@ -5,11 +5,11 @@
 
 pub mod codec;
 pub mod config;
-pub mod health;
-
 #[cfg(test)]
 mod fixtures;
+pub mod health;
 pub mod planner;
+mod redirect;
 pub mod register;
 pub mod schedule;
 mod validate;
@@ -38,7 +38,7 @@ pub enum Transport {
 }
 
 /// One channel with everything on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The channel's name.
     pub name: Arc<str>,
@@ -49,7 +49,7 @@ pub struct Plan {
 }
 
 /// One unit on a channel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Device {
     /// The device's name.
     pub name: Arc<str>,
@@ -68,7 +68,7 @@ pub struct Device {
 }
 
 /// One point of a unit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Which point.
     pub id: PointId,
