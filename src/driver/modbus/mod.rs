@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod config;
 pub mod health;
+mod owner;
 
 #[cfg(test)]
 mod fixtures;
@@ -87,7 +88,8 @@ pub struct Point {
 }
 
 impl Channel for Plan {
-    fn run(self: Arc<Self>, _context: ChannelContext) -> BoxFuture {
-        Box::pin(async {})
+    fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
+        let opener = owner::PlanOpener::new(Arc::clone(&self));
+        Box::pin(owner::Owner::new(self, context, opener).run())
     }
 }
