@@ -106,16 +106,18 @@ impl Health {
         self.free_at = now;
     }
 
-    /// Whether the unit's polls run.
+    /// Whether the unit's polls run. One that cannot be probed is polled whatever it does.
     #[must_use]
     pub fn is_polled(&self, unit: usize) -> bool {
-        self.units[unit].state == State::Online
+        let unit = &self.units[unit];
+        !unit.watched || unit.state == State::Online
     }
 
     /// Whether a write to the unit has any prospect. A unit that nobody has asked yet gets the chance.
     #[must_use]
     pub fn may_write(&self, unit: usize) -> bool {
-        self.units[unit].state != State::Offline
+        let unit = &self.units[unit];
+        !unit.watched || unit.state != State::Offline
     }
 
     /// Who is to be probed.

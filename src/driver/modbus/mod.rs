@@ -8,6 +8,7 @@ pub mod config;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
+mod owner;
 pub mod planner;
 mod redirect;
 pub mod register;
@@ -87,7 +88,8 @@ pub struct Point {
 }
 
 impl Channel for Plan {
-    fn run(self: Arc<Self>, _context: ChannelContext) -> BoxFuture {
-        Box::pin(async {})
+    fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
+        let opener = owner::PlanOpener::new(Arc::clone(&self));
+        Box::pin(owner::Owner::new(self, context, opener).run())
     }
 }
