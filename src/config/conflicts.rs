@@ -2,7 +2,7 @@
 //!
 //! Invariant: every complaint stands at the later of the two places and names the earlier one's line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::context::Context;
@@ -10,6 +10,8 @@ use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
 use super::source::Span;
 use crate::driver::modbus::register::{Register, Table};
 use crate::driver::modbus::Transport;
+use crate::model::Topic;
+use crate::publish::topics::GATEWAY_LEVEL;
 
 /// The register that writes go to, its first and last address, and which bits of it.
 struct Written<'a> {
@@ -21,19 +23,28 @@ struct Written<'a> {
 }
 
 /// Checks everything that concerns two parts of the configuration.
-pub(super) fn check(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
+pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     same_port(cx, channels);
-    same_topic(cx, devices);
-    let mut units: HashMap<(usize, u8), Vec<&DeviceDraft>> = HashMap::new();
+    same_topic(cx, site, devices);
+    for sharing in by_unit(devices).values() {
+        overlapping_writes(cx, sharing);
+    }
+}
+
+/// What should be looked at in a configuration that is right otherwise.
+pub(super) fn warn(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
+    by_unit(devices).values().for_each(|sharing| same_unit(cx, sharing));
+    any_unit(cx, channels, devices);
+    idle_channels(cx, channels, devices);
+}
+
+/// The devices of each unit of each channel, in the order of the file.
+fn by_unit(devices: &[DeviceDraft]) -> BTreeMap<(usize, u8), Vec<&DeviceDraft>> {
+    let mut units: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for device in devices {
         units.entry((device.channel, device.config.unit)).or_default().push(device);
     }
-    for sharing in units.values() {
-        overlapping_writes(cx, sharing);
-        same_unit(cx, sharing);
-    }
-    any_unit(cx, channels, devices);
-    idle_channels(cx, channels, devices);
+    units
 }
 
 fn line_of(cx: &Context<'_>, span: Span) -> String {
@@ -41,7 +52,8 @@ fn line_of(cx: &Context<'_>, span: Span) -> String {
     place.map_or_else(String::new, |place| format!("{}:{}", place.file, place.line))
 }
 
-fn same_topic(cx: &Context<'_>, devices: &[DeviceDraft]) {
+fn same_topic(cx: &Context<'_>, site: &Topic, devices: &[DeviceDraft]) {
+    let own = site.below(GATEWAY_LEVEL);
     let mut seen: HashMap<&str, &PointDraft> = HashMap::new();
     for draft in devices.iter().flat_map(|device| &device.points) {
         let topic = draft.point.topic.as_str();
@@ -49,6 +61,11 @@ fn same_topic(cx: &Context<'_>, devices: &[DeviceDraft]) {
         if topic.starts_with('$') {
             let help = Some("choose another `site`".to_owned());
             cx.error(place, format!("the topic `{topic}` begins with `$`, which belongs to the broker"), help);
+        }
+        let below = topic.strip_prefix(own.as_str());
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let help = Some("the gateway speaks of itself there; give the device another `topic`".to_owned());
+            cx.error(place, format!("topics below `{own}` are taken"), help);
         }
         if let Some(first) = seen.insert(topic, draft) {
             let (name, line) = (&first.point.name, line_of(cx, first.place));

@@ -36,10 +36,8 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn resolve(&self, schema: &'a Value) -> &'a Value {
-        let places = ["/$ref", "/allOf/0/$ref", "/anyOf/0/$ref"];
-        let target = places.iter().find_map(|place| schema.pointer(place));
-        let name = target.and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
-        name.and_then(|path| self.root.pointer(path)).unwrap_or(schema)
+        let name = reference_name(schema);
+        name.and_then(|name| self.root.pointer(&format!("/definitions/{name}"))).unwrap_or(schema)
     }
 
     fn definition(&self, name: &str) -> Option<&'a Value> {
@@ -117,6 +115,9 @@ impl<'a> Tables<'a> {
 
     /// What kind of value a key takes, in words.
     fn kind(&self, schema: &'a Value) -> String {
+        if let Some(words) = reference_name(schema).and_then(words_for) {
+            return words.to_owned();
+        }
         let schema = self.resolve(schema);
         if let Some(forms) = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
             let mut words: Vec<String> = forms.iter().map(|form| self.kind(form)).collect();
@@ -144,7 +145,6 @@ impl<'a> Tables<'a> {
         }
         match () {
             () if has("object") => "names with entries".into(),
-            () if has("boolean") && has("string") && schema.get("description").is_some_and(|d| d.as_str().is_some_and(|d| d.starts_with("A span"))) => "text".into(),
             () if has("boolean") && !has("number") => "`on` or `off`".into(),
             () if has("integer") => limits("whole number", schema),
             () if has("number") && has("boolean") => "text".into(),
@@ -164,6 +164,27 @@ impl<'a> Tables<'a> {
             None => "list".into(),
         }
     }
+}
+
+/// The type that a schema refers to.
+fn reference_name(schema: &Value) -> Option<&str> {
+    let places = ["/$ref", "/allOf/0/$ref", "/anyOf/0/$ref"];
+    let target = places.iter().find_map(|place| schema.pointer(place));
+    target.and_then(Value::as_str).and_then(|path| path.strip_prefix("#/definitions/"))
+}
+
+/// Types with a form of their own, in words.
+fn words_for(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "Period" => "time, such as `500ms`, `1m30s`",
+        "ByteSize" => "size, such as `64KiB`",
+        "Deadband" => "number, or share such as `5%`",
+        "Heartbeat" => "time, or `off`",
+        "Setpoint" => "on/off, number or text",
+        "Code" => "whole number, such as `10000`, `0x7FFF`",
+        "Repeat" => "`1..8`, or a list of words",
+        _ => return None,
+    })
 }
 
 fn schema_defaults() -> Option<Map<String, Value>> {
