@@ -22,3 +22,4 @@ pub mod web;
 
 pub mod config;
 pub mod systemd;
+pub mod simulate;

@@ -32,6 +32,12 @@ fn modules_use_only_lower_layers() {
 }
 
 #[test]
+fn the_architecture_names_every_module() {
+    let architecture = std::fs::read_to_string(tree::root().join("ARCHITECTURE.md")).unwrap();
+    expect_none(&layers::undocumented(&rust_sources("src"), &architecture));
+}
+
+#[test]
 fn the_model_does_no_io() {
     let found: Vec<_> = rust_sources("src").iter().flat_map(layers::impurities).collect();
     expect_none(&found);

@@ -90,6 +90,7 @@ impl Core {
     fn leave_behind(&self, session: &Session, clean_start: bool) -> Option<Box<WillMessage>> {
         let mut state = lock(&session.state);
         let connected = state.unlink();
+        state.stop_timer();
         // The older connection finds that it owns nothing any more.
         state.epoch += 1;
         if connected {

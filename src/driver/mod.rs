@@ -60,6 +60,14 @@ impl DriverPlan {
         }
     }
 
+    /// The same channel led to another endpoint: an address for connections, a path for serial lines.
+    #[must_use]
+    pub fn with_endpoint(&self, endpoint: &str) -> Self {
+        match self {
+            Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
+        }
+    }
+
     /// The names of the devices on the channel, in the order of [`ChannelStats::devices`].
     #[must_use]
     pub fn device_names(&self) -> Vec<Arc<str>> {

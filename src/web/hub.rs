@@ -2,8 +2,8 @@
 //!
 //! While no page is open it waits and has no queue at the bus, so readings cost it nothing. Otherwise it
 //! gathers what changed for [`PERIOD`] and sends each point at most once, with its latest value.
-//! Invariant: a page has joined before it takes its snapshot, so it misses nothing in between; what an
-//! event says of a point is never older than a snapshot taken before it was sent.
+//! Invariant: a page has joined before it takes its snapshot, so it misses nothing in between; should an
+//! event that was being prepared meanwhile tell it something older, the next one sets that right.
 
 use std::sync::Arc;
 use std::time::Duration;

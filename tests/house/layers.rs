@@ -1,5 +1,7 @@
 //! Which module may use which. ARCHITECTURE.md tells why; this table decides.
 
+use std::collections::BTreeSet;
+
 use crate::paths::{self, Mention};
 use crate::tree::Source;
 
@@ -86,6 +88,18 @@ pub(crate) fn impurities(source: &Source) -> Vec<String> {
     mentions.iter().filter(impure).map(tell).collect()
 }
 
+/// Modules of `sources` that the page on architecture does not name.
+pub(crate) fn undocumented(sources: &[Source], architecture: &str) -> Vec<String> {
+    let modules: BTreeSet<String> =
+        sources.iter().filter_map(|source| paths::module_of(&source.path).into_iter().next()).collect();
+    let named = |module: &String| architecture.contains(&format!("`{module}`"));
+    modules
+        .iter()
+        .filter(|module| !named(module))
+        .map(|module| format!("ARCHITECTURE.md does not name `{module}`"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +156,12 @@ mod tests {
         assert_eq!(io("#[cfg(test)] mod tests { fn f() { Instant::now(); } }"), 0);
         assert_eq!(io("use std::collections::HashMap; use std::time::{Duration, Instant};"), 0);
         assert!(impurities(&Source::parse("src/bus.rs", "use tokio::sync::Notify;")).is_empty());
+    }
+
+    #[test]
+    fn modules_are_named_in_the_architecture() {
+        let sources = ["src/bus.rs", "src/web/mod.rs", "src/lib.rs"].map(|path| Source::parse(path, ""));
+        assert!(undocumented(&sources, "| 2 | `bus`, `web` |").is_empty());
+        assert_eq!(undocumented(&sources, "| 2 | `bus` |"), ["ARCHITECTURE.md does not name `web`"]);
     }
 }

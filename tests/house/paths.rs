@@ -29,12 +29,19 @@ pub(crate) fn module_of(path: &str) -> Vec<String> {
     if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
         parts.pop();
     }
+    // `#[path = "unit_tests.rs"] mod tests` in `unit.rs`: the tests of a file that would grow too long.
+    if let Some(tested) = parts.last().and_then(|last| last.strip_suffix("_tests")).map(str::to_owned) {
+        parts.pop();
+        parts.extend([tested, "tests".to_owned()]);
+    }
     parts
 }
 
 /// Every path that a file mentions.
 pub(crate) fn mentions(source: &Source) -> Vec<Mention> {
-    let mut collector = Collector { module: module_of(&source.path), in_tests: false, found: Vec::new() };
+    let module = module_of(&source.path);
+    let in_tests = module.last().is_some_and(|last| last == "tests");
+    let mut collector = Collector { module, in_tests, found: Vec::new() };
     collector.visit_file(&source.syntax);
     collector.found
 }
@@ -198,6 +205,7 @@ mod tests {
         assert_eq!(module_of("src/driver/modbus/mod.rs"), ["driver", "modbus"]);
         assert_eq!(module_of("src/driver/modbus/config.rs"), ["driver", "modbus", "config"]);
         assert_eq!(module_of("src/bus.rs"), ["bus"]);
+        assert_eq!(module_of("src/simulate/unit_tests.rs"), ["simulate", "unit", "tests"]);
         assert!(module_of("src/lib.rs").is_empty());
     }
 
@@ -212,6 +220,13 @@ mod tests {
         assert_eq!(in_crate("src/alarm/engine.rs", "use super::super::web::Page;"), ["web::Page"]);
         assert_eq!(in_crate("src/alarm.rs", "mod tests { use super::super::web; }"), ["web"]);
         assert_eq!(in_crate("src/alarm.rs", "mod tests { use super::*; }"), ["alarm"]);
+    }
+
+    #[test]
+    fn files_of_tests_are_told_apart() {
+        let in_tests = |path| mentions(&Source::parse(path, "use std::fs;"))[0].in_tests;
+        assert!(in_tests("src/command/tests.rs") && in_tests("src/simulate/unit_tests.rs"));
+        assert!(!in_tests("src/command/arbiter.rs"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// What is no file of the project: build results, installed peers, version control.
 const FOREIGN: [&str; 5] = ["target", ".git", ".peers", "node_modules", "__pycache__"];
@@ -34,9 +35,13 @@ impl Source {
     }
 }
 
-/// The project's root.
+/// The project's root. Asked for at run time, so that tests built once can judge another work tree.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+    });
+    &ROOT
 }
 
 /// Every text file below a folder of the project, in the order of names.

@@ -1,3 +1,11 @@
 //! The page and its API over real sockets and in a real browser.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
+mod api;
+mod browser;
+mod client;
+mod limits;
+mod live;
+mod page;
 mod plant;

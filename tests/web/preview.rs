@@ -1,6 +1,8 @@
 //! Serves the page with a made-up plant, for work on the page itself:
 //! `cargo run --example web-preview -- [ADDRESS] [EXTRA-POINTS]`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
+
 #[allow(dead_code, reason = "shared with the tests, each of which uses a part of it")]
 mod plant;
 

@@ -180,7 +180,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.writer.poll_write(cx, &mut self.stream, &mut written) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => break Err(error.into()),
-                Poll::Pending => break Ok(()),
+                // A client that takes nothing would otherwise never learn that its session was taken over.
+                Poll::Pending => break self.session.own(self.epoch, |_| ()).map_err(End::from),
             }
             match self.refill(cx) {
                 Ok(true) => {}

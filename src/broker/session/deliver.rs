@@ -86,7 +86,7 @@ impl State {
         }
         let ids: Ids = if grant.ids.is_empty() { None } else { Some(grant.ids.into()) };
         let outgoing = Outgoing { stored: Arc::clone(stored), qos: grant.qos, retain: grant.retain, ids };
-        if self.queue.is_empty() && self.may_send() {
+        if self.queue.is_empty() && self.may_send(round) {
             self.send(outgoing, round);
         } else {
             self.queue_bytes += outgoing.stored.cost();
@@ -116,10 +116,12 @@ impl State {
         fits(self)
     }
 
-    /// Whether a new QoS 1 or 2 message may go out now.
-    pub(super) fn may_send(&self) -> bool {
+    /// Whether a new QoS 1 or 2 message may go out now. What is in flight may fill half of what a session
+    /// may hold; the rest is for the queue, by which publishers notice that they should wait.
+    pub(super) fn may_send(&self, round: &Round<'_>) -> bool {
         let open = self.link.as_ref().is_some_and(|link| link.quota > 0);
-        open && self.inflight.all_sent() && self.inflight.has_room()
+        let light = self.inflight.len() == 0 || self.inflight.bytes() < round.limits.queue_bytes / 2;
+        open && light && self.inflight.all_sent() && self.inflight.has_room()
     }
 
     /// Sends a QoS 1 or 2 message for the first time. Only while [`Self::may_send`].

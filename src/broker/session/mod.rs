@@ -145,7 +145,6 @@ impl State {
         will: Option<Box<WillMessage>>,
         pause: usize,
     ) -> u64 {
-        self.unlink();
         self.epoch += 1;
         self.expiry = expiry;
         self.will = will;
@@ -158,11 +157,15 @@ impl State {
         self.epoch
     }
 
-    /// Ends the tie to a connection, if there is one. Returns whether there was.
-    pub(super) fn unlink(&mut self) -> bool {
+    /// The client is back, or the session is over: nobody waits for its end any more.
+    pub(super) fn stop_timer(&mut self) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
+    }
+
+    /// Ends the tie to a connection, if there is one. Returns whether there was.
+    pub(super) fn unlink(&mut self) -> bool {
         let Some(link) = self.link.take() else { return false };
         if let Some(waker) = link.waker {
             waker.wake();
@@ -176,6 +179,7 @@ impl State {
     /// Ends the session; returns its filters, for removal from the tree.
     pub(super) fn end(&mut self) -> Vec<Box<str>> {
         self.unlink();
+        self.stop_timer();
         self.ended = true;
         self.queue = VecDeque::new();
         self.queue_bytes = 0;

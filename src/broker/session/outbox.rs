@@ -96,7 +96,7 @@ impl State {
                 self.send_again(round)
             } else if let Some(front) = self.queue.front() {
                 let cost = front.stored.cost();
-                self.may_send()
+                self.may_send(round)
                     && self.queue.pop_front().is_some_and(|outgoing| {
                         self.queue_bytes -= cost;
                         self.send(outgoing, round);
@@ -142,7 +142,7 @@ impl State {
     /// Sends one retained message for a new subscription. False: nothing more now.
     fn send_retained(&mut self, client: &str, round: &mut Round<'_>) -> bool {
         let Some(pending) = self.retained.front() else { return false };
-        let may_send = self.may_send();
+        let may_send = self.may_send(round);
         let chosen = pending.slot.with(round.now, |kept| {
             if pending.no_local && *kept.publisher == *client {
                 return None;

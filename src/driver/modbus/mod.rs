@@ -3,13 +3,15 @@
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
 //! `config` holds what people write, `register` what one point is on the wire.
 
+pub mod budget;
 pub mod codec;
 pub mod config;
-pub mod health;
-
 #[cfg(test)]
 mod fixtures;
+pub mod health;
+mod owner;
 pub mod planner;
+mod redirect;
 pub mod register;
 pub mod schedule;
 mod validate;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
+pub use budget::Budget;
 pub use config::{DeviceConfig, LineConfig, PointConfig, TcpConfig};
 pub use register::{Register, WriteMethod};
 
@@ -38,7 +41,7 @@ pub enum Transport {
 }
 
 /// One channel with everything on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The channel's name.
     pub name: Arc<str>,
@@ -49,7 +52,7 @@ pub struct Plan {
 }
 
 /// One unit on a channel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Device {
     /// The device's name.
     pub name: Arc<str>,
@@ -68,7 +71,7 @@ pub struct Device {
 }
 
 /// One point of a unit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Which point.
     pub id: PointId,
@@ -87,7 +90,8 @@ pub struct Point {
 }
 
 impl Channel for Plan {
-    fn run(self: Arc<Self>, _context: ChannelContext) -> BoxFuture {
-        Box::pin(async {})
+    fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
+        let opener = owner::PlanOpener::new(Arc::clone(&self));
+        Box::pin(owner::Owner::new(self, context, opener).run())
     }
 }

@@ -91,6 +91,12 @@ pub enum Step {
 }
 
 impl Block {
+    /// Whether reading it changes what it holds.
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        self.members.iter().any(|member| member.read_to_clear)
+    }
+
     /// The request.
     #[must_use]
     pub const fn ask(&self) -> Ask {

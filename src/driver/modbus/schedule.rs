@@ -18,6 +18,12 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct EntryId(usize);
 
 impl EntryId {
+    /// The id at an index.
+    #[must_use]
+    pub const fn of(index: usize) -> Self {
+        Self(index)
+    }
+
     /// The index as such; ids of removed entries are given again.
     #[must_use]
     pub const fn index(self) -> usize {

@@ -28,9 +28,9 @@ export function text(element, value) {
   if (element.textContent !== wanted) element.textContent = wanted;
 }
 
-/** Sets or removes an attribute only where it differs. */
+/** Sets an attribute only where it differs; null removes it, `false` is written out as ARIA wants it. */
 export function attribute(element, name, value) {
-  if (value === null || value === undefined || value === false) {
+  if (value === null || value === undefined) {
     if (element.hasAttribute(name)) element.removeAttribute(name);
   } else if (element.getAttribute(name) !== String(value)) {
     element.setAttribute(name, value);

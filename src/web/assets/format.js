@@ -38,7 +38,8 @@ export function reasonWords(reason) {
   return name ? `device exception ${exception[1]}: ${name}` : `device exception ${exception[1]}`;
 }
 
-const SIGNIFICANT = 6;
+// What a 32-bit register holds; the digits beyond are noise of the conversion.
+const SIGNIFICANT = 7;
 
 /** A value as shown; a point keeps the most decimals it has had, so that digits do not jump. */
 export function valueText(point, value) {

@@ -112,6 +112,17 @@ impl Link {
         std::mem::take(&mut self.line.busy)
     }
 
+    /// Sees to it that the line is still there, before anything is sent.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Down`] when it is not; then nothing has been sent.
+    pub async fn check(&mut self) -> Result<(), ExchangeError> {
+        if self.line.spent {
+            return Err(ExchangeError::Down("the connection was given up".into()));
+        }
+        self.line.discard_stray().await
+    }
+
     /// One request to one unit and its answer.
     ///
     /// # Errors

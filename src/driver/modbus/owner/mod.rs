@@ -1,0 +1,356 @@
+//! The owner task of one channel: the only one that touches its line.
+//!
+//! Its turns: writes first, then a probe if one is allowed, then the poll whose turn it is, else it waits
+//! for whichever comes first. `poll` reads and publishes, `probe` finds units again, `write` serves
+//! commands, `open` opens the line. Invariant: no failure of a device or of the line ends the task.
+
+mod open;
+mod poll;
+mod probe;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::health::{Change, Health, Probe};
+use super::planner::{Block, Group, groups};
+use super::schedule::{EntryId, Schedule, Turn};
+use super::wire::ask::Shape;
+use super::wire::link::Terms;
+use super::wire::{Answer, Ask, ExchangeError, Framing, Link, Timing};
+use super::{Plan, Transport};
+use crate::backoff::Backoff;
+use crate::driver::{ChannelContext, DeviceStats, LinkState};
+use crate::model::{PointId, Reading, Reason};
+
+pub(super) use open::{Opener, PlanOpener};
+
+/// Pauses between attempts to open a line: short, so that what comes back is seen within two seconds.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// One request of the poll set on its way through the schedule.
+struct Job {
+    group: usize,
+    block: Block,
+    /// The exception that has been reported for it and still stands.
+    fault: Option<u8>,
+    /// When a refused block is tried again.
+    retry: Duration,
+}
+
+/// Where a point is.
+#[derive(Clone, Copy)]
+struct Place {
+    device: usize,
+    point: usize,
+}
+
+/// The owner and all it knows.
+pub(super) struct Owner<O> {
+    plan: Arc<Plan>,
+    context: ChannelContext,
+    opener: O,
+    framing: Framing,
+    timing: Timing,
+    link: Option<Link>,
+    backoff: Backoff,
+    /// How often the line was opened since the last answer.
+    fruitless: u32,
+    /// The log says that the channel is down.
+    reported_down: bool,
+    groups: Vec<Group>,
+    jobs: Vec<Option<Job>>,
+    schedule: Schedule,
+    health: Health,
+    probes: Vec<Vec<Ask>>,
+    /// By device, the answer that did not come and may still be under way on a serial line.
+    missing: Vec<Option<Shape>>,
+    places: HashMap<PointId, Place>,
+    readings: Vec<Reading>,
+}
+
+impl<O: Opener> Owner<O> {
+    pub(super) fn new(plan: Arc<Plan>, context: ChannelContext, opener: O) -> Self {
+        let now = context.clock.mono();
+        let groups = groups(&plan);
+        let blocks: Vec<(usize, Block)> = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(group, points)| points.blocks().into_iter().map(move |block| (group, block)))
+            .collect();
+        let probes = probe::candidates(plan.devices.len(), blocks.iter().map(|(_, block)| block));
+        let places = plan.devices.iter().enumerate().flat_map(|(device, unit)| {
+            let points = unit.points.iter().enumerate();
+            points.map(move |(point, this)| (this.id, Place { device, point }))
+        });
+        let framing = match plan.transport {
+            Transport::Tcp(_) => Framing::Tcp,
+            Transport::Rtu(_) | Transport::RtuOverTcp(_) => Framing::Rtu,
+            Transport::Ascii(_) => Framing::Ascii,
+        };
+        let timing = Timing::of(&plan.transport);
+        let missing = vec![None; plan.devices.len()];
+        let places = places.collect();
+        let mut owner = Self {
+            framing,
+            timing,
+            link: None,
+            backoff: Backoff::new(REOPEN.0, REOPEN.1),
+            fruitless: 0,
+            reported_down: false,
+            groups,
+            jobs: Vec::new(),
+            schedule: Schedule::default(),
+            health: Health::new(probes.iter().map(|asks: &Vec<Ask>| !asks.is_empty()), now),
+            missing,
+            probes,
+            places,
+            readings: Vec::new(),
+            plan,
+            context,
+            opener,
+        };
+        owner.add_jobs(blocks, now);
+        owner
+    }
+
+    /// Runs until the channel is told to stop.
+    pub(super) async fn run(mut self) {
+        let shutdown = self.context.shutdown.clone();
+        while !shutdown.is_cancelled() {
+            if self.is_open() {
+                self.turn().await;
+            } else {
+                self.open().await;
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.is_spent())
+    }
+
+    async fn turn(&mut self) {
+        let now = self.context.clock.mono();
+        if let Some(job) = self.context.writes.pop(now) {
+            self.write(job).await;
+            return;
+        }
+        let probe = self.health.next_probe(now);
+        if let Probe::Now(device) = probe {
+            self.probe(device).await;
+            return;
+        }
+        let until = match (self.schedule.next(now), probe) {
+            (Turn::Run(id), _) => return self.poll(id).await,
+            (Turn::Wait(due), Probe::At(at)) => Some(due.min(at)),
+            (Turn::Wait(due), _) => Some(due),
+            (Turn::Idle, Probe::At(at)) => Some(at),
+            (Turn::Idle, _) => None,
+        };
+        let sleep = async {
+            match until {
+                Some(moment) => tokio::time::sleep_until(moment.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = self.context.writes.pushed() => {}
+            () = self.context.shutdown.cancelled() => {}
+        }
+    }
+
+    /// Opens the line, once; waits before and reports after, so that it can simply be called again.
+    async fn open(&mut self) {
+        self.link = None;
+        if self.fruitless > 0 {
+            let pause = self.backoff.pause(fastrand::f64());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.context.shutdown.cancelled() => return,
+            }
+        }
+        let opened = tokio::select! {
+            opened = self.opener.open() => opened,
+            () = self.context.shutdown.cancelled() => return,
+        };
+        self.fruitless = self.fruitless.saturating_add(1);
+        match opened {
+            Ok((stream, pace)) => {
+                self.link = Some(Link::new(stream, pace, self.framing, self.timing, self.keeps_line()));
+                self.opened();
+            }
+            Err(error) => self.lost(&error.to_string()),
+        }
+    }
+
+    fn opened(&mut self) {
+        let before = self.context.stats.link.set(LinkState::Online);
+        if before == LinkState::Unknown {
+            tracing::info!(channel = %self.plan.name, "channel open");
+            return;
+        }
+        self.context.stats.reconnects.fetch_add(1, Ordering::Relaxed);
+        if before == LinkState::Offline {
+            let now = self.context.clock.mono();
+            self.health.reset(now);
+            for device in 0..self.plan.devices.len() {
+                self.rest_or_run(device, now);
+            }
+        }
+    }
+
+    /// The line is gone and could not be opened again: nothing on it can be known.
+    fn lost(&mut self, reason: &str) {
+        self.link = None;
+        if !std::mem::replace(&mut self.reported_down, true) {
+            tracing::warn!(channel = %self.plan.name, reason, "channel down");
+        }
+        if self.context.stats.link.set(LinkState::Offline) != LinkState::Offline {
+            for device in 0..self.plan.devices.len() {
+                self.context.stats.devices[device].link.set(LinkState::Offline);
+                self.publish_device_bad(device, Reason::NoConnection);
+            }
+        }
+        let now = self.context.clock.mono();
+        while let Some(job) = self.context.writes.pop(now) {
+            job.finish(crate::model::Outcome::Failed(format!("the channel is down: {reason}")));
+        }
+    }
+
+    /// One exchange with everything that it teaches: counters, health, what may still be under way.
+    async fn exchange(&mut self, device: usize, ask: &Ask, terms: Terms) -> Result<Answer, ExchangeError> {
+        let Some(link) = &mut self.link else {
+            return Err(ExchangeError::Down("the line is not open".into()));
+        };
+        let unit = self.plan.devices[device].unit;
+        let begun = self.context.clock.mono();
+        let result = link.exchange(unit, ask, terms).await;
+        let busy = link.take_busy();
+        let now = self.context.clock.mono();
+        self.context.stats.busy_us.fetch_add(busy.as_micros() as u64, Ordering::Relaxed);
+        self.count(device, &result, now - begun);
+        match &result {
+            Ok(_) if terms.broadcast => {}
+            Ok(_) | Err(ExchangeError::Exception(_)) => self.missing[device] = None,
+            Err(ExchangeError::Timeout | ExchangeError::Malformed(_)) => {
+                self.missing[device] = Some(ask.shape());
+            }
+            Err(ExchangeError::Down(_) | ExchangeError::Expired) => {}
+        }
+        if !terms.broadcast {
+            self.judge(device, ask, &result, begun, now, busy);
+        }
+        result
+    }
+
+    fn count(&self, device: usize, result: &Result<Answer, ExchangeError>, took: Duration) {
+        let stats = &self.context.stats.devices[device];
+        let add = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match result {
+            Err(ExchangeError::Expired) => return,
+            Err(ExchangeError::Timeout) => add(&stats.timeouts),
+            Err(ExchangeError::Malformed(_)) => add(&stats.malformed),
+            Err(ExchangeError::Exception(_)) => add(&stats.exceptions),
+            Ok(_) | Err(ExchangeError::Down(_)) => 0,
+        };
+        add(&stats.requests);
+        if matches!(result, Ok(_) | Err(ExchangeError::Exception(_))) {
+            stats.record_round_trip(took);
+            let at = self.context.clock.stamp().unix_us;
+            stats.last_answer_unix_us.store(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// What an exchange says about the unit's health.
+    fn judge(
+        &mut self,
+        device: usize,
+        ask: &Ask,
+        result: &Result<Answer, ExchangeError>,
+        begun: Instant,
+        now: Instant,
+        busy: Duration,
+    ) {
+        let change = match result {
+            // A gateway answers for a unit behind it that is dead (Application Protocol 1.1b3, section 7).
+            Err(ExchangeError::Exception(10 | 11) | ExchangeError::Timeout | ExchangeError::Malformed(_)) => {
+                self.health.failed(device, busy, now)
+            }
+            Ok(_) | Err(ExchangeError::Exception(_)) => {
+                self.line_works();
+                let frame = |pdu: usize| self.timing.answer(self.framing, pdu);
+                let sending = frame(ask.pdu_len()) + frame(ask.answer_pdu_len());
+                self.health.answered(device, (now - begun).saturating_sub(sending), now)
+            }
+            Err(ExchangeError::Down(_) | ExchangeError::Expired) => Change::None,
+        };
+        match change {
+            Change::None => return,
+            Change::Online => self.device_online(device),
+            Change::Offline => self.device_offline(device, result),
+        }
+        self.rest_or_run(device, now);
+    }
+
+    /// An answer came: whatever was wrong with the line is over.
+    fn line_works(&mut self) {
+        if self.fruitless > 0 {
+            self.fruitless = 0;
+            self.backoff.reset();
+        }
+        if std::mem::take(&mut self.reported_down) {
+            tracing::info!(channel = %self.plan.name, "channel works again");
+        }
+    }
+
+    fn device_online(&self, device: usize) {
+        if self.device_stats(device).link.set(LinkState::Online) != LinkState::Online {
+            let name = &self.plan.devices[device].name;
+            tracing::info!(channel = %self.plan.name, device = %name, "device online");
+        }
+    }
+
+    fn device_offline(&mut self, device: usize, result: &Result<Answer, ExchangeError>) {
+        let Err(error) = result else { return };
+        if self.device_stats(device).link.set(LinkState::Offline) != LinkState::Offline {
+            let name = &self.plan.devices[device].name;
+            tracing::warn!(channel = %self.plan.name, device = %name, reason = %error, "device offline");
+        }
+        self.publish_device_bad(device, poll::reason_of(error));
+    }
+
+    fn device_stats(&self, device: usize) -> &DeviceStats {
+        &self.context.stats.devices[device]
+    }
+
+    /// Lets the polls of a device rest while it is silent.
+    fn rest_or_run(&mut self, device: usize, now: Instant) {
+        let active = self.health.is_polled(device);
+        for (index, job) in self.jobs.iter().enumerate() {
+            if let Some(job) = job
+                && job.block.device == device
+                && !job.block.hole
+            {
+                self.schedule.set_active(EntryId::of(index), active, now);
+            }
+        }
+    }
+
+    /// Whether the line outlives a lost answer; a connection does not.
+    fn keeps_line(&self) -> bool {
+        matches!(self.plan.transport, Transport::Rtu(_) | Transport::Ascii(_))
+    }
+
+    fn terms(&self, device: usize) -> Terms {
+        let device = &self.plan.devices[device];
+        let broadcast = self.plan.transport.is_broadcast(device.unit);
+        Terms { timeout: device.timeout, not_after: None, broadcast, short_recovery: false }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Polls: one block read, decoded and published; refusals narrowed down.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Job, Opener, Owner};
+use crate::driver::modbus::Device;
+use crate::driver::modbus::planner::{Block, Step};
+use crate::driver::modbus::schedule::EntryId;
+use crate::driver::modbus::wire::{Answer, ExchangeError};
+use crate::model::{Reading, Reason, Stamp, Value};
+
+/// When a refused register is tried again at first, and at last: it may come into being when the device
+/// has started up or was set up anew.
+const RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+
+impl<O: Opener> Owner<O> {
+    /// Runs the job whose turn it is.
+    pub(super) async fn poll(&mut self, id: EntryId) {
+        let Some(mut job) = self.jobs.get_mut(id.index()).and_then(Option::take) else {
+            self.schedule.remove(id);
+            return;
+        };
+        let begun = self.context.clock.mono();
+        let result = match self.regain(&job.block).await {
+            Ok(()) => {
+                let terms = self.terms(job.block.device);
+                self.exchange(job.block.device, &job.block.ask(), terms).await
+            }
+            Err(error) => Err(error),
+        };
+        let now = self.context.clock.mono();
+        let step = match &result {
+            Ok(answer) => self.read(&mut job, answer),
+            Err(error) => self.failed(&mut job, error),
+        };
+        let group = job.group;
+        match step {
+            Step::Replan => {
+                self.jobs[id.index()] = Some(job);
+                self.replan(group, now);
+                return;
+            }
+            Step::Split(halves) => {
+                self.schedule.remove(id);
+                let halves = *halves;
+                self.add_jobs(halves.map(|block| (group, block)), now);
+                return;
+            }
+            Step::Keep => {}
+        }
+        if matches!(result, Err(ExchangeError::Down(_))) {
+            // It keeps its turn: the line is opened and the request sent again.
+        } else if job.block.hole {
+            job.retry = (job.retry * 2).min(RETRY.1);
+            self.schedule.defer(id, now + job.retry, job.retry);
+        } else {
+            let missed = self.schedule.done(id, begun, now);
+            self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
+        }
+        self.jobs[id.index()] = Some(job);
+    }
+
+    fn read(&mut self, job: &mut Job, answer: &Answer) -> Step {
+        let at = self.context.clock.stamp();
+        decode(&self.plan.devices[job.block.device], &job.block, answer, at, &mut self.readings);
+        self.flush();
+        if job.fault.take().is_some() {
+            self.log_block(&job.block, "the device answers this request again");
+        }
+        self.groups[job.group].answered(&job.block)
+    }
+
+    fn failed(&mut self, job: &mut Job, error: &ExchangeError) -> Step {
+        if let ExchangeError::Down(reason) = error {
+            // A connection that was closed while idle is opened again without a word; one that brings no
+            // answer is lost.
+            if self.fruitless > 1 {
+                self.lost(reason);
+            }
+            return Step::Keep;
+        }
+        if let ExchangeError::Exception(2 | 3) = error {
+            let step = self.groups[job.group].refused(&job.block);
+            if matches!(step, Step::Split(_)) {
+                return step;
+            }
+            self.block_bad(&job.block, reason_of(error));
+            self.report(job, error);
+            return step;
+        }
+        self.block_bad(&job.block, reason_of(error));
+        if matches!(error, ExchangeError::Exception(_)) {
+            self.report(job, error);
+        }
+        Step::Keep
+    }
+
+    /// Logs an exception once, until it changes or ends.
+    fn report(&self, job: &mut Job, error: &ExchangeError) {
+        let ExchangeError::Exception(code) = error else { return };
+        if job.fault.replace(*code) != Some(*code) {
+            self.log_block(&job.block, &error.to_string());
+        }
+    }
+
+    fn log_block(&self, block: &Block, event: &str) {
+        tracing::warn!(
+            channel = %self.plan.name,
+            device = %self.plan.devices[block.device].name,
+            table = block.table.word(),
+            address = block.start,
+            count = block.count,
+            event,
+            "request refused or answered again"
+        );
+    }
+
+    /// New requests for a group of which something was learned.
+    fn replan(&mut self, group: usize, now: Instant) {
+        let mut faults = Vec::new();
+        for index in 0..self.jobs.len() {
+            if self.jobs[index].as_ref().is_some_and(|job| job.group == group) {
+                self.schedule.remove(EntryId::of(index));
+                faults.extend(self.jobs[index].take().and_then(|job| Some((job.block.start, job.fault?))));
+            }
+        }
+        let blocks: Vec<_> = self.groups[group].blocks().into_iter().map(|block| (group, block)).collect();
+        self.add_jobs(blocks, now);
+        for job in self.jobs.iter_mut().flatten().filter(|job| job.group == group && job.block.hole) {
+            job.fault = faults.iter().find(|(start, _)| *start == job.block.start).map(|(_, fault)| *fault);
+        }
+    }
+
+    pub(super) fn add_jobs(&mut self, blocks: impl IntoIterator<Item = (usize, Block)>, now: Instant) {
+        let blocks: Vec<(usize, Block)> = blocks.into_iter().collect();
+        let periods: Vec<Duration> = blocks.iter().map(|(_, block)| block.period).collect();
+        let ids = self.schedule.add_spread(&periods, now);
+        for (id, (group, block)) in ids.into_iter().zip(blocks) {
+            if block.hole {
+                self.schedule.defer(id, now + RETRY.0, RETRY.0);
+            } else {
+                self.schedule.set_active(id, self.health.is_polled(block.device), now);
+            }
+            if self.jobs.len() <= id.index() {
+                self.jobs.resize_with(id.index() + 1, || None);
+            }
+            self.jobs[id.index()] = Some(Job { group, block, fault: None, retry: RETRY.0 });
+        }
+    }
+
+    fn block_bad(&mut self, block: &Block, reason: Reason) {
+        let at = self.context.clock.stamp();
+        let points = &self.plan.devices[block.device].points;
+        let ids = block.members.iter().map(|member| points[member.point].id);
+        self.readings.extend(ids.map(|id| Reading::bad(id, reason, at)));
+        self.flush();
+    }
+
+    pub(super) fn publish_device_bad(&mut self, device: usize, reason: Reason) {
+        let at = self.context.clock.stamp();
+        let readable = self.plan.devices[device].points.iter().filter(|point| point.access.readable());
+        self.readings.extend(readable.map(|point| Reading::bad(point.id, reason, at)));
+        self.flush();
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.context.bus.publish(&mut self.readings);
+        self.readings.clear();
+    }
+}
+
+/// What a failed exchange says about the points that it was to read.
+pub(super) const fn reason_of(error: &ExchangeError) -> Reason {
+    match error {
+        ExchangeError::Timeout | ExchangeError::Expired => Reason::Timeout,
+        ExchangeError::Malformed(_) => Reason::MalformedReply,
+        ExchangeError::Exception(code) => Reason::DeviceException(*code),
+        ExchangeError::Down(_) => Reason::NoConnection,
+    }
+}
+
+/// Turns the contents of a block into readings.
+fn decode(device: &Device, block: &Block, answer: &Answer, at: Stamp, out: &mut Vec<Reading>) {
+    for member in &block.members {
+        let point = &device.points[member.point];
+        let from = usize::from(member.address - block.start);
+        let raw = match answer {
+            Answer::Words(words) => words
+                .get(from..from + usize::from(member.width))
+                .and_then(|words| point.register.decode(words).ok()),
+            Answer::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
+            Answer::Done => None,
+        };
+        out.push(match raw {
+            Some(raw) => {
+                let (value, quality) = point.conversion.apply(&raw);
+                Reading { point: point.id, value, quality, at }
+            }
+            None => Reading::bad(point.id, Reason::Undecodable, at),
+        });
+    }
+}
+
+impl<O> Owner<O> {
+    /// The plan, independent of the borrow of the owner.
+    pub(super) fn plan(&self) -> Arc<crate::driver::modbus::Plan> {
+        Arc::clone(&self.plan)
+    }
+}

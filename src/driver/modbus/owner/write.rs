@@ -1,0 +1,229 @@
+//! Writes: encoded, sent once before their deadline, read back, judged.
+//!
+//! Invariants: a write is never repeated, not even when its answer was lost: the output is read back and
+//! what it says decides. What is read back goes to the bus as an ordinary reading; the setpoint never does.
+
+use std::time::Duration;
+
+use super::{Opener, Owner, Place, poll};
+use crate::driver::WriteJob;
+use crate::driver::modbus::codec::MaskedWord;
+use crate::driver::modbus::register::{Register, WriteMethod};
+use crate::driver::modbus::wire::link::Terms;
+use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
+use crate::driver::modbus::{Device, Point};
+use crate::model::{Outcome, Quality, Reading, Reason, Value};
+
+/// How long an output that reads otherwise gets before it is read once more: relays and gateways that
+/// acknowledge before they act.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// What is to be sent for a setpoint.
+#[derive(Debug, Clone, PartialEq)]
+enum Write {
+    /// This request.
+    Whole(Ask),
+    /// This part of a register, whose other bits must be read first.
+    Part(MaskedWord),
+}
+
+/// What an output reads after a write.
+struct ReadBack {
+    value: Option<Value>,
+    quality: Quality,
+}
+
+impl<O: Opener> Owner<O> {
+    /// Serves one command to its end.
+    pub(super) async fn write(&mut self, job: WriteJob) {
+        let outcome = self.perform(&job).await;
+        job.finish(outcome);
+    }
+
+    async fn perform(&mut self, job: &WriteJob) -> Outcome {
+        let Some(place) = self.places.get(&job.point).copied() else {
+            return Outcome::Failed("the point is not on this channel".into());
+        };
+        let plan = self.plan();
+        let device = &plan.devices[place.device];
+        let point = &device.points[place.point];
+        let broadcast = plan.transport.is_broadcast(device.unit);
+        let write = match prepare(point, &job.setpoint) {
+            Ok(Write::Part(_)) if broadcast => {
+                return Outcome::Rejected("bits cannot be broadcast: the other bits cannot be read".into());
+            }
+            Ok(write) => write,
+            Err(reason) => return Outcome::Rejected(reason),
+        };
+        if !self.health.may_write(place.device) {
+            return Outcome::Failed(format!("device {} is offline", device.name));
+        }
+        if let Err(reason) = self.ensure_open().await {
+            return Outcome::Failed(reason);
+        }
+        let ask = match self.complete(place, point, write).await {
+            Ok(ask) => ask,
+            Err(error) => return Outcome::Failed(format!("the register could not be read first: {error}")),
+        };
+        let terms = Terms { not_after: Some(job.deadline), ..self.terms(place.device) };
+        let result = self.exchange(place.device, &ask, terms).await;
+        if !matches!(result, Err(ExchangeError::Expired)) {
+            let writes = &self.context.stats.devices[place.device].writes;
+            writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        match result {
+            Ok(_) if broadcast || !can_read_back(point) => Outcome::Confirmed,
+            Ok(_) => self.verify(place, device, &job.setpoint, None).await,
+            Err(ExchangeError::Expired) => Outcome::Expired,
+            Err(error @ ExchangeError::Exception(_)) => {
+                Outcome::Failed(format!("the device refuses: {error}"))
+            }
+            Err(error) if broadcast || !can_read_back(point) => {
+                Outcome::Failed(format!("{error}; whether the output has changed is not known"))
+            }
+            Err(error) => self.verify(place, device, &job.setpoint, Some(error)).await,
+        }
+    }
+
+    /// The request itself; for bits of a register, around what the other bits are now.
+    async fn complete(&mut self, place: Place, point: &Point, write: Write) -> Result<Ask, ExchangeError> {
+        let part = match write {
+            Write::Whole(ask) => return Ok(ask),
+            Write::Part(part) => part,
+        };
+        let register = &point.register;
+        let read = Ask::Read { table: register.table, address: register.address, count: 1 };
+        let terms = self.terms(place.device);
+        match self.exchange(place.device, &read, terms).await? {
+            Answer::Words(words) if words.len() == 1 => Ok(write_words(point, vec![part.apply(words[0])])),
+            _ => Err(ExchangeError::Malformed("no register came".into())),
+        }
+    }
+
+    /// Reads back and compares; `error` is what became of the write itself when its answer was lost.
+    async fn verify(
+        &mut self,
+        place: Place,
+        device: &Device,
+        setpoint: &Value,
+        error: Option<ExchangeError>,
+    ) -> Outcome {
+        let point = &device.points[place.point];
+        for attempt in 0..2 {
+            if attempt > 0 {
+                tokio::time::sleep(SETTLE).await;
+            }
+            let back = match self.read_back(place, point).await {
+                Ok(back) => back,
+                Err(reading) => {
+                    let wrote = error.map_or_else(|| "written".to_owned(), |error| format!("write: {error}"));
+                    return Outcome::Failed(format!("{wrote}; reading back: {reading}"));
+                }
+            };
+            match back.value {
+                Some(read_back) if back.quality.is_usable() => {
+                    if agrees(point, setpoint, &read_back) {
+                        return Outcome::Verified { read_back };
+                    }
+                    if attempt > 0 {
+                        return Outcome::Mismatch { read_back };
+                    }
+                }
+                _ if attempt > 0 => {
+                    return Outcome::Failed(format!("written; it reads back {}", back.quality));
+                }
+                _ => {}
+            }
+        }
+        Outcome::Failed("written; it could not be read back".into())
+    }
+
+    async fn read_back(&mut self, place: Place, point: &Point) -> Result<ReadBack, String> {
+        self.ensure_open().await?;
+        let Register { table, address, .. } = point.register;
+        let ask = Ask::Read { table, address, count: point.register.width() };
+        let terms = self.terms(place.device);
+        let result = self.exchange(place.device, &ask, terms).await;
+        let at = self.context.clock.stamp();
+        let raw = match &result {
+            Ok(Answer::Words(words)) => point.register.decode(words).map_err(|_| Reason::Undecodable),
+            Ok(Answer::Bits(bits)) => bits.first().map(|bit| Value::Bool(*bit)).ok_or(Reason::Undecodable),
+            Ok(Answer::Done) => Err(Reason::MalformedReply),
+            Err(error) => Err(poll::reason_of(error)),
+        };
+        let (value, quality) = match raw {
+            Ok(raw) => point.conversion.apply(&raw),
+            Err(reason) => (None, Quality::Bad(reason)),
+        };
+        self.readings.push(Reading { point: point.id, value: value.clone(), quality, at });
+        self.flush();
+        result.map(|_| ReadBack { value, quality }).map_err(|error| error.to_string())
+    }
+
+    /// Opens the line again if it was given up: once, since a write waits.
+    async fn ensure_open(&mut self) -> Result<(), String> {
+        if let Some(link) = &mut self.link
+            && link.check().await.is_ok()
+        {
+            return Ok(());
+        }
+        self.open().await;
+        if self.is_open() { Ok(()) } else { Err("the line is down".into()) }
+    }
+}
+
+/// Whether reading the output tells what it is without changing it.
+fn can_read_back(point: &Point) -> bool {
+    point.access.readable() && !point.register.read_to_clear
+}
+
+fn prepare(point: &Point, setpoint: &Value) -> Result<Write, String> {
+    let register = &point.register;
+    let raw =
+        point.conversion.invert(setpoint, register.raw.is_whole()).map_err(|error| error.to_string())?;
+    let address = register.write_address;
+    if register.table.is_bits() {
+        let on = register.encode_coil(&raw)?;
+        return Ok(Write::Whole(match point.write {
+            WriteMethod::Multiple => Ask::WriteCoils { address, states: vec![on] },
+            WriteMethod::Auto | WriteMethod::Mask => Ask::WriteCoil { address, on },
+        }));
+    }
+    if register.bits.is_none() {
+        return Ok(Write::Whole(write_words(point, register.encode(&raw)?)));
+    }
+    let part = register.encode_bits(&raw)?;
+    Ok(match point.write {
+        WriteMethod::Mask => Write::Whole(Ask::MaskWrite { address, and: !part.mask, or: part.bits }),
+        WriteMethod::Auto | WriteMethod::Multiple => Write::Part(part),
+    })
+}
+
+fn write_words(point: &Point, words: Vec<u16>) -> Ask {
+    let address = point.register.write_address;
+    match (&words[..], point.write) {
+        ([word], WriteMethod::Auto | WriteMethod::Mask) => Ask::WriteRegister { address, word: *word },
+        _ => Ask::WriteRegisters { address, words },
+    }
+}
+
+/// Whether what was read back is what was asked for, as exactly as the register can show it.
+fn agrees(point: &Point, setpoint: &Value, read_back: &Value) -> bool {
+    if let (Value::Text(wanted), Value::Text(got)) = (setpoint, read_back) {
+        return wanted.eq_ignore_ascii_case(got);
+    }
+    let (Some(wanted), Some(got)) = (setpoint.as_f64(), read_back.as_f64()) else {
+        return setpoint == read_back;
+    };
+    // Half a step lies between a setpoint and the nearest register contents; a 32-bit real has 24 bits.
+    let step = if point.register.raw.is_whole() {
+        point.conversion.step() / 2.0
+    } else {
+        wanted.abs() / 8_388_608.0
+    };
+    (wanted - got).abs() <= point.tolerance.max(step * 1.000_001)
+}
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

@@ -1,0 +1,459 @@
+//! One simulated device: its registers, how its values move, and its answers.
+//!
+//! Pure: a PDU and the time go in, an answer comes out; framing and waiting are `serial`'s and `tcp`'s.
+//! Invariant: registers that no point names are not there. A value that the register cannot hold leaves
+//! the register as it is and is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::fault::{Effects, Faults, Span};
+use super::image::Image;
+use super::pdu::{Exception, Request};
+use crate::driver::modbus::register::Table;
+use crate::driver::modbus::{Device, Register};
+use crate::model::{Conversion, Motion, PointId, Value, ValueKind};
+
+/// An output's state as other points see it: 0 for off to 1 for on.
+#[derive(Debug, Default)]
+pub(super) struct Drive(AtomicU64);
+
+impl Drive {
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, state: f64) {
+        self.0.store(state.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// One point as the device holds it.
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// Which point.
+    pub(super) id: PointId,
+    /// Its place on the wire.
+    pub(super) register: Register,
+    /// From values to raw numbers. It has no range: a device knows nothing of ours.
+    pub(super) conversion: Conversion,
+    /// What it holds.
+    pub(super) kind: ValueKind,
+    /// Its range, for outputs that others respond to in part.
+    pub(super) range: Option<(f64, f64)>,
+    /// Whether masters may write it: then what they wrote stays.
+    pub(super) writable: bool,
+    /// How it moves.
+    pub(super) motion: Motion,
+    /// The output that it depends on.
+    pub(super) depends: Option<Arc<Drive>>,
+    /// What others see of it when it is an output that they depend on.
+    pub(super) drive: Option<Arc<Drive>>,
+    /// It was set by hand or by a master and stays so.
+    pub(super) held: bool,
+}
+
+/// What a unit counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnitCounts {
+    /// Requests to it.
+    pub requests: u64,
+    /// Answers, exceptions among them.
+    pub answers: u64,
+    /// Exceptions.
+    pub exceptions: u64,
+    /// Writes that it carried out.
+    pub writes: u64,
+    /// Values that their register could not hold.
+    pub unrepresentable: u64,
+}
+
+/// An answer on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The unit number that it bears.
+    pub(super) unit: u8,
+    /// The PDU.
+    pub(super) pdu: Vec<u8>,
+    /// What else is wrong with it.
+    pub(super) effects: Effects,
+}
+
+/// One simulated device.
+#[derive(Debug)]
+pub(super) struct Unit {
+    /// The device's name.
+    pub(super) name: Arc<str>,
+    /// Its unit number.
+    pub(super) number: u8,
+    /// What is wrong with it.
+    pub(super) faults: Faults,
+    /// What it counts.
+    pub(super) counts: UnitCounts,
+    timeout: Duration,
+    max_registers: u16,
+    max_bits: u16,
+    image: Image,
+    /// Sorted by table and address.
+    cells: Vec<Cell>,
+    /// The widest point: how far before an address a point that covers it can begin.
+    widest: u16,
+}
+
+impl Unit {
+    /// The device that `device` describes with its points. `strict` makes the holes between them errors even
+    /// where the configuration says that they may be read along.
+    #[must_use]
+    pub(super) fn new(device: &Device, mut cells: Vec<Cell>, strict: bool) -> Self {
+        cells.sort_by_key(|cell| (cell.register.table, cell.register.address));
+        let spans = cells.iter().flat_map(|cell| {
+            let (register, width) = (&cell.register, usize::from(cell.register.width()));
+            let span = |start: u16| (register.table, usize::from(start)..usize::from(start) + width);
+            [span(register.address), span(register.write_address)]
+        });
+        let gap = if strict { 0 } else { usize::from(device.max_gap) };
+        let image = Image::new(spans, gap);
+        let widest = cells.iter().map(|cell| cell.register.width()).max().unwrap_or(1);
+        let mut unit = Self {
+            name: Arc::clone(&device.name),
+            number: device.unit,
+            faults: Faults::default(),
+            counts: UnitCounts::default(),
+            timeout: device.timeout,
+            max_registers: device.max_registers,
+            max_bits: device.max_bits,
+            image,
+            cells,
+            widest,
+        };
+        for index in 0..unit.cells.len() {
+            unit.move_cell(index, Duration::ZERO);
+        }
+        unit
+    }
+
+    /// Answers one PDU; `None` stays silent. `time` is since the start.
+    pub(super) fn serve(&mut self, pdu: &[u8], time: Duration, now: Instant) -> Option<Answer> {
+        self.counts.requests += 1;
+        let request = Request::parse(pdu);
+        let spans = request.map_or([None, None], |request| [span(request.read()), span(request.written())]);
+        let effects = self.faults.effects(&spans, self.timeout, now);
+        if effects.dead {
+            return None;
+        }
+        let function = pdu.first().copied().unwrap_or(0);
+        let refused = effects.exception.map(|code| Err(Exception(code)));
+        let done =
+            refused.unwrap_or_else(|| request.and_then(|request| self.carry_out(&request, pdu, time, now)));
+        let mut answer = match done {
+            Ok(answer) => answer,
+            Err(Exception(code)) => {
+                self.counts.exceptions += 1;
+                vec![function | 0x80, code]
+            }
+        };
+        self.counts.answers += 1;
+        spoil(&mut answer, &effects);
+        let unit = if effects.wrong_unit { self.number.wrapping_add(1) } else { self.number };
+        Some(Answer { unit, pdu: answer, effects })
+    }
+
+    /// Carries out a write that nobody answers.
+    pub(super) fn broadcast(&mut self, pdu: &[u8], time: Duration, now: Instant) {
+        let Ok(request) = Request::parse(pdu) else { return };
+        let effects = self.faults.effects(&[span(request.written())], self.timeout, now);
+        if !effects.dead && request.read().is_none() {
+            // A broadcast is not answered, not even with an exception (Serial Line 1.02, section 2.1).
+            let _ = self.carry_out(&request, pdu, time, now);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        request: &Request<'_>,
+        pdu: &[u8],
+        time: Duration,
+        now: Instant,
+    ) -> Result<Vec<u8>, Exception> {
+        if let Some((table, _, count)) = request.read() {
+            let most = if table.is_bits() { self.max_bits } else { self.max_registers };
+            if count > most {
+                return Err(Exception::VALUE);
+            }
+        }
+        for (table, address, count) in [request.written(), request.read()].into_iter().flatten() {
+            self.image.get(table, address, count).ok_or(Exception::ADDRESS)?;
+        }
+        if let Some((table, address, count)) = request.written() {
+            let words = self.image.get_mut(table, address, count).ok_or(Exception::ADDRESS)?;
+            store(request, words);
+            self.counts.writes += 1;
+            self.written(table, address, count);
+        }
+        let Some((table, address, count)) = request.read() else {
+            // Functions 15 and 16 echo address and quantity, the others the whole request.
+            let echo = if matches!(pdu.first(), Some(15 | 16)) { pdu.get(..5) } else { Some(pdu) };
+            return Ok(echo.unwrap_or(pdu).to_vec());
+        };
+        self.refresh(table, address, count, time, now);
+        let words = self.image.get(table, address, count).ok_or(Exception::ADDRESS)?;
+        Ok(contents(pdu.first().copied().unwrap_or(0), table, words))
+    }
+
+    /// The points that cover an address of the span.
+    fn covering(&self, table: Table, address: u16, count: u16) -> std::ops::Range<usize> {
+        let first = address.saturating_sub(self.widest - 1);
+        let end = u32::from(address) + u32::from(count);
+        let place = |cell: &Cell| (cell.register.table, u32::from(cell.register.address));
+        let from = self.cells.partition_point(|cell| place(cell) < (table, u32::from(first)));
+        let to = self.cells.partition_point(|cell| place(cell) < (table, end));
+        from..to.max(from)
+    }
+
+    /// Brings the values of a span up to date.
+    fn refresh(&mut self, table: Table, address: u16, count: u16, time: Duration, now: Instant) {
+        if self.faults.frozen(now) {
+            return;
+        }
+        for index in self.covering(table, address, count) {
+            let cell = &self.cells[index];
+            if !cell.held && !cell.motion.is_constant() {
+                self.move_cell(index, time);
+            }
+        }
+    }
+
+    /// Lets a point that depends on an output arrive at `time` under the output's present state.
+    pub(super) fn advance(&mut self, point: PointId, time: Duration) {
+        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.id == point) {
+            let drive = cell.depends.as_ref().map_or(0.0, |drive| drive.get());
+            let _ = cell.motion.at(time, drive);
+        }
+    }
+
+    fn move_cell(&mut self, index: usize, time: Duration) {
+        let cell = &mut self.cells[index];
+        let drive = cell.depends.as_ref().map_or(0.0, |drive| drive.get());
+        let value = cell.motion.at(time, drive);
+        let stored = to_raw(cell, &value).and_then(|raw| self.put(index, &raw));
+        if stored.is_err() {
+            self.counts.unrepresentable += 1;
+        }
+        self.tell(index);
+    }
+
+    /// Writes a raw number into the registers of a point.
+    fn put(&mut self, index: usize, raw: &Value) -> Result<(), String> {
+        let register = self.cells[index].register;
+        let width = register.width();
+        let gone = || "the register is not there".to_string();
+        let words = self.image.get_mut(register.table, register.address, width).ok_or_else(gone)?;
+        if register.table.is_bits() {
+            words[0] = u16::from(register.encode_coil(raw)?);
+        } else if register.bits.is_some() {
+            words[0] = register.encode_bits(raw)?.apply(words[0]);
+        } else {
+            words.copy_from_slice(&register.encode(raw)?);
+        }
+        Ok(())
+    }
+
+    /// After a write: what was written stays, appears where it is read, and is seen by what depends on it.
+    fn written(&mut self, table: Table, address: u16, count: u16) {
+        let written = Span { table, address, count };
+        for index in 0..self.cells.len() {
+            let register = self.cells[index].register;
+            let width = register.width();
+            let target = Span { table: register.table, address: register.write_address, count: width };
+            if !target.touches(&written) {
+                continue;
+            }
+            if register.write_address != register.address
+                && let Some(words) = self.image.get(table, register.write_address, width).map(<[u16]>::to_vec)
+                && let Some(shown) = self.image.get_mut(table, register.address, width)
+            {
+                shown.copy_from_slice(&words);
+            }
+            let cell = &mut self.cells[index];
+            cell.held |= cell.writable;
+            self.tell(index);
+        }
+    }
+
+    /// Lets the points that depend on this one see its state.
+    fn tell(&self, index: usize) {
+        let cell = &self.cells[index];
+        let (Some(drive), Some(value)) = (&cell.drive, self.value(index)) else {
+            return;
+        };
+        drive.set(match (&value, value.as_f64(), cell.range) {
+            (Value::Bool(_), Some(state), _) => state,
+            (_, Some(number), Some((low, high))) if high > low => {
+                ((number - low) / (high - low)).clamp(0.0, 1.0)
+            }
+            (_, Some(number), _) => f64::from(u8::from(number != 0.0)),
+            (_, None, _) => 0.0,
+        });
+    }
+
+    fn raw(&self, index: usize) -> Option<Value> {
+        let register = &self.cells[index].register;
+        let words = self.image.get(register.table, register.address, register.width())?;
+        if register.table.is_bits() { Some(Value::Bool(words[0] != 0)) } else { register.decode(words).ok() }
+    }
+
+    fn value(&self, index: usize) -> Option<Value> {
+        self.cells[index].conversion.apply(&self.raw(index)?).0
+    }
+
+    fn find(&self, point: PointId) -> Result<usize, String> {
+        let found = self.cells.iter().position(|cell| cell.id == point);
+        found.ok_or_else(|| format!("{} has no such point", self.name))
+    }
+
+    /// The place of a point on the wire.
+    #[must_use]
+    pub(super) fn span_of(&self, point: PointId) -> Option<Span> {
+        let register = &self.cells[self.find(point).ok()?].register;
+        Some(Span { table: register.table, address: register.address, count: register.width() })
+    }
+
+    /// The value of a point and the raw number behind it, as a master would read them at `time`.
+    #[must_use]
+    pub(super) fn look(
+        &mut self,
+        point: PointId,
+        time: Duration,
+        now: Instant,
+    ) -> Option<(Option<Value>, Option<Value>)> {
+        let index = self.find(point).ok()?;
+        let register = self.cells[index].register;
+        self.refresh(register.table, register.address, register.width(), time, now);
+        Some((self.value(index), self.raw(index)))
+    }
+
+    /// Sets a point to a value; it stays so until it is released.
+    ///
+    /// # Errors
+    /// When the text is no value of the point's kind or its register cannot hold it.
+    pub(super) fn set(&mut self, point: PointId, text: &str) -> Result<(), String> {
+        let index = self.find(point)?;
+        let value = Value::parse(text, self.cells[index].kind)?;
+        let raw = to_raw(&self.cells[index], &value)?;
+        self.put(index, &raw)?;
+        self.cells[index].held = true;
+        self.tell(index);
+        Ok(())
+    }
+
+    /// Sets the registers of a point as they are on the wire: for sentinels and values out of range.
+    ///
+    /// # Errors
+    /// When the point takes another number of registers, or a coil something else than 0 or 1.
+    pub(super) fn set_words(&mut self, point: PointId, contents: &[u16]) -> Result<(), String> {
+        let index = self.find(point)?;
+        let register = self.cells[index].register;
+        if contents.len() != usize::from(register.width()) {
+            return Err(format!("the point takes {} registers, not {}", register.width(), contents.len()));
+        }
+        if register.table.is_bits() && contents.iter().any(|bit| *bit > 1) {
+            return Err("a coil or discrete input is 0 or 1".into());
+        }
+        if let Some(words) = self.image.get_mut(register.table, register.address, register.width()) {
+            words.copy_from_slice(contents);
+        }
+        self.cells[index].held = true;
+        self.tell(index);
+        Ok(())
+    }
+
+    /// Lets a point move by itself again.
+    ///
+    /// # Errors
+    /// When the device has no such point.
+    pub(super) fn release(&mut self, point: PointId, time: Duration) -> Result<(), String> {
+        let index = self.find(point)?;
+        self.cells[index].held = false;
+        self.move_cell(index, time);
+        Ok(())
+    }
+}
+
+fn span(place: Option<(Table, u16, u16)>) -> Option<Span> {
+    place.map(|(table, address, count)| Span { table, address, count })
+}
+
+/// The raw number for a value. Numbers that fall between two raw steps go to the nearest.
+fn to_raw(cell: &Cell, value: &Value) -> Result<Value, String> {
+    let whole = cell.register.raw.is_whole();
+    match (cell.conversion.invert(value, whole), value) {
+        (Ok(raw), _) => Ok(raw),
+        (Err(_), Value::Float(number)) if whole => {
+            cell.conversion.invert(&Value::Float(number.round()), whole).map_err(|error| error.to_string())
+        }
+        (Err(error), _) => Err(error.to_string()),
+    }
+}
+
+/// Puts the data of a write into the words that it addresses; there are as many as it says.
+fn store(request: &Request<'_>, words: &mut [u16]) {
+    match *request {
+        Request::Read { .. } => {}
+        Request::WriteCoil { on, .. } => words[0] = u16::from(on),
+        Request::WriteRegister { word, .. } => words[0] = word,
+        Request::Mask { and, or, .. } => words[0] = (words[0] & and) | (or & !and),
+        Request::WriteCoils { bits, .. } => {
+            for (i, word) in words.iter_mut().enumerate() {
+                *word = u16::from(bits[i / 8] >> (i % 8) & 1);
+            }
+        }
+        Request::WriteRegisters { words: data, .. } | Request::ReadWrite { words: data, .. } => {
+            for (word, bytes) in words.iter_mut().zip(data.chunks_exact(2)) {
+                *word = u16::from_be_bytes([bytes[0], bytes[1]]);
+            }
+        }
+    }
+}
+
+/// The answer to a read.
+fn contents(function: u8, table: Table, words: &[u16]) -> Vec<u8> {
+    let data: Vec<u8> = if table.is_bits() {
+        let pack = |eight: &[u16]| eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit != 0));
+        words.chunks(8).map(pack).collect()
+    } else {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    };
+    let mut answer = vec![function, data.len() as u8];
+    answer.extend_from_slice(&data);
+    answer
+}
+
+/// The faults that show within the PDU.
+fn spoil(answer: &mut Vec<u8>, effects: &Effects) {
+    let refusal = answer[0] & 0x80 != 0;
+    let is_read = matches!(answer[0], 1..=4 | 23);
+    if effects.wrong_echo
+        && !is_read
+        && !refusal
+        && let Some(last) = answer.last_mut()
+    {
+        *last ^= 1;
+    }
+    if effects.short {
+        // A register less, or the one byte that there is.
+        let keep = if is_read && answer.len() == 3 { 2 } else { answer.len().saturating_sub(2).max(1) };
+        answer.truncate(keep);
+        if is_read && let Some(count) = answer.get_mut(1) {
+            *count = (keep - 2) as u8;
+        }
+    }
+    if effects.wrong_function {
+        // 3 for 4 and the like: another function that looks as good.
+        answer[0] ^= 7;
+    }
+}
+
+#[cfg(test)]
+#[path = "unit_tests.rs"]
+mod tests;

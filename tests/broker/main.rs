@@ -1,0 +1,15 @@
+//! The broker from outside: packets over real sockets, time under control over pipes, real peers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+
+mod client;
+mod connect;
+mod local;
+mod malformed;
+mod peers;
+mod publish;
+mod qos;
+mod retained;
+mod session;
+mod slow;
+mod subscribe;
+mod will;

@@ -1,0 +1,183 @@
+//! What the API answers, and what it refuses.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use iogate::model::{AlarmState, Outcome, Reason, Severity, Value};
+use iogate::web::Config;
+use serde_json::json;
+
+use crate::client::{command, get};
+use crate::plant::{Page, Plant};
+
+#[tokio::test]
+async fn points_come_with_value_quality_and_age() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    plant.read(0, 21.5);
+    plant.read(1, true);
+    plant.fail(1, Reason::DeviceException(2));
+    let answer = get(page.address, "/api/v1/points").await;
+    assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (200, "no-store"));
+    let points = answer.json();
+    assert_eq!(points.as_array().unwrap().len(), 3);
+    let temperature = &points[0];
+    assert_eq!(temperature["name"], "press/temperature");
+    assert_eq!(temperature["topic"], "busan/factory/manufacture/temperature");
+    assert_eq!((&temperature["value"], &temperature["quality"]), (&json!(21.5), &json!("good")));
+    assert_eq!((&temperature["unit"], &temperature["access"]), (&json!("°C"), &json!("r")));
+    assert!(temperature["ageMs"].as_u64().is_some());
+    assert!(temperature["time"].as_str().unwrap().ends_with('Z'));
+    assert_eq!((&points[1]["value"], &points[1]["reason"]), (&json!(true), &json!("device-exception 2")));
+    assert_eq!((&points[2]["value"], &points[2]["reason"]), (&json!(null), &json!("not-yet-read")));
+    assert_eq!(points[2]["range"], json!([0.0, 100.0]));
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn devices_come_with_their_counters() {
+    let plant = Plant::press();
+    plant.bring_online();
+    plant.read(0, 1.0);
+    let device = &plant.channels[0].devices[0];
+    device.requests.store(7, Relaxed);
+    device.timeouts.store(2, Relaxed);
+    device.record_round_trip(Duration::from_micros(1500));
+    plant.channels[0].busy_us.store(10, Relaxed);
+    let page = plant.serve(Config::default()).await;
+    let devices = get(page.address, "/api/v1/devices").await.json();
+    let edges = devices["roundTripEdgesUs"].as_array().unwrap().len();
+    let channel = &devices["channels"][0];
+    assert_eq!((&channel["name"], &channel["state"]), (&json!("plc"), &json!("online")));
+    assert!(channel["load"].as_f64().unwrap() > 0.0);
+    let device = &channel["devices"][0];
+    assert_eq!((&device["requests"], &device["timeouts"]), (&json!(7), &json!(2)));
+    assert_eq!((&device["points"], &device["pointsNotGood"]), (&json!(3), &json!(2)));
+    assert_eq!(device["meanRoundTripUs"], 1500);
+    assert_eq!(device["roundTrips"].as_array().unwrap().len(), edges + 1);
+    assert_eq!(device["lastAnswer"], json!(null));
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn alarms_and_status_tell_how_things_stand() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    assert_eq!(get(page.address, "/api/v1/alarms").await.json(), json!([]));
+    plant.alarm("hot", 0, Severity::Critical, AlarmState::Active, Some(Value::Float(61.0)));
+    plant.alarm("cold", 0, Severity::Info, AlarmState::Normal, None);
+    plant.broker.lock().unwrap().clients = 3;
+    let alarms = get(page.address, "/api/v1/alarms").await.json();
+    let hot = &alarms[0];
+    assert_eq!(
+        (&hot["name"], &hot["severity"], &hot["state"]),
+        (&json!("hot"), &json!("critical"), &json!("active"))
+    );
+    assert_eq!(
+        (&hot["point"], &hot["value"], &hot["condition"]),
+        (&json!("press/temperature"), &json!(61.0), &json!("high"))
+    );
+    let status = get(page.address, "/api/v1/status").await.json();
+    assert_eq!((&status["site"], &status["control"]), (&json!("busan/factory"), &json!(true)));
+    assert_eq!((&status["alarmsActive"], &status["broker"]["clients"]), (&json!(1), &json!(3)));
+    assert_eq!(status["points"], json!({"total": 3, "good": 0, "uncertain": 0, "bad": 0, "notYetRead": 3}));
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_readiness_are_different_things() {
+    let plant = Plant::press();
+    plant.ready.store(false, Relaxed);
+    let page = plant.serve(Config::default()).await;
+    assert_eq!(get(page.address, "/healthz").await.status, 200);
+    assert_eq!(get(page.address, "/readyz").await.status, 503);
+    plant.ready.store(true, Relaxed);
+    assert_eq!(get(page.address, "/readyz").await.status, 200);
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_is_answered_with_its_outcome() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    let device = plant.obey();
+    let by_name = command(page.address, &json!({"point": "press/fan", "value": true})).await;
+    assert_eq!(by_name.status, 200);
+    let outcome = by_name.json();
+    assert_eq!((&outcome["outcome"], &outcome["readBack"]), (&json!("verified"), &json!(true)));
+    assert_eq!((&outcome["point"], &outcome["succeeded"]), (&json!("press/fan"), &json!(true)));
+    assert!(outcome["id"].as_u64().unwrap() > 0);
+    let topic = "busan/factory/manufacture/speed";
+    let by_topic = command(page.address, &json!({"point": topic, "value": 42.5, "timeout": 2})).await.json();
+    assert_eq!(by_topic["readBack"], json!(42.5));
+    device.abort();
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_comes_to_nothing_says_why() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    let (writes, clock) = (plant.writes.clone(), plant.clock.clone());
+    let refusing = tokio::spawn(async move {
+        loop {
+            writes.pushed().await;
+            while let Some(job) = writes.pop(clock.mono()) {
+                job.finish(Outcome::Rejected("outside the range 0 to 100".into()));
+            }
+        }
+    });
+    let answer = command(page.address, &json!({"point": "press/speed", "value": 1000})).await.json();
+    assert_eq!((&answer["outcome"], &answer["succeeded"]), (&json!("rejected"), &json!(false)));
+    assert_eq!(answer["detail"], "rejected: outside the range 0 to 100");
+    refusing.abort();
+    for (body, status, code) in [
+        (json!({"point": "press/none", "value": 1}), 404, "unknown-point"),
+        (json!({"point": "press/fan", "value": "maybe"}), 422, "bad-command"),
+        (json!({"point": "press/fan"}), 422, "bad-command"),
+        (json!([]), 422, "bad-command"),
+    ] {
+        let answer = command(page.address, &body).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (status, &json!(code)), "{body}");
+    }
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_on_the_network_takes_commands_only_when_told_to() {
+    let plant = Plant::press();
+    let body = json!({"point": "press/fan", "value": true});
+    let page = plant.serve_on("0.0.0.0:0", Config::default()).await;
+    let here = ([127, 0, 0, 1], page.address.port()).into();
+    let answer = command(here, &body).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("control-disabled")));
+    assert_eq!(get(here, "/api/v1/status").await.json()["control"], json!(false));
+    page.stop().await;
+    let device = plant.obey();
+    let page = plant.serve_on("0.0.0.0:0", Config { control: Some(true), ..Config::default() }).await;
+    let here = ([127, 0, 0, 1], page.address.port()).into();
+    assert_eq!(command(here, &body).await.json()["outcome"], "verified");
+    device.abort();
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn every_documented_resource_exists_and_nothing_else_is_answered() {
+    let plant = Plant::press();
+    let page: Page = plant.serve(Config::default()).await;
+    let documented: Vec<_> = include_str!("../../docs/api.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("## GET "))
+        .filter(|path| !path.ends_with("/events"))
+        .collect();
+    assert!(documented.len() >= 6, "{documented:?}");
+    for path in documented {
+        assert_eq!(get(page.address, path).await.status, 200, "{path}");
+    }
+    let missing = get(page.address, "/api/v2/points").await;
+    assert_eq!((missing.status, &missing.json()["error"]), (404, &json!("not-found")));
+    for path in ["/etc/passwd", "/../Cargo.toml", "/%2e%2e/Cargo.toml"] {
+        assert_eq!(get(page.address, path).await.status, 404, "{path}");
+    }
+    page.stop().await;
+}
