@@ -15,10 +15,10 @@ use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
 use crate::driver::modbus::{self, PointConfig, Register};
-use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
 };
+use crate::model::topic::SET_LEVEL;
 
 /// How often a point is read when nothing is said.
 pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
@@ -45,20 +45,20 @@ pub(super) enum Built {
     Wrong,
 }
 
-/// The four sections of a point.
+/// The four sections of a point; one is `None` when it is wrong, and then the others are still checked.
 struct Sections {
-    point: PointSection,
-    conversion: ConversionSection,
-    publish: PublishSection,
-    wire: PointConfig,
+    point: Option<PointSection>,
+    conversion: Option<ConversionSection>,
+    publish: Option<PublishSection>,
+    wire: Option<PointConfig>,
 }
 
 /// Builds the point of one entry.
 pub(super) fn point(cx: &Context<'_>, around: &Around<'_>, item: &Item) -> Built {
     let errors_before = cx.error_count();
     check_name(cx, item);
-    let Some(sections) = read_sections(cx, &item.node) else { return Built::Wrong };
-    if sections.point.enabled == Some(false) {
+    let sections = read_sections(cx, &item.node);
+    if sections.point.as_ref().is_some_and(|point| point.enabled == Some(false)) {
         return Built::Off;
     }
     let draft = assemble(cx, around, item, sections);
@@ -68,7 +68,7 @@ pub(super) fn point(cx: &Context<'_>, around: &Around<'_>, item: &Item) -> Built
     }
 }
 
-fn read_sections(cx: &Context<'_>, node: &Node) -> Option<Sections> {
+fn read_sections(cx: &Context<'_>, node: &Node) -> Sections {
     check_keys(
         cx,
         node,
@@ -80,37 +80,36 @@ fn read_sections(cx: &Context<'_>, node: &Node) -> Option<Sections> {
             fields_of::<RepeatSection>(),
         ],
     );
-    let point = read_part(cx, node);
-    let conversion = read_part(cx, node);
-    let publish = read_part(cx, node);
-    let wire = read_part(cx, node);
-    Some(Sections { point: point?, conversion: conversion?, publish: publish?, wire: wire? })
+    Sections {
+        point: read_part(cx, node),
+        conversion: read_part(cx, node),
+        publish: read_part(cx, node),
+        wire: read_part(cx, node),
+    }
 }
 
 fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sections) -> Option<PointDraft> {
     let node = &item.node;
-    let access = sections.point.access.unwrap_or_default();
-    let topic = topic(cx, around, item, &sections.point);
-    let publish = sections.publish.over(around.publish);
-    let poll = poll(cx, node, &publish);
-    check_publish(cx, node, &publish);
-    let register = adapter::register(cx, node, sections.wire, around.config, access, item.shift);
-    let (register, write) = register?;
-    let form = adapter::raw_form(&register);
-    let (conversion, kind) = conversion::build(cx, node, &sections.conversion, &form);
+    let publish = sections.publish.map(|own| {
+        check_publish(cx, node, &own);
+        own.over(around.publish)
+    });
+    let poll = publish.map(|publish| poll(cx, node, &publish));
+    let section = sections.point?;
+    let access = section.access.unwrap_or_default();
+    let topic = topic(cx, around, item, &section);
     if let Some(transport) = around.transport {
-        adapter::check_unit(
-            cx,
-            transport,
-            around.config.unit,
-            access,
-            node.span_of(&["access"]).unwrap_or(item.key_span),
-        );
+        let place = node.span_of(&["access"]).unwrap_or(item.key_span);
+        adapter::check_unit(cx, transport, around.config.unit, access, place);
     }
+    let (register, write) = adapter::register(cx, node, sections.wire?, around.config, access, item.shift)?;
+    let form = adapter::raw_form(&register);
+    let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
     let output = Output { conversion: &conversion, kind, register: &register };
-    let safe = safe_state(cx, item, &sections.point, access, &output);
-    let tolerance = tolerance(cx, node, &sections.point, &output);
-    check_behaviour(cx, node, &sections.point, kind);
+    let safe = safe_state(cx, item, &section, access, &output);
+    let tolerance = tolerance(cx, node, &section, &output);
+    check_behaviour(cx, node, &section, kind);
+    let (publish, poll) = (publish?, poll?);
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -118,31 +117,36 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         channel: around.channel.clone(),
         topic: topic?,
         kind,
-        unit: sections.point.unit.as_deref().map(Into::into),
-        label: sections.point.label.as_deref().map(Into::into),
+        unit: section.unit.as_deref().map(Into::into),
+        label: section.label.as_deref().map(Into::into),
         access,
         range: conversion.range,
-        report: ReportPolicy {
-            deadband: publish.deadband.map_or(Deadband::None, |text| text.0),
-            always: publish.report.unwrap_or_default() == ReportWhen::Always,
-            max_silence: publish
-                .heartbeat
-                .map_or(Some(DEFAULT_HEARTBEAT), |heartbeat| heartbeat.0.map(|p| p.0)),
-        },
-        publish: PublishPolicy {
-            format: publish.payload.unwrap_or_default(),
-            qos: publish.qos.unwrap_or(DEFAULT_QOS),
-            retain: publish.retain.unwrap_or(true),
-            uncertain: publish.uncertain.unwrap_or(false),
-        },
+        report: report_policy(&publish),
+        publish: publish_policy(&publish),
         poll,
         safe,
         tolerance,
     };
     let wire = modbus::Point { id: PointId(0), register, conversion, poll, access, write, tolerance };
-    let behaviour = sections.point.simulate;
-    let grade = sections.point.grade.or(around.grade);
+    let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
+}
+
+fn report_policy(publish: &PublishSection) -> ReportPolicy {
+    ReportPolicy {
+        deadband: publish.deadband.map_or(Deadband::None, |text| text.0),
+        always: publish.report.unwrap_or_default() == ReportWhen::Always,
+        max_silence: publish.heartbeat.map_or(Some(DEFAULT_HEARTBEAT), |heartbeat| heartbeat.0.map(|p| p.0)),
+    }
+}
+
+fn publish_policy(publish: &PublishSection) -> PublishPolicy {
+    PublishPolicy {
+        format: publish.payload.unwrap_or_default(),
+        qos: publish.qos.unwrap_or(DEFAULT_QOS),
+        retain: publish.retain.unwrap_or(true),
+        uncertain: publish.uncertain.unwrap_or(false),
+    }
 }
 
 fn check_name(cx: &Context<'_>, item: &Item) {
@@ -157,9 +161,7 @@ pub(super) fn plain_name(name: &str) -> Result<(), String> {
     match name.chars().find(|c| odd(*c)) {
         _ if name.is_empty() => Err("give it a name".into()),
         Some(c) if c == '/' => Err("use `topic:` for topics of several levels".into()),
-        Some(c) => {
-            Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default()))
-        }
+        Some(c) => Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default())),
         None => Ok(()),
     }
 }
@@ -168,8 +170,7 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
     let own = section.topic.as_deref().unwrap_or(&item.name);
     let place = item.node.span_of(&["topic"]).unwrap_or(item.key_span);
     if own.rsplit('/').next() == Some(SET_LEVEL) {
-        let help =
-            Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
+        let help = Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
         cx.error(place, format!("a topic cannot end in `/{SET_LEVEL}`"), help);
     }
     match Topic::join(&[around.site.as_str(), around.topic, own]) {
@@ -195,11 +196,7 @@ pub(super) fn check_publish(cx: &Context<'_>, node: &Node, publish: &PublishSect
     if let (Some(qos), Some(value)) = (publish.qos, node.get("qos"))
         && qos > 2
     {
-        cx.error(
-            value.span,
-            format!("there is no quality of service {qos}"),
-            Some("use 0, 1 or 2".to_owned()),
-        );
+        cx.error(value.span, format!("there is no quality of service {qos}"), Some("use 0, 1 or 2".to_owned()));
     }
 }
 
@@ -268,11 +265,7 @@ fn safe_state(
 fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {
     if let Some(tolerance) = section.tolerance {
         if tolerance < 0.0 {
-            cx.error(
-                node.span_of(&["tolerance"]).unwrap_or(node.span),
-                "a tolerance cannot be negative",
-                None,
-            );
+            cx.error(node.span_of(&["tolerance"]).unwrap_or(node.span), "a tolerance cannot be negative", None);
         }
         return tolerance;
     }

@@ -2,14 +2,16 @@
 //!
 //! Invariant: every complaint stands at the later of the two places and names the earlier one's line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::context::Context;
 use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
 use super::source::Span;
-use crate::driver::modbus::Transport;
 use crate::driver::modbus::register::{Register, Table};
+use crate::driver::modbus::Transport;
+use crate::model::Topic;
+use crate::publish::topics::GATEWAY_LEVEL;
 
 /// The register that writes go to, its first and last address, and which bits of it.
 struct Written<'a> {
@@ -21,19 +23,28 @@ struct Written<'a> {
 }
 
 /// Checks everything that concerns two parts of the configuration.
-pub(super) fn check(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
+pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     same_port(cx, channels);
-    same_topic(cx, devices);
-    let mut units: HashMap<(usize, u8), Vec<&DeviceDraft>> = HashMap::new();
+    same_topic(cx, site, devices);
+    for sharing in by_unit(devices).values() {
+        overlapping_writes(cx, sharing);
+    }
+}
+
+/// What should be looked at in a configuration that is right otherwise.
+pub(super) fn warn(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
+    by_unit(devices).values().for_each(|sharing| same_unit(cx, sharing));
+    any_unit(cx, channels, devices);
+    idle_channels(cx, channels, devices);
+}
+
+/// The devices of each unit of each channel, in the order of the file.
+fn by_unit(devices: &[DeviceDraft]) -> BTreeMap<(usize, u8), Vec<&DeviceDraft>> {
+    let mut units: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for device in devices {
         units.entry((device.channel, device.config.unit)).or_default().push(device);
     }
-    for sharing in units.values() {
-        overlapping_writes(cx, sharing);
-        same_unit(cx, sharing);
-    }
-    any_unit(cx, channels, devices);
-    idle_channels(cx, channels, devices);
+    units
 }
 
 fn line_of(cx: &Context<'_>, span: Span) -> String {
@@ -41,18 +52,20 @@ fn line_of(cx: &Context<'_>, span: Span) -> String {
     place.map_or_else(String::new, |place| format!("{}:{}", place.file, place.line))
 }
 
-fn same_topic(cx: &Context<'_>, devices: &[DeviceDraft]) {
+fn same_topic(cx: &Context<'_>, site: &Topic, devices: &[DeviceDraft]) {
+    let own = site.below(GATEWAY_LEVEL);
     let mut seen: HashMap<&str, &PointDraft> = HashMap::new();
     for draft in devices.iter().flat_map(|device| &device.points) {
         let topic = draft.point.topic.as_str();
         let place = draft.node.span_of(&["topic"]).unwrap_or(draft.place);
         if topic.starts_with('$') {
             let help = Some("choose another `site`".to_owned());
-            cx.error(
-                place,
-                format!("the topic `{topic}` begins with `$`, which belongs to the broker"),
-                help,
-            );
+            cx.error(place, format!("the topic `{topic}` begins with `$`, which belongs to the broker"), help);
+        }
+        let below = topic.strip_prefix(own.as_str());
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let help = Some("the gateway speaks of itself there; give the device another `topic`".to_owned());
+            cx.error(place, format!("topics below `{own}` are taken"), help);
         }
         if let Some(first) = seen.insert(topic, draft) {
             let (name, line) = (&first.point.name, line_of(cx, first.place));
@@ -71,17 +84,10 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
         if serial {
             let help = format!("put all devices of the port on the channel `{}`", first.name);
-            cx.error(
-                place,
-                format!("the channels `{}` and `{}` use the same port", first.name, channel.name),
-                help,
-            );
+            cx.error(place, format!("the channels `{}` and `{}` use the same port", first.name, channel.name), help);
         } else {
             let help = "many devices and serial servers accept one connection only; one channel serves several units".to_owned();
-            let message = format!(
-                "the channels `{}` and `{}` connect to the same address {end}",
-                first.name, channel.name
-            );
+            let message = format!("the channels `{}` and `{}` connect to the same address {end}", first.name, channel.name);
             cx.warning(place, message, help);
         }
     }
@@ -155,18 +161,13 @@ const MAX_WIDTH: u16 = 125;
 fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
     for (at, device) in devices.iter().enumerate().skip(1) {
         let reads = |other: &&&DeviceDraft| {
-            let theirs =
-                other.points.first().map(|draft| (draft.wire.register.table, draft.wire.register.address));
-            let mut ours =
-                device.points.iter().map(|draft| (draft.wire.register.table, draft.wire.register.address));
+            let theirs = other.points.first().map(|draft| (draft.wire.register.table, draft.wire.register.address));
+            let mut ours = device.points.iter().map(|draft| (draft.wire.register.table, draft.wire.register.address));
             theirs.is_some_and(|first| ours.any(|own| own == first))
         };
         if let Some(other) = devices[..at].iter().find(reads) {
             let unit = device.config.unit;
-            let message = format!(
-                "`{}` and `{}` are both unit {unit} and read the same registers",
-                other.name, device.name
-            );
+            let message = format!("`{}` and `{}` are both unit {unit} and read the same registers", other.name, device.name);
             let help = format!("was `unit` forgotten in a copy of {}?", line_of(cx, other.key_span));
             cx.warning(device.node.span_of(&["unit"]).unwrap_or(device.key_span), message, help);
         }
@@ -176,15 +177,12 @@ fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
 /// Units above 247 are reserved on a serial line; devices that have one answer to every address.
 fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     for device in devices.iter().filter(|device| device.config.unit > 247) {
-        let serial =
-            matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
+        let serial = matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
         let others = devices.iter().filter(|other| other.channel == device.channel).count() > 1;
         if serial && others {
             let unit = device.config.unit;
             let message = format!("`{}` has unit {unit}, and it is not alone on its line", device.name);
-            let help =
-                "units above 247 are reserved; a device that answers to one often answers to every unit"
-                    .to_owned();
+            let help = "units above 247 are reserved; a device that answers to one often answers to every unit".to_owned();
             cx.warning(device.node.span_of(&["unit"]).unwrap_or(device.key_span), message, help);
         }
     }

@@ -190,7 +190,10 @@ pub(super) fn reach(conversion: &Conversion, form: &RawForm) -> Option<(f64, f64
 fn check_range(cx: &Context<'_>, node: &Node, conversion: &Conversion, form: &RawForm) {
     let Some((low, high)) = conversion.range else { return };
     if low >= high {
-        let help = format!("write the lowest value first: [{high}, {low}]");
+        let help = match low == high {
+            true => "its ends must differ".to_owned(),
+            false => format!("write the lowest value first: [{high}, {low}]"),
+        };
         cx.error(node.span_of(&["range"]).unwrap_or(node.span), "the range is empty", Some(help));
         return;
     }

@@ -1,8 +1,8 @@
 //! A located tree read into typed sections, recording every mistake and not only the first.
 //!
 //! A section's unknown keys are recorded and left out. When a value does not fit, its node is marked and
-//! the section is read again without it, until nothing new is found. Invariant: a section with any mistake
-//! in it is never returned.
+//! the section is read again without it, until nothing new is found. Invariant: whatever is left out of a
+//! section is recorded as a mistake.
 
 use std::fmt;
 
@@ -88,22 +88,30 @@ impl de::Error for DeError {
     }
 }
 
-/// Reads a section. `None` when anything in it is wrong; all of it is recorded then.
+/// Reads a section. `None` when a value in it is wrong; all that is wrong is recorded then.
 pub(super) fn read<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> Option<T> {
+    match read_rest(cx, node) {
+        (value, true) => value,
+        (_, false) => None,
+    }
+}
+
+/// Reads a section and leaves out what is wrong in it, so that the rest can be checked further. Tells
+/// whether nothing was left out.
+pub(super) fn read_rest<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> (Option<T>, bool) {
     loop {
         let failed_before = cx.failed.borrow().len();
         let result = T::deserialize(De { node, cx });
         let failed_after = cx.failed.borrow().len();
         match result {
-            Ok(value) if failed_after == 0 => return Some(value),
+            Ok(value) => {
+                cx.failed.borrow_mut().clear();
+                return (Some(value), failed_after == 0);
+            }
             Err(error) if failed_after == failed_before => {
                 error.settle(cx, node.span);
                 cx.failed.borrow_mut().clear();
-                return None;
-            }
-            Ok(_) => {
-                cx.failed.borrow_mut().clear();
-                return None;
+                return (None, false);
             }
             Err(_) => {}
         }

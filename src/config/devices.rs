@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::build::{self, Built, check_publish, plain_name};
 use super::context::Context;
-use super::de::read;
+use super::de::read_rest;
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::modbus as adapter;
 use super::node::Node;
-use super::parts::{check_keys, expect_map, fields_of, read_part};
+use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
 use super::points::{expand_points, overlay};
 use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
@@ -47,7 +47,7 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
         if let Err(help) = plain_name(&entry.key) {
             cx.error(entry.key_span, format!("`{}` cannot be the name of a channel", entry.key), Some(help));
         }
-        let transport = read::<ChannelSection>(cx, &entry.value).map(ChannelSection::transport);
+        let transport = read_rest::<ChannelSection>(cx, &entry.value).0.map(ChannelSection::transport);
         let node = entry.value.entries().first().map_or(&entry.value, |driver| &driver.value).clone();
         if let Some(transport) = &transport {
             adapter::check_transport(cx, &node, transport);
@@ -105,24 +105,19 @@ fn device(
     if let Err(help) = plain_name(&item.name) {
         cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
     }
-    let sections = [
-        fields_of::<DeviceSection>(),
-        fields_of::<PublishSection>(),
-        fields_of::<DeviceConfig>(),
-        &["points"],
-    ];
+    let sections =
+        [fields_of::<DeviceSection>(), fields_of::<PublishSection>(), fields_of::<DeviceConfig>(), &["points"]];
     check_keys(cx, node, &[sections.concat().as_slice(), fields_of::<RepeatSection>()]);
-    let section: DeviceSection = read_part(cx, node).unwrap_or_default();
-    let profile = section
-        .profile
-        .as_deref()
-        .and_then(|name| library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span)));
+    let section: DeviceSection = read_part_rest(cx, node).unwrap_or_default();
+    let profile = section.profile.as_deref().and_then(|name| {
+        library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span))
+    });
     let settings = with_profile(node, profile.as_deref());
-    let own_publish = read_part::<PublishSection>(cx, node).unwrap_or_default();
+    let own_publish = read_part_rest::<PublishSection>(cx, node).unwrap_or_default();
     check_publish(cx, node, &own_publish);
     let wider = profile.as_ref().map_or(plant.defaults, |profile| profile.publish.over(plant.defaults));
     let channel = channel_of(cx, item, &section, plant.channels);
-    let config = read_part::<DeviceConfig>(cx, &settings)?;
+    let config = read_part_rest::<DeviceConfig>(cx, &settings)?;
     let config = adapter::device(cx, &settings, config, item.shift);
     if section.enabled == Some(false) {
         return None;
@@ -136,7 +131,7 @@ fn device(
         publish: own_publish.over(wider),
         config: &config,
         transport: draft_channel.and_then(|channel| channel.transport.as_ref()),
-        grade: profile.as_ref().map(|profile| profile.about.grade),
+        grade: profile.as_ref().and_then(|profile| Some(profile.about.as_ref()?.grade)),
         attached: channel.is_some(),
     };
     let items = points_of(cx, item, &section, profile.as_deref());
@@ -167,8 +162,7 @@ fn build_points(
             Built::Wrong => names.add(&name, None, None),
             Built::Point(draft) => {
                 let site = around.site.as_str();
-                let below =
-                    draft.point.topic.as_str().strip_prefix(site).and_then(|rest| rest.strip_prefix('/'));
+                let below = draft.point.topic.as_str().strip_prefix(site).and_then(|rest| rest.strip_prefix('/'));
                 let index = around.attached.then_some(first_point + points.len());
                 names.add(&name, below, index);
                 points.push(*draft);
@@ -207,7 +201,8 @@ fn with_profile(node: &Node, profile: Option<&Profile>) -> Node {
             merged.put(setting.clone());
         }
     }
-    if let (Some(unit), None) = (profile.about.factory.unit, merged.get("unit")) {
+    let factory = profile.about.as_ref().and_then(|about| about.factory.unit);
+    if let (Some(unit), None) = (factory, merged.get("unit")) {
         let value = Node::scalar(node.span, &unit.to_string());
         merged.put(super::node::Entry { key_span: node.span, key: "unit".into(), value });
     }
@@ -241,10 +236,8 @@ fn channel_of(
 /// Compares the line with what the profile says a device leaves the factory with.
 pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[ChannelDraft]) {
     let Some(profile) = &device.profile else { return };
-    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else {
-        return;
-    };
-    let factory = &profile.about.factory;
+    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else { return };
+    let Some(factory) = profile.about.as_ref().map(|about| about.factory) else { return };
     let differs = factory.baud.is_some_and(|baud| baud != line.baud)
         || factory.parity.is_some_and(|parity| parity != line.parity)
         || factory.data_bits.is_some_and(|bits| bits != line.data_bits)
@@ -252,8 +245,7 @@ pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[C
     if differs {
         let baud = factory.baud.unwrap_or(line.baud);
         let parity = format!("{:?}", factory.parity.unwrap_or(line.parity)).to_lowercase();
-        let (data, stop) =
-            (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
+        let (data, stop) = (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
         let (name, model) = (&device.name, &profile.name);
         let message = format!(
             "`{name}` ({model}) leaves the factory with {baud} baud, parity {parity}, {data} data and {stop} stop bits; its line is set otherwise"

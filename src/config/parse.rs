@@ -47,7 +47,8 @@ pub(super) fn parse(cx: &Context<'_>, file: u16, text: &str) -> Option<Node> {
     options.block_nesting_limit = MAX_DEPTH;
     let events = Parser::new_from_str_with_options(text, options);
     let mut reader = Reader { cx, events, text, file, anchors: HashMap::new(), nodes: 0 };
-    reader.document().ok().flatten()
+    let nothing = || Node::scalar(whole, "");
+    reader.document().ok().map(|root| root.unwrap_or_else(nothing))
 }
 
 impl<'text> Reader<'_, 'text> {
@@ -251,6 +252,7 @@ fn yaml_help(text: &str, at: u32) -> Option<String> {
     let at = at as usize;
     let line_start = text[..at].rfind('\n').map_or(0, |found| found + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
+    let above = text[..line_start].lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let indent: &str = &line[..line.len() - line.trim_start().len()];
     let advice = if indent.contains('\t') {
         "indent with spaces; YAML does not allow tabs there"
@@ -258,6 +260,8 @@ fn yaml_help(text: &str, at: u32) -> Option<String> {
         "`{` and `}` do not match on this line"
     } else if line.matches('[').count() != line.matches(']').count() {
         "`[` and `]` do not match on this line"
+    } else if above.matches(['{', '[']).count() != above.matches(['}', ']']).count() {
+        "`{` and `}`, or `[` and `]`, do not match on the line above"
     } else if line.trim_start().starts_with(['%', '@', '`']) {
         "text that begins with `%`, `@` or a back quote needs quotes"
     } else {

@@ -6,7 +6,7 @@
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
 use super::context::Context;
-use super::de::{DeError, read, report_unknown};
+use super::de::{DeError, read, read_rest, report_unknown};
 use super::node::{Kind, Node};
 
 /// The keys that a struct reads, as they are written.
@@ -26,6 +26,13 @@ pub(super) fn read_part<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> O
     let fields = fields_of::<T>();
     let own = node.entries().iter().filter(|entry| fields.contains(&&*entry.key)).cloned().collect();
     read(cx, &Node::map(node.span, own))
+}
+
+/// As [`read_part`], but what is wrong is left out, so that the rest can be checked further.
+pub(super) fn read_part_rest<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> Option<T> {
+    let fields = fields_of::<T>();
+    let own = node.entries().iter().filter(|entry| fields.contains(&&*entry.key)).cloned().collect();
+    read_rest(cx, &Node::map(node.span, own)).0
 }
 
 /// Records the keys of a map that belong to none of these lists.

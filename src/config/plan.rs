@@ -77,15 +77,19 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let mut names = Names::default();
     let plant = Plant { site: &site, defaults, channels: &channels };
     let devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
-    conflicts::check(cx, &channels, &devices);
+    conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points);
     check_behaviours(cx, &devices, &points);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
+    check_broker(cx, root, broker.as_ref());
     let (broker, web) = (broker?, web?);
     check_listeners(cx, root, &broker, &web);
-    devices.iter().for_each(|device| note_factory(cx, device, &channels));
+    if cx.error_count() == 0 {
+        conflicts::warn(cx, &channels, &devices);
+        devices.iter().for_each(|device| note_factory(cx, device, &channels));
+    }
     Some(assemble(cx, site, channels, devices, rules, broker, web))
 }
 
@@ -106,11 +110,14 @@ fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
     site.or_else(fallback).expect("a plain word is a topic")
 }
 
-fn check_listeners(cx: &Context<'_>, root: &Node, broker: &broker::Config, web: &web::Config) {
-    for message in broker.problems() {
+fn check_broker(cx: &Context<'_>, root: &Node, broker: Option<&broker::Config>) {
+    for message in broker.map(broker::Config::problems).unwrap_or_default() {
         let message = message.strip_prefix("broker.").unwrap_or(&message);
         super::modbus::blame(cx, root.get("broker").unwrap_or(root), &[], message);
     }
+}
+
+fn check_listeners(cx: &Context<'_>, root: &Node, broker: &broker::Config, web: &web::Config) {
     if web.enabled && web.listen == broker.listen && web.listen.port() != 0 {
         let place = [("web", "listen"), ("broker", "listen")];
         let place = place.iter().find_map(|(section, key)| root.get(section)?.span_of(&[key]));

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::de::read;
 use super::node::{Entry, Kind, Node};
 use super::parse::{MAX_FILE_BYTES, parse};
-use super::parts::{check_keys, expect_map, fields_of, read_part};
+use super::parts::{check_keys, expect_map, fields_of, read_part, read_part_rest};
 use super::points::expand_points;
 use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
@@ -41,8 +41,8 @@ pub(super) const MAX_PROFILES: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Profile {
     pub(super) name: Arc<str>,
-    /// What it says of itself.
-    pub(super) about: ProfileSection,
+    /// What it says of itself; `None` when that is wrong.
+    pub(super) about: Option<ProfileSection>,
     /// The keys of the driver's device section.
     pub(super) settings: Vec<Entry>,
     pub(super) publish: PublishSection,
@@ -173,7 +173,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     let own = ["modbus", "points"];
     check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
     let about = read_part::<ProfileSection>(cx, root);
-    let publish = read_part(cx, root).unwrap_or_default();
+    let publish = read_part_rest(cx, root).unwrap_or_default();
     let settings = root.get(MODBUS).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
     if root.get(MODBUS).is_none() {
         let help =
@@ -189,7 +189,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         Kind::Map(entries) => entries,
         _ => Vec::new(),
     };
-    Some(Profile { name: name.into(), about: about?, settings, publish, points })
+    Some(Profile { name: name.into(), about, settings, publish, points })
 }
 
 #[cfg(test)]

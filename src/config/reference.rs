@@ -13,38 +13,18 @@ pub fn reference() -> String {
     let mut out = String::new();
     let mut tables = Tables { out: &mut out, root: &file };
     tables.section("The file", "", file.get("properties"), &[]);
-    tables.section(
-        "`defaults`",
-        "Also keys of a device and of a point; the nearest one counts.",
-        tables.definition("PublishSection"),
-        &[],
-    );
+    tables.section("`defaults`", "Also keys of a device and of a point; the nearest one counts.", tables.definition("PublishSection"), &[]);
     tables.channels();
-    tables.section(
-        "A device",
-        "Under `devices`, by its name. The keys of `defaults` can stand here, too.",
-        tables.definition("Device"),
-        &["defaults"],
-    );
+    tables.section("A device", "Under `devices`, by its name. The keys of `defaults` can stand here, too.", tables.definition("Device"), &["defaults"]);
     let long = file.pointer("/definitions/Point/anyOf/0/properties");
-    tables.section(
-        "A point",
-        "Under `points`, by its name. The keys of `defaults` can stand here, too.",
-        long,
-        &["defaults"],
-    );
+    tables.section("A point", "Under `points`, by its name. The keys of `defaults` can stand here, too.", long, &["defaults"]);
     tables.section("`span`", "", tables.definition("SpanSection"), &[]);
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     tables.section("`web`", "", tables.definition_of("web"), &[]);
     let mut tables = Tables { out: &mut out, root: &profile };
-    tables.section(
-        "A profile",
-        "A file `<vendor>/<model>.yaml`. The keys of `defaults` can stand here, too.",
-        profile.get("properties"),
-        &["defaults"],
-    );
+    tables.section("A profile", "A file `<vendor>/<model>.yaml`. The keys of `defaults` can stand here, too.", profile.get("properties"), &["defaults"]);
     tables.section("`factory`", "", tables.definition("FactorySection"), &[]);
     out
 }
@@ -56,10 +36,8 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn resolve(&self, schema: &'a Value) -> &'a Value {
-        let places = ["/$ref", "/allOf/0/$ref", "/anyOf/0/$ref"];
-        let target = places.iter().find_map(|place| schema.pointer(place));
-        let name = target.and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
-        name.and_then(|path| self.root.pointer(path)).unwrap_or(schema)
+        let name = reference_name(schema);
+        name.and_then(|name| self.root.pointer(&format!("/definitions/{name}"))).unwrap_or(schema)
     }
 
     fn definition(&self, name: &str) -> Option<&'a Value> {
@@ -84,8 +62,7 @@ impl<'a> Tables<'a> {
         if !text.is_empty() {
             let _ = writeln!(self.out, "{text}\n");
         }
-        let own =
-            properties.iter().filter(|(key, _)| shared.as_ref().is_none_or(|keys| !keys.contains_key(*key)));
+        let own = properties.iter().filter(|(key, _)| shared.as_ref().is_none_or(|keys| !keys.contains_key(*key)));
         self.table(own);
     }
 
@@ -93,8 +70,7 @@ impl<'a> Tables<'a> {
         self.out.push_str("| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
         for (key, schema) in properties {
             let kind = self.kind(schema);
-            let default =
-                schema.get("default").map_or_else(String::new, |default| format!("`{}`", plain(default)));
+            let default = schema.get("default").map_or_else(String::new, |default| format!("`{}`", plain(default)));
             let text = cell(self.description(schema));
             let _ = writeln!(self.out, "| `{key}` | {kind} | {default} | {text} |");
         }
@@ -114,30 +90,18 @@ impl<'a> Tables<'a> {
             let Some((name, settings)) = first(driver.get("properties")) else { continue };
             let keys = self.resolve(settings);
             if seen.contains(&keys) {
-                let _ = writeln!(
-                    self.out,
-                    "### Channel `{name}`\n\n{} The keys are those above.\n",
-                    cell(self.description(driver))
-                );
+                let _ = writeln!(self.out, "### Channel `{name}`\n\n{} The keys are those above.\n", cell(self.description(driver)));
                 continue;
             }
             seen.push(keys);
-            self.section(
-                &format!("Channel `{name}`"),
-                &cell(self.description(driver)),
-                keys.get("properties"),
-                &[],
-            );
+            self.section(&format!("Channel `{name}`"), &cell(self.description(driver)), keys.get("properties"), &[]);
         }
         self.section("`rs485`", "", self.definition("Rs485Config"), &[]);
     }
 
     fn behaviours(&mut self) {
         let forms = self.root.pointer("/definitions/Behaviour/oneOf").and_then(Value::as_array);
-        let _ = writeln!(
-            self.out,
-            "### `simulate`\n\nExactly one of these.\n\n| Form | Keys | Meaning |\n|---|---|---|"
-        );
+        let _ = writeln!(self.out, "### `simulate`\n\nExactly one of these.\n\n| Form | Keys | Meaning |\n|---|---|---|");
         for form in forms.into_iter().flatten() {
             let Some((name, settings)) = first(form.get("properties")) else { continue };
             let settings = self.resolve(settings);
@@ -151,6 +115,9 @@ impl<'a> Tables<'a> {
 
     /// What kind of value a key takes, in words.
     fn kind(&self, schema: &'a Value) -> String {
+        if let Some(words) = reference_name(schema).and_then(words_for) {
+            return words.to_owned();
+        }
         let schema = self.resolve(schema);
         if let Some(forms) = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
             let mut words: Vec<String> = forms.iter().map(|form| self.kind(form)).collect();
@@ -178,14 +145,6 @@ impl<'a> Tables<'a> {
         }
         match () {
             () if has("object") => "names with entries".into(),
-            () if has("boolean")
-                && has("string")
-                && schema
-                    .get("description")
-                    .is_some_and(|d| d.as_str().is_some_and(|d| d.starts_with("A span"))) =>
-            {
-                "text".into()
-            }
             () if has("boolean") && !has("number") => "`on` or `off`".into(),
             () if has("integer") => limits("whole number", schema),
             () if has("number") && has("boolean") => "text".into(),
@@ -207,6 +166,27 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// The type that a schema refers to.
+fn reference_name(schema: &Value) -> Option<&str> {
+    let places = ["/$ref", "/allOf/0/$ref", "/anyOf/0/$ref"];
+    let target = places.iter().find_map(|place| schema.pointer(place));
+    target.and_then(Value::as_str).and_then(|path| path.strip_prefix("#/definitions/"))
+}
+
+/// Types with a form of their own, in words.
+fn words_for(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "Period" => "time, such as `500ms`, `1m30s`",
+        "ByteSize" => "size, such as `64KiB`",
+        "Deadband" => "number, or share such as `5%`",
+        "Heartbeat" => "time, or `off`",
+        "Setpoint" => "on/off, number or text",
+        "Code" => "whole number, such as `10000`, `0x7FFF`",
+        "Repeat" => "`1..8`, or a list of words",
+        _ => return None,
+    })
+}
+
 fn schema_defaults() -> Option<Map<String, Value>> {
     schema().pointer("/definitions/PublishSection/properties").and_then(Value::as_object).cloned()
 }
@@ -216,8 +196,7 @@ fn first(properties: Option<&Value>) -> Option<(&String, &Value)> {
 }
 
 fn limits(word: &str, schema: &Value) -> String {
-    let limit =
-        |key| schema.get(key).filter(|limit| limit.as_f64().is_some_and(|l| l.abs() < 1e9)).map(plain);
+    let limit = |key| schema.get(key).filter(|limit| limit.as_f64().is_some_and(|l| l.abs() < 1e9)).map(plain);
     match (limit("minimum"), limit("maximum")) {
         (Some(low), Some(high)) => format!("{word} {low} … {high}"),
         _ => word.to_owned(),

@@ -49,6 +49,9 @@ pub(super) fn expand(cx: &Context<'_>, entry: &Entry, keep: &str) -> Vec<Item> {
             let help = Some("add `repeat: 1..8` to the entry".to_owned());
             cx.error(entry.key_span, "`{n}` in a name needs `repeat`", help);
         }
+        if entry.key.contains("{n") {
+            return Vec::new();
+        }
         if let Some(step) = entry.value.get("step").filter(|_| entry.value.get("repeat").is_none()) {
             cx.error(step.span, "`step` has no meaning without `repeat`", None);
         }

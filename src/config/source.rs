@@ -74,12 +74,6 @@ impl Sources {
         self.files.get(usize::from(file))
     }
 
-    /// The source text of a span.
-    #[must_use]
-    pub(super) fn slice(&self, span: Span) -> Option<&str> {
-        self.get(span.file)?.text.get(span.start as usize..span.end as usize)
-    }
-
     /// Line, column and line text of a span; a span over several lines is cut at the first line's end.
     #[must_use]
     pub(super) fn place(&self, span: Span) -> Option<Place> {

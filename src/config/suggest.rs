@@ -3,15 +3,38 @@
 /// The most known names that a message lists.
 const MAX_LISTED: usize = 16;
 
+/// Words of other systems and the ones that mean the same here.
+const SYNONYMS: [(&str, &str); 18] = [
+    ("uint8", "u8"),
+    ("int8", "i8"),
+    ("uint16", "u16"),
+    ("word", "u16"),
+    ("int16", "i16"),
+    ("short", "i16"),
+    ("uint32", "u32"),
+    ("int32", "i32"),
+    ("uint64", "u64"),
+    ("int64", "i64"),
+    ("float", "f32"),
+    ("float32", "f32"),
+    ("real", "f32"),
+    ("double", "f64"),
+    ("float64", "f64"),
+    ("string", "text"),
+    ("slave", "unit"),
+    ("register", "holding"),
+];
+
 /// The known name that was probably meant.
 #[must_use]
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = normal(word);
+    let synonym = SYNONYMS.iter().find(|(other, _)| *other == plain).map(|(_, own)| *own);
     let limit = (plain.chars().count() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
     for candidate in known {
         let other = normal(candidate);
-        let distance = if other == plain {
+        let distance = if other == plain || synonym == Some(candidate) {
             0
         } else if plain.len() >= 3 && (other.starts_with(&plain) || other.ends_with(&plain)) {
             1

@@ -256,7 +256,10 @@ text_schema! {
         "description": "A number in the point's unit (0.2) or a share of the last published value (5%)."
     });
     Heartbeat, "Heartbeat", json_schema!({
-        "type": ["string", "boolean"], "pattern": r"^(off|no|none|(\d+(\.\d+)?\s*(us|ms|s|m|h|d)\s*)+)$",
+        "anyOf": [
+            { "type": "string", "pattern": r"^(off|no|none|(\d+(\.\d+)?\s*(us|ms|s|m|h|d)\s*)+)$" },
+            { "const": false }
+        ],
         "description": "A span of time such as 1m, or `off`."
     });
     Setpoint, "Setpoint", json_schema!({

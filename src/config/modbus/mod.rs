@@ -14,16 +14,18 @@ use crate::driver::modbus::register::RawType;
 use crate::driver::modbus::{DeviceConfig, PointConfig, Register, Transport, WriteMethod};
 use crate::model::{Access, Value, ValueKind};
 
+/// The last address of a table, as it is counted from 1.
+const MAX_ADDRESS: u32 = 65_536;
+
 /// Records what the driver says about a section, each at the key that it names.
 pub(super) fn blame(cx: &Context<'_>, node: &Node, fallback: &[&str], message: &str) {
     let words = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let named = words.into_iter().find_map(|word| node.get(word)).map(|value| value.span);
     let span = named.or_else(|| node.span_of(fallback)).unwrap_or(node.span);
-    let (message, help) =
-        match message.split_once(": ").filter(|(head, _)| head.len() < message.len() / 2 + 12) {
-            Some((head, tail)) if head.split(' ').count() > 1 => (head.to_owned(), Some(tail.to_owned())),
-            _ => (message.to_owned(), None),
-        };
+    let (message, help) = match message.split_once(": ").filter(|(head, _)| head.len() < message.len() / 2 + 12) {
+        Some((head, tail)) if head.split(' ').count() > 3 => (head.to_owned(), Some(tail.to_owned())),
+        _ => (message.to_owned(), None),
+    };
     cx.error(span, message, help);
 }
 
@@ -43,9 +45,9 @@ pub(super) fn device(cx: &Context<'_>, node: &Node, mut config: DeviceConfig, sh
     match u8::try_from(unit) {
         Ok(unit) => config.unit = unit,
         Err(_) => {
-            let copy = shift.index + 1;
-            let message = format!("copy {copy} would have unit {unit}; units are 0 … 255");
-            cx.error(node.span_of(&["unit", "repeat"]).unwrap_or(node.span), message, None);
+            let place = node.span_of(&["unit"]).unwrap_or(node.span);
+            let help = "use fewer copies, another `unit` for the first, or another `step`".to_owned();
+            cx.error(place, "the units of the copies run past 0 … 255", help);
         }
     }
     config
@@ -100,9 +102,9 @@ fn move_to_copy(
         &mut config.write_address,
     ];
     for address in addresses.into_iter().flatten() {
-        let moved = i64::from(*address) + distance;
-        *address = u32::try_from(moved)
-            .map_err(|_| format!("copy {} would be at address {moved}", shift.index + 1))?;
+        let moved = u32::try_from(i64::from(*address) + distance).ok();
+        let within = moved.filter(|moved| *moved <= MAX_ADDRESS);
+        *address = within.ok_or("the addresses of the copies run past 0 … 65535")?;
     }
     Ok(())
 }
@@ -156,3 +158,4 @@ pub(super) fn check_unit(cx: &Context<'_>, transport: &Transport, unit: u8, acce
         cx.error(place, "unit 0 is a broadcast to every device: nothing can be read from it", help);
     }
 }
+

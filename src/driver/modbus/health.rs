@@ -144,7 +144,7 @@ impl Health {
         let this = &self.units[unit];
         let known = this.latency.or_else(|| self.units.iter().filter_map(|other| other.latency).max());
         match known {
-            Some(latency) if (this.probes + 1) % PATIENT_PROBE != 0 => {
+            Some(latency) if !(this.probes + 1).is_multiple_of(PATIENT_PROBE) => {
                 timeout.min(3 * latency + LATENCY_MARGIN)
             }
             _ => timeout,
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn any_number_of_dead_units_takes_at_most_a_twentieth_of_the_line() {
         for dead in [1, 5, 29, 246] {
-            let (part, probes) = simulate(dead + 1, &[0], 20 * MS, 0 * MS, 300_000 * MS);
+            let (part, probes) = simulate(dead + 1, &[0], 20 * MS, Duration::ZERO, 300_000 * MS);
             assert!(part <= 0.05, "{dead} dead take {part}");
             let (least, most) = (probes[1..].iter().min().unwrap(), probes[1..].iter().max().unwrap());
             assert!(dead > 200 || *least >= 1, "{probes:?}");

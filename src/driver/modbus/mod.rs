@@ -3,6 +3,7 @@
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
 //! `config` holds what people write, `register` what one point is on the wire.
 
+pub mod budget;
 pub mod codec;
 pub mod config;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
+pub use budget::Budget;
 pub use config::{DeviceConfig, LineConfig, PointConfig, TcpConfig};
 pub use register::{Register, WriteMethod};
 

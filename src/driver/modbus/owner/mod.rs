@@ -90,9 +90,12 @@ impl<O: Opener> Owner<O> {
             Transport::Rtu(_) | Transport::RtuOverTcp(_) => Framing::Rtu,
             Transport::Ascii(_) => Framing::Ascii,
         };
+        let timing = Timing::of(&plan.transport);
+        let missing = vec![None; plan.devices.len()];
+        let places = places.collect();
         let mut owner = Self {
             framing,
-            timing: Timing::of(&plan.transport),
+            timing,
             link: None,
             backoff: Backoff::new(REOPEN.0, REOPEN.1),
             fruitless: 0,
@@ -101,11 +104,11 @@ impl<O: Opener> Owner<O> {
             jobs: Vec::new(),
             schedule: Schedule::default(),
             health: Health::new(probes.iter().map(|asks: &Vec<Ask>| !asks.is_empty()), now),
-            missing: vec![None; plan.devices.len()],
+            missing,
             probes,
-            places: places.collect(),
+            places,
             readings: Vec::new(),
-            plan: Arc::clone(&plan),
+            plan,
             context,
             opener,
         };
