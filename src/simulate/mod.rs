@@ -313,7 +313,8 @@ impl Builder<'_> {
     fn links(&mut self) -> Result<&Path, StartError> {
         if self.links.is_none() {
             let (path, own) = match &self.options.links {
-                Some(path) => (path.clone(), false),
+                // Whole paths, so that an endpoint is the same from wherever it is opened.
+                Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), false),
                 None => (unique_directory(), true),
             };
             let made = if own { make_private(&path) } else { std::fs::create_dir_all(&path) };
