@@ -15,10 +15,10 @@ use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
 use crate::driver::modbus::{self, PointConfig, Register};
+use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
 };
-use crate::model::topic::SET_LEVEL;
 
 /// How often a point is read when nothing is said.
 pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
@@ -161,7 +161,9 @@ pub(super) fn plain_name(name: &str) -> Result<(), String> {
     match name.chars().find(|c| odd(*c)) {
         _ if name.is_empty() => Err("give it a name".into()),
         Some(c) if c == '/' => Err("use `topic:` for topics of several levels".into()),
-        Some(c) => Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default())),
+        Some(c) => {
+            Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default()))
+        }
         None => Ok(()),
     }
 }
@@ -170,7 +172,8 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
     let own = section.topic.as_deref().unwrap_or(&item.name);
     let place = item.node.span_of(&["topic"]).unwrap_or(item.key_span);
     if own.rsplit('/').next() == Some(SET_LEVEL) {
-        let help = Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
+        let help =
+            Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
         cx.error(place, format!("a topic cannot end in `/{SET_LEVEL}`"), help);
     }
     match Topic::join(&[around.site.as_str(), around.topic, own]) {
@@ -196,7 +199,11 @@ pub(super) fn check_publish(cx: &Context<'_>, node: &Node, publish: &PublishSect
     if let (Some(qos), Some(value)) = (publish.qos, node.get("qos"))
         && qos > 2
     {
-        cx.error(value.span, format!("there is no quality of service {qos}"), Some("use 0, 1 or 2".to_owned()));
+        cx.error(
+            value.span,
+            format!("there is no quality of service {qos}"),
+            Some("use 0, 1 or 2".to_owned()),
+        );
     }
 }
 
@@ -265,7 +272,11 @@ fn safe_state(
 fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {
     if let Some(tolerance) = section.tolerance {
         if tolerance < 0.0 {
-            cx.error(node.span_of(&["tolerance"]).unwrap_or(node.span), "a tolerance cannot be negative", None);
+            cx.error(
+                node.span_of(&["tolerance"]).unwrap_or(node.span),
+                "a tolerance cannot be negative",
+                None,
+            );
         }
         return tolerance;
     }

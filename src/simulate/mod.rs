@@ -5,6 +5,7 @@
 //! Faults are made on demand. Absent: any knowledge of the gateway; this side is written from the Modbus
 //! standard by itself and shares only the register formats with the driver.
 
+mod cell;
 pub mod command;
 pub mod control;
 pub mod fault;
@@ -15,6 +16,7 @@ mod operate;
 mod pdu;
 mod plug;
 mod pty;
+mod reply;
 mod serial;
 mod service;
 mod tcp;
