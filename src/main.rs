@@ -1,2 +1,7 @@
 //! The `iogate` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    iogate::cli::main()
+}

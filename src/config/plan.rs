@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alarms::{Points, alarms, check_behaviours};
-use super::build::check_publish;
 use super::conflicts;
 use super::context::Context;
 use super::de::read;
@@ -41,6 +40,8 @@ pub struct Plan {
     pub web: web::Config,
     /// How simulated values move, for the points that say so.
     pub behaviours: BTreeMap<PointId, Behaviour>,
+    /// The profiles in use: name, makers and models, source and notes, one paragraph each.
+    pub profiles: Vec<String>,
     /// Points that rest on facts nobody has confirmed, by name.
     pub unconfirmed: Vec<Arc<str>>,
     /// What should be looked at, though it keeps nothing from starting.
@@ -71,7 +72,6 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let nothing = Node::map(root.span, Vec::new());
     let part = |key: &str| root.get(key).unwrap_or(&nothing);
     let defaults: PublishSection = read(cx, part("defaults")).unwrap_or_default();
-    check_publish(cx, part("defaults"), &defaults);
     let channels = channels(cx, part("channels"));
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
@@ -138,6 +138,10 @@ fn assemble(
     let mut points = Vec::new();
     let mut behaviours = BTreeMap::new();
     let mut unconfirmed = Vec::new();
+    let mut profiles: Vec<String> =
+        devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
+    profiles.sort();
+    profiles.dedup();
     let mut lines: Vec<Vec<modbus::Device>> = channels.iter().map(|_| Vec::new()).collect();
     for device in devices {
         let timeout = channels[device.channel].transport.as_ref().map(timeout_of).unwrap_or_default();
@@ -176,7 +180,18 @@ fn assemble(
         plans.push(ChannelPlan { name, driver: DriverPlan::Modbus(Arc::new(plan)) });
     }
     let points = Arc::new(PointTable::new(points));
-    Plan { site, points, channels: plans, alarms, broker, web, behaviours, unconfirmed, warnings: Vec::new() }
+    Plan {
+        site,
+        points,
+        channels: plans,
+        alarms,
+        broker,
+        web,
+        behaviours,
+        profiles,
+        unconfirmed,
+        warnings: Vec::new(),
+    }
 }
 
 fn timeout_of(transport: &modbus::Transport) -> std::time::Duration {

@@ -49,6 +49,20 @@ pub(super) struct Profile {
     pub(super) points: Vec<Item>,
 }
 
+impl Profile {
+    /// What it says of itself, in one paragraph.
+    pub(super) fn line(&self) -> Option<String> {
+        let about = self.about.as_ref()?;
+        let (vendor, models, source) = (&about.vendor, about.models.join(", "), &about.source);
+        let mut line = format!("{}: {vendor} {models} ({}; {source})", self.name, about.grade.word());
+        if let Some(notes) = &about.notes {
+            line.push_str(". ");
+            line.push_str(notes.trim());
+        }
+        Some(line)
+    }
+}
+
 /// Finds profiles and keeps those that were read.
 pub(super) struct Library {
     folders: Vec<PathBuf>,
@@ -111,7 +125,8 @@ impl Library {
             }
         }
         let shipped = Shipped::get(&file);
-        Ok(shipped.map(|found| (format!("(shipped) {file}"), String::from_utf8_lossy(&found.data).into_owned())))
+        Ok(shipped
+            .map(|found| (format!("(shipped) {file}"), String::from_utf8_lossy(&found.data).into_owned())))
     }
 
     /// The names of all profiles that could be found.
@@ -175,7 +190,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     let publish = read_part_rest(cx, root).unwrap_or_default();
     let settings = root.get(MODBUS).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
     if root.get(MODBUS).is_none() {
-        let help = Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
+        let help =
+            Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
         cx.error(root.span, "the profile does not say which driver it is for", help);
     }
     read::<DeviceConfig>(cx, &settings);

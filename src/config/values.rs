@@ -28,6 +28,10 @@ pub(super) struct Heartbeat(pub Option<Period>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setpoint(pub String);
 
+/// An MQTT quality of service, 0 to 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Qos(pub(super) u8);
+
 /// A raw whole number, decimal or hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Code(pub i64);
@@ -81,6 +85,19 @@ pub(super) enum Grade {
     Hardware,
 }
 
+impl Grade {
+    /// The word for it.
+    #[must_use]
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Community => "community",
+            Self::Library => "library",
+            Self::Manufacturer => "manufacturer",
+            Self::Hardware => "hardware",
+        }
+    }
+}
+
 impl RawNumber {
     /// The number.
     #[must_use]
@@ -116,7 +133,9 @@ impl FromStr for DeadbandText {
             Some(0.0) => Ok(Self(Deadband::None)),
             Some(limit) if percent => Ok(Self(Deadband::Percent(limit))),
             Some(limit) => Ok(Self(Deadband::Absolute(limit))),
-            None => Err(format!("`{text}` is not a deadband; write a number such as 0.2, or a share such as 5%")),
+            None => {
+                Err(format!("`{text}` is not a deadband; write a number such as 0.2, or a share such as 5%"))
+            }
         }
     }
 }
@@ -141,6 +160,19 @@ impl FromStr for Setpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl FromStr for Qos {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "0" => Ok(Self(0)),
+            "1" => Ok(Self(1)),
+            "2" => Ok(Self(2)),
+            _ => Err(format!("there is no quality of service `{text}`; use 0, 1 or 2")),
+        }
     }
 }
 
@@ -197,7 +229,7 @@ macro_rules! read_from_text {
     )*};
 }
 
-read_from_text!(DeadbandText, Heartbeat, Setpoint, Code, RawNumber);
+read_from_text!(DeadbandText, Heartbeat, Setpoint, Qos, Code, RawNumber);
 
 impl<'de> Deserialize<'de> for Repeat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -263,6 +295,10 @@ text_schema! {
     Setpoint, "Setpoint", json_schema!({
         "type": ["string", "number", "boolean"],
         "description": "A value for the output: on/off, a number, or one of its texts."
+    });
+    Qos, "Qos", json_schema!({
+        "type": "integer", "minimum": 0, "maximum": 2,
+        "description": "0 at most once, 1 at least once, 2 exactly once."
     });
     Code, "Code", json_schema!({
         "type": ["integer", "string"], "pattern": r"^[-+]?(0[xX][0-9A-Fa-f_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)$",

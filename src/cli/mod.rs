@@ -1,0 +1,206 @@
+//! The command line: arguments, logging, exit codes.
+//!
+//! Exit codes: 0 all is well; 1 it ran and failed; 2 the command line is wrong; 3 the configuration has
+//! errors; 4 it cannot start (a port in use, a missing file); 5 it ended, but an output did not confirm
+//! its safe state. Absent: any work; each command is one file beside this one.
+
+mod check;
+mod demo;
+mod logging;
+mod run;
+mod schema;
+mod simulate;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use logging::LogFormat;
+
+use crate::config::{self, Plan};
+
+/// Where the installed service's configuration is.
+pub const DEFAULT_CONFIG: &str = "/etc/iogate/iogate.yaml";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all is well, 1 it ran and failed, 2 the command line is wrong, 3 the configuration has errors,
+4 it cannot start (a port in use, a missing file), 5 it ended, but an output did not confirm its safe state.";
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// It ran and failed.
+    Failed = 1,
+    /// The configuration has errors.
+    Config = 3,
+    /// It cannot start.
+    CannotStart = 4,
+    /// It ended, but an output did not confirm its safe state.
+    NotSafe = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An edge I/O gateway: field devices to MQTT topics, with broker, alarms, control and a status page.
+#[derive(Debug, Parser)]
+#[command(name = "iogate", version, about, after_help = EXIT_CODES, propagate_version = true)]
+struct Arguments {
+    /// What to log: error, warn, info, debug, trace, or rules such as `info,iogate::driver=debug`.
+    #[arg(long, global = true, value_name = "LEVEL", env = "IOGATE_LOG", default_value = "info")]
+    log: String,
+    /// How to write the log.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    #[command(after_help = "Example:\n  iogate run -c /etc/iogate/iogate.yaml")]
+    Run(run::Arguments),
+    /// Check a configuration and tell what it asks of each line; starts nothing.
+    #[command(after_help = "Example:\n  iogate check -c site.yaml")]
+    Check(check::Arguments),
+    /// Serve the devices that a configuration describes, so that it can be tried without hardware.
+    #[command(after_help = "Example:\n  iogate simulate -c site.yaml\n  then type: fault press dead 5s")]
+    Simulate(simulate::Arguments),
+    /// Run a small simulated factory with gateway, broker and page: nothing else is needed.
+    #[command(after_help = "Example:\n  iogate demo\n  mosquitto_sub -t 'busan/factory/#' -v")]
+    Demo(demo::Arguments),
+    /// Print the JSON Schema of configuration files, for editors.
+    #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
+    Schema(schema::Arguments),
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  iogate completions bash > /etc/bash_completion.d/iogate")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The configuration file to work on.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+/// Other listening addresses than the configuration's.
+#[derive(Debug, clap::Args)]
+struct Listen {
+    /// Where the MQTT broker listens, instead of what the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    mqtt: Option<SocketAddr>,
+    /// Where the web page listens, instead of what the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(problem) = logging::start(&arguments.log, arguments.log_format) {
+        complain(&problem);
+        return ExitCode::from(2);
+    }
+    let exit = match arguments.command {
+        Command::Run(arguments) => in_runtime(run::run(arguments)),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
+        Command::Demo(arguments) => in_runtime(demo::run(arguments)),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Completions { shell } => completions(shell),
+    };
+    exit.into()
+}
+
+fn in_runtime(work: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            complain(&format!("the runtime cannot be started: {error}"));
+            Exit::CannotStart
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "iogate", &mut text);
+    print(&String::from_utf8_lossy(&text))
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failed,
+        _ => Exit::Ok,
+    }
+}
+
+/// Writes to standard error, where nothing better can be done if that fails.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "iogate: {text}");
+}
+
+/// Loads a configuration, complaining on standard error when it has errors.
+fn load(path: &Path) -> Result<Plan, Exit> {
+    config::load(path).map_err(|report| {
+        complain(&report.to_string());
+        Exit::Config
+    })
+}
+
+/// An error with everything that led to it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be caught");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,67 @@
+//! `iogate run`: the gateway itself.
+
+use super::{ConfigFile, Exit, Listen, asked_to_stop, complain, load, with_causes};
+use crate::clock::Clock;
+use crate::config::Plan;
+use crate::gateway::Gateway;
+use crate::systemd;
+
+/// What `run` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    #[command(flatten)]
+    listen: Listen,
+}
+
+/// Runs the gateway until it is asked to stop.
+pub(super) async fn run(arguments: Arguments) -> Exit {
+    let plan = match load(&arguments.file.config) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    match start(plan, &arguments.listen).await {
+        Ok(gateway) => run_until_asked(gateway).await,
+        Err(exit) => exit,
+    }
+}
+
+/// Starts a gateway, complaining on standard error when it cannot.
+pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Exit> {
+    plan.broker.listen = listen.mqtt.unwrap_or(plan.broker.listen);
+    plan.web.listen = listen.web.unwrap_or(plan.web.listen);
+    let gateway = Gateway::start(plan, Clock::system()).await.map_err(|error| {
+        complain(&with_causes(&error));
+        Exit::CannotStart
+    })?;
+    tracing::info!(
+        points = gateway.bus.points().len(),
+        channels = gateway.stats.len(),
+        mqtt = %gateway.mqtt,
+        web = gateway.web.map(tracing::field::display),
+        "gateway started"
+    );
+    systemd::ready(&format!("{} points", gateway.bus.points().len()));
+    Ok(gateway)
+}
+
+/// Waits for the signal and stops in order; a second signal ends the program without waiting.
+pub(super) async fn run_until_asked(gateway: Gateway) -> Exit {
+    asked_to_stop().await;
+    systemd::stopping();
+    tracing::info!("stopping: outputs go to their safe states");
+    tokio::select! {
+        unsafe_outputs = gateway.stop() => {
+            tracing::info!("stopped");
+            if unsafe_outputs.is_empty() { Exit::Ok } else { Exit::NotSafe }
+        }
+        () = asked_to_stop() => {
+            tracing::warn!("asked again: ending without waiting");
+            Exit::NotSafe
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The composition root: builds every part from a plan, starts them in order and stops them in order.
+//!
+//! Start: listeners are bound first, so that a port in use stops the start before anything touches a
+//! device; then bus, alarms and publisher; then channels. Stop: commands are refused and outputs brought
+//! into their safe states while the channels still run, then everything else ends. Absent: any logic of
+//! the parts themselves.
+
+mod stale;
+mod supervise;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::alarm;
+use crate::broker::{Broker, InvalidTopic};
+use crate::bus::{Bus, Observer};
+use crate::clock::Clock;
+use crate::command::Commander;
+use crate::config::Plan;
+use crate::driver::{ChannelContext, ChannelStats, LinkState, WriteQueue};
+use crate::model::{PointId, PointTable};
+use crate::publish::{Publisher, Setter};
+use crate::web;
+
+/// How long outputs may take to reach their safe states at the stop.
+pub const SAFE_STATE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the other parts may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often the links of devices are looked at for their availability topics.
+const AVAILABILITY_PERIOD: Duration = Duration::from_millis(250);
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address is taken or not this machine's.
+    #[error("cannot listen on {address} for {what}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What it was for.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The broker takes a topic for none.
+    #[error("a topic cannot be used: {0}")]
+    Topic(#[from] InvalidTopic),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    /// Where the broker listens.
+    pub mqtt: SocketAddr,
+    /// Where the page is, if it is served.
+    pub web: Option<SocketAddr>,
+    /// The readings.
+    pub bus: Arc<Bus>,
+    /// The way to outputs.
+    pub commander: Commander,
+    /// The broker, for in-process clients.
+    pub broker: Broker,
+    /// What the channels count.
+    pub stats: Vec<Arc<ChannelStats>>,
+    /// The alarms.
+    pub alarms: Arc<alarm::Engine>,
+    publisher: Arc<Publisher>,
+    channels: Vec<JoinHandle<()>>,
+    channels_stop: CancellationToken,
+    parts: TaskTracker,
+    parts_stop: CancellationToken,
+}
+
+impl Gateway {
+    /// Binds, wires and starts everything that the plan describes.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound or a topic cannot be built. Nothing runs then.
+    pub async fn start(plan: Plan, clock: Clock) -> Result<Self, StartError> {
+        let mqtt_listener = bind(plan.broker.listen, "the MQTT broker").await?;
+        let web_listener = match plan.web.enabled {
+            true => Some(bind(plan.web.listen, "the web page").await?),
+            false => None,
+        };
+        let broker = Broker::new(plan.broker.clone());
+        let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);
+        let wiring = Wiring::new(&plan);
+        let commander =
+            Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
+        let (alarm_changed, alarm_changes) = watch::channel(0);
+        let alarms = alarm_engine(&plan, &commander, &clock, &publisher, alarm_changed);
+        let observers: Vec<Arc<dyn Observer>> = vec![alarms.clone(), publisher.clone()];
+        let bus = Bus::new(Arc::clone(&plan.points), observers);
+
+        let mut gateway = Self {
+            mqtt: local_address(&mqtt_listener, "the MQTT broker")?,
+            web: web_listener.as_ref().map(|l| local_address(l, "the web page")).transpose()?,
+            bus,
+            commander,
+            broker,
+            stats: wiring.stats.clone(),
+            alarms,
+            publisher,
+            channels: Vec::new(),
+            channels_stop: CancellationToken::new(),
+            parts: TaskTracker::new(),
+            parts_stop: CancellationToken::new(),
+        };
+        gateway.start_parts(mqtt_listener, &clock)?;
+        if let Some(listener) = web_listener {
+            gateway.start_web(listener, &plan, &clock, alarm_changes);
+        }
+        gateway.start_channels(&plan, &wiring, &clock);
+        gateway.publisher.gateway_availability(true);
+        Ok(gateway)
+    }
+
+    /// Broker, commands, alarms and the watchers.
+    fn start_parts(&self, mqtt: TcpListener, clock: &Clock) -> Result<(), StartError> {
+        let stop = || self.parts_stop.clone();
+        let broker = self.broker.clone();
+        let token = stop();
+        self.parts.spawn(async move { broker.serve(mqtt, token).await });
+        let (commander, token) = (self.commander.clone(), stop());
+        self.parts.spawn(async move { commander.run(token).await });
+        let (alarms, token) = (Arc::clone(&self.alarms), stop());
+        self.parts.spawn(async move { alarms.run(token).await });
+        let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
+        let messages = setter.subscribe()?;
+        self.parts.spawn(setter.run(messages, stop()));
+        self.parts.spawn(stale::watch(Arc::clone(&self.bus), clock.clone(), stop()));
+        self.parts.spawn(announce_links(self.stats.clone(), Arc::clone(&self.publisher), stop()));
+        let (bus, commander) = (Arc::clone(&self.bus), self.commander.clone());
+        let alive = move || {
+            // Each of these takes a lock that a stuck part would hold.
+            let _ = bus.latest(PointId(0));
+            let _ = commander.holder(PointId(0));
+        };
+        self.parts.spawn(crate::systemd::feed_watchdog(alive, stop()));
+        Ok(())
+    }
+
+    fn start_web(
+        &self,
+        listener: TcpListener,
+        plan: &Plan,
+        clock: &Clock,
+        alarm_changes: watch::Receiver<u64>,
+    ) {
+        let (alarms, broker, mqtt) = (Arc::clone(&self.alarms), self.broker.clone(), self.mqtt);
+        let context = web::Context {
+            site: plan.site.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            started: clock.stamp(),
+            clock: clock.clone(),
+            bus: Arc::clone(&self.bus),
+            channels: self.stats.clone(),
+            commander: self.commander.clone(),
+            alarms: Arc::new(move || alarms.status()),
+            alarm_changes,
+            broker: Arc::new(move || broker_view(&broker, mqtt)),
+            ready: Arc::new(|| true),
+        };
+        let (config, token) = (plan.web.clone(), self.parts_stop.clone());
+        self.parts.spawn(async move { web::serve(listener, context, &config, token).await });
+    }
+
+    fn start_channels(&mut self, plan: &Plan, wiring: &Wiring, clock: &Clock) {
+        for (index, channel) in plan.channels.iter().enumerate() {
+            let context = ChannelContext {
+                bus: Arc::clone(&self.bus),
+                writes: Arc::clone(&wiring.queues[index]),
+                stats: Arc::clone(&wiring.stats[index]),
+                clock: clock.clone(),
+                shutdown: self.channels_stop.clone(),
+            };
+            let points = points_of(&plan.points, &channel.name);
+            self.channels.push(supervise::supervise(channel.driver.channel(), context, points));
+        }
+    }
+
+    /// Stops in order: outputs to their safe states, channels, then everything else. Returns the names of
+    /// outputs that did not confirm their safe state.
+    pub async fn stop(self) -> Vec<Arc<str>> {
+        let unsafe_outputs = self.commander.stop(SAFE_STATE_PATIENCE).await;
+        for output in &unsafe_outputs {
+            tracing::error!(point = &**output, "the output did not confirm its safe state");
+        }
+        self.channels_stop.cancel();
+        for channel in self.channels {
+            if tokio::time::timeout(STOP_PATIENCE, channel).await.is_err() {
+                tracing::warn!("a channel did not end in time");
+            }
+        }
+        self.publisher.gateway_availability(false);
+        self.parts_stop.cancel();
+        self.parts.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.parts.wait()).await.is_err() {
+            tracing::warn!("some parts did not end in time");
+        }
+        unsafe_outputs
+    }
+}
+
+/// What joins points, channels and their queues.
+struct Wiring {
+    queues: Vec<Arc<WriteQueue>>,
+    stats: Vec<Arc<ChannelStats>>,
+    queue_by_point: Vec<Arc<WriteQueue>>,
+}
+
+impl Wiring {
+    fn new(plan: &Plan) -> Self {
+        let queues: Vec<_> = plan.channels.iter().map(|_| Arc::new(WriteQueue::default())).collect();
+        let stats = plan
+            .channels
+            .iter()
+            .map(|channel| {
+                Arc::new(ChannelStats::new(Arc::clone(&channel.name), channel.driver.device_names()))
+            })
+            .collect();
+        let by_channel: HashMap<&str, &Arc<WriteQueue>> =
+            plan.channels.iter().map(|channel| &*channel.name).zip(&queues).collect();
+        let orphan = Arc::new(WriteQueue::default());
+        let queue_of = |channel: &str| by_channel.get(channel).map_or(&orphan, |queue| *queue);
+        let queue_by_point = plan.points.iter().map(|point| Arc::clone(queue_of(&point.channel))).collect();
+        Self { queues, stats, queue_by_point }
+    }
+}
+
+fn alarm_engine(
+    plan: &Plan,
+    commander: &Commander,
+    clock: &Clock,
+    publisher: &Arc<Publisher>,
+    changed: watch::Sender<u64>,
+) -> Arc<alarm::Engine> {
+    let teller = Arc::clone(publisher);
+    let listener: alarm::engine::Listener = Box::new(move |status| {
+        teller.alarm(status);
+        changed.send_modify(|count| *count += 1);
+    });
+    let rules = plan.alarms.clone();
+    let engine = alarm::Engine::new(rules, &plan.points, commander.clone(), clock.clone(), vec![listener]);
+    for status in engine.status() {
+        publisher.alarm(&status);
+    }
+    Arc::new(engine)
+}
+
+fn broker_view(broker: &Broker, listen: SocketAddr) -> web::BrokerView {
+    let stats = broker.stats();
+    web::BrokerView {
+        listen: Some(listen.to_string()),
+        clients: stats.connections,
+        messages_in: stats.messages_in + stats.messages_local,
+        messages_out: stats.messages_out,
+    }
+}
+
+async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, what, source })
+}
+
+fn local_address(listener: &TcpListener, what: &'static str) -> Result<SocketAddr, StartError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    listener.local_addr().map_err(|source| StartError::Listen { address: unknown, what, source })
+}
+
+fn points_of(points: &PointTable, channel: &str) -> Vec<PointId> {
+    points.iter().filter(|point| &*point.channel == channel).map(|point| point.id).collect()
+}
+
+/// Publishes each device's availability when it changes.
+async fn announce_links(
+    stats: Vec<Arc<ChannelStats>>,
+    publisher: Arc<Publisher>,
+    shutdown: CancellationToken,
+) {
+    let mut told: Vec<Vec<LinkState>> =
+        stats.iter().map(|channel| vec![LinkState::Unknown; channel.devices.len()]).collect();
+    let mut ticks = tokio::time::interval(AVAILABILITY_PERIOD);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        for (channel, told) in stats.iter().zip(&mut told) {
+            for (device, told) in channel.devices.iter().zip(told) {
+                let link = device.link.get();
+                if link != *told {
+                    publisher.device_availability(&device.name, link);
+                    *told = link;
+                }
+            }
+        }
+    }
+}

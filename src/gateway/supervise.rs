@@ -1,0 +1,103 @@
+//! Keeps a channel's owner task alive.
+//!
+//! Drivers deal with all device trouble themselves, so a task that ends before the shutdown is a defect:
+//! it is logged, the channel's points turn bad, and the channel runs again after a growing pause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::backoff::Backoff;
+use crate::driver::{Channel, ChannelContext};
+use crate::model::{PointId, Reading, Reason};
+
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Runs the channel until the shutdown, again and again if need be. `points` are those of the channel.
+pub(super) fn supervise(
+    channel: Arc<dyn Channel>,
+    context: ChannelContext,
+    points: Vec<PointId>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
+        loop {
+            let ended = tokio::spawn(Arc::clone(&channel).run(context.clone())).await;
+            if context.shutdown.is_cancelled() {
+                return;
+            }
+            let reason = match ended {
+                Ok(()) => "it returned".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(
+                channel = &*context.stats.name,
+                reason,
+                "channel task ended; it is started again"
+            );
+            mark_bad(&context, &points);
+            tokio::select! {
+                () = tokio::time::sleep(backoff.pause(fastrand::f64())) => {}
+                () = context.shutdown.cancelled() => return,
+            }
+        }
+    })
+}
+
+fn mark_bad(context: &ChannelContext, points: &[PointId]) {
+    let at = context.clock.stamp();
+    let mut readings: Vec<Reading> =
+        points.iter().map(|point| Reading::bad(*point, Reason::NoConnection, at)).collect();
+    context.bus.publish(&mut readings);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::bus::Bus;
+    use crate::clock::Clock;
+    use crate::driver::{BoxFuture, ChannelStats, WriteQueue};
+    use crate::model::point::tests::point;
+    use crate::model::{PointTable, Quality, Value};
+
+    /// Panics twice, then publishes and stays.
+    struct Shaky(AtomicU32);
+
+    impl Channel for Shaky {
+        fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
+            Box::pin(async move {
+                assert!(self.0.fetch_add(1, Ordering::Relaxed) >= 2, "a defect");
+                context.bus.publish(&mut [Reading::good(PointId(0), Value::Int(1), context.clock.stamp())]);
+                context.shutdown.cancelled().await;
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_defect_marks_the_points_bad_and_the_channel_runs_again() {
+        let bus = Bus::new(Arc::new(PointTable::new(vec![point("a")])), vec![]);
+        let seen = bus.subscribe(16);
+        let context = ChannelContext {
+            bus,
+            writes: Arc::new(WriteQueue::default()),
+            stats: Arc::new(ChannelStats::new("line".into(), [])),
+            clock: Clock::system(),
+            shutdown: CancellationToken::new(),
+        };
+        let task = supervise(Arc::new(Shaky(AtomicU32::new(0))), context.clone(), vec![PointId(0)]);
+        let mut readings = Vec::new();
+        while readings.len() < 3 {
+            seen.recv(&mut readings).await;
+        }
+        assert_eq!(readings[0].quality, Quality::Bad(Reason::NoConnection));
+        assert_eq!(readings[2].quality, Quality::Good);
+        context.shutdown.cancel();
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line as people and scripts meet it: help, exit codes, messages.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn iogate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_iogate")).args(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn write(directory: &Path, yaml: &str) -> String {
+    let path = directory.join("site.yaml");
+    std::fs::write(&path, yaml).expect("a temporary file");
+    path.display().to_string()
+}
+
+#[test]
+fn version_and_help_name_the_program_and_its_commands() {
+    let version = iogate(&["version"]);
+    assert_eq!(text(&version.stdout), format!("iogate {}\n", env!("CARGO_PKG_VERSION")));
+    let help = text(&iogate(&["--help"]).stdout);
+    for word in ["run", "check", "simulate", "demo", "schema", "completions", "Exit codes"] {
+        assert!(help.contains(word), "{word} is missing in:\n{help}");
+    }
+    for command in ["run", "check", "simulate", "demo", "schema"] {
+        let help = text(&iogate(&[command, "--help"]).stdout);
+        assert!(help.contains("Example:"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    assert_eq!(iogate(&["fly"]).status.code(), Some(2));
+    let wrong = iogate(&["--log", "iogate=shout", "version"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("--log"), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn check_reports_every_mistake_with_its_place_and_ends_with_3() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = write(
+        directory.path(),
+        "site: s\nchannels:\n  plc: { modbus-tcp: { adress: 192.0.2.1:502 } }\ndevices:\n  d:\n    channel: plx\n    points: { t: { input: 0 } }\n",
+    );
+    let checked = iogate(&["check", "-c", &path]);
+    assert_eq!(checked.status.code(), Some(3));
+    let report = text(&checked.stderr);
+    for part in ["site.yaml:3:", "adress", "address", "site.yaml:6:", "plx", "plc"] {
+        assert!(report.contains(part), "{part} is missing in:\n{report}");
+    }
+}
+
+#[test]
+fn check_tells_what_a_sound_configuration_asks_of_its_lines() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = write(
+        directory.path(),
+        "site: s\nchannels:\n  line: { modbus-rtu: { port: /dev/ttyUSB0, baud: 9600 } }\ndevices:\n  d:\n    channel: line\n    topic: a\n    points: { t: { input: 0 } }\n",
+    );
+    let checked = iogate(&["check", "-c", &path]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    let report = text(&checked.stdout);
+    assert!(report.contains("line") && report.contains('%'), "{report}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let checked = iogate(&["check", "-c", "/nonexistent/site.yaml"]);
+    assert_eq!(checked.status.code(), Some(3));
+    assert!(text(&checked.stderr).contains("/nonexistent/site.yaml"));
+}
+
+#[test]
+fn the_schema_and_completions_are_printed() {
+    let schema: serde_json::Value = serde_json::from_slice(&iogate(&["schema"]).stdout).expect("JSON");
+    assert!(schema["properties"]["channels"].is_object());
+    let profile: serde_json::Value =
+        serde_json::from_slice(&iogate(&["schema", "--profile"]).stdout).expect("JSON");
+    assert!(profile["properties"]["points"].is_object());
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&iogate(&["completions", shell]).stdout).contains("iogate"), "{shell}");
+    }
+}
