@@ -6,12 +6,12 @@
 use std::fmt::Write as _;
 
 use super::context::Context;
+use super::modbus::serial_form;
 use super::plan::{ChannelPlan, Plan};
 use super::problem::count;
 use super::source::Span;
 use crate::driver::DriverPlan;
-use crate::driver::modbus::config::Parity;
-use crate::driver::modbus::{self, LineConfig, Transport};
+use crate::driver::modbus::{self, Transport};
 
 /// From this share of a line's time on, writes and recoveries may have to wait for polls.
 const BUSY: f64 = 0.7;
@@ -96,19 +96,9 @@ fn transport(transport: &Transport) -> String {
     match transport {
         Transport::Tcp(tcp) => format!("modbus-tcp to {}", tcp.address),
         Transport::RtuOverTcp(tcp) => format!("modbus-rtu-over-tcp to {}", tcp.address),
-        Transport::Rtu(line) => format!("modbus-rtu on {}", serial(line)),
-        Transport::Ascii(line) => format!("modbus-ascii on {}", serial(line)),
+        Transport::Rtu(line) => format!("modbus-rtu on {} at {}", line.port, serial_form(line)),
+        Transport::Ascii(line) => format!("modbus-ascii on {} at {}", line.port, serial_form(line)),
     }
-}
-
-/// `/dev/ttyS7 at 9600 8N1`.
-fn serial(line: &LineConfig) -> String {
-    let parity = match line.parity {
-        Parity::None => 'N',
-        Parity::Even => 'E',
-        Parity::Odd => 'O',
-    };
-    format!("{} at {} {}{parity}{}", line.port, line.baud, line.data_bits, line.stop_bits)
 }
 
 fn describe_profiles(out: &mut String, plan: &Plan) {

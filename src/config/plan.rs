@@ -42,8 +42,8 @@ pub struct Plan {
     pub behaviours: BTreeMap<PointId, Behaviour>,
     /// The profiles in use: name, makers and models, source and notes, one paragraph each.
     pub profiles: Vec<String>,
-    /// Points that rest on facts nobody has confirmed, by name.
-    pub unconfirmed: Vec<Arc<str>>,
+    /// Points that rest on facts nobody has confirmed.
+    pub unconfirmed: Vec<String>,
     /// What should be looked at, though it keeps nothing from starting.
     pub warnings: Vec<Problem>,
 }
@@ -88,7 +88,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     check_listeners(cx, root, &broker, &web);
     if cx.error_count() == 0 {
         conflicts::warn(cx, &channels, &devices);
-        devices.iter().for_each(|device| note_factory(cx, device, &channels));
+        note_factory(cx, &devices, &channels);
     }
     Some(assemble(cx, site, channels, devices, rules, broker, web))
 }
@@ -137,7 +137,7 @@ fn assemble(
 ) -> Plan {
     let mut points = Vec::new();
     let mut behaviours = BTreeMap::new();
-    let mut unconfirmed = Vec::new();
+    let unconfirmed = unconfirmed(&devices);
     let mut profiles: Vec<String> =
         devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
     profiles.sort();
@@ -151,9 +151,6 @@ fn assemble(
             draft.wire.id = id;
             draft.point.id = id;
             behaviours.extend(draft.behaviour.map(|behaviour| (id, behaviour)));
-            if draft.grade == Some(Grade::Community) {
-                unconfirmed.push(Arc::clone(&draft.point.name));
-            }
             wires.push(draft.wire);
             points.push(draft.point);
         }
@@ -192,6 +189,24 @@ fn assemble(
         unconfirmed,
         warnings: Vec::new(),
     }
+}
+
+/// Points whose facts come from where everybody may write; those of a profile once, not for every device.
+fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
+    let mut names = Vec::new();
+    for device in devices {
+        for draft in device.points.iter().filter(|draft| draft.grade == Some(Grade::Community)) {
+            let name = &draft.point.name;
+            let own = name.strip_prefix(&*device.name).and_then(|rest| rest.strip_prefix('/'));
+            names.push(match (&device.profile, own) {
+                (Some(profile), Some(own)) => format!("{}: {own}", profile.name),
+                _ => name.to_string(),
+            });
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn timeout_of(transport: &modbus::Transport) -> std::time::Duration {
