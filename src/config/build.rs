@@ -90,10 +90,7 @@ fn read_sections(cx: &Context<'_>, node: &Node) -> Sections {
 
 fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sections) -> Option<PointDraft> {
     let node = &item.node;
-    let publish = sections.publish.map(|own| {
-        check_publish(cx, node, &own);
-        own.over(around.publish)
-    });
+    let publish = sections.publish.map(|own| own.over(around.publish));
     let poll = publish.map(|publish| poll(cx, node, &publish));
     let section = sections.point?;
     let access = section.access.unwrap_or_default();
@@ -143,7 +140,7 @@ fn report_policy(publish: &PublishSection) -> ReportPolicy {
 fn publish_policy(publish: &PublishSection) -> PublishPolicy {
     PublishPolicy {
         format: publish.payload.unwrap_or_default(),
-        qos: publish.qos.unwrap_or(DEFAULT_QOS),
+        qos: publish.qos.map_or(DEFAULT_QOS, |qos| qos.0),
         retain: publish.retain.unwrap_or(true),
         uncertain: publish.uncertain.unwrap_or(false),
     }
@@ -187,24 +184,12 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
 
 fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
     let poll = publish.poll.map_or(DEFAULT_POLL, |period| period.0);
-    if !(POLL_LIMITS.0..=POLL_LIMITS.1).contains(&poll) {
+    if !poll.is_zero() && !(POLL_LIMITS.0..=POLL_LIMITS.1).contains(&poll) {
         let message = format!("a poll period of {poll:?} makes no sense");
-        cx.error(node.span_of(&["poll"]).unwrap_or(node.span), message, Some("use 1ms … 7d".to_owned()));
+        let help = "use 1ms … 7d, or 0s for as often as the line allows".to_owned();
+        cx.error(node.span_of(&["poll"]).unwrap_or(node.span), message, help);
     }
     poll
-}
-
-/// Quality of service, where it is written at this point, device or at the defaults.
-pub(super) fn check_publish(cx: &Context<'_>, node: &Node, publish: &PublishSection) {
-    if let (Some(qos), Some(value)) = (publish.qos, node.get("qos"))
-        && qos > 2
-    {
-        cx.error(
-            value.span,
-            format!("there is no quality of service {qos}"),
-            Some("use 0, 1 or 2".to_owned()),
-        );
-    }
 }
 
 /// What values for an output are checked against.

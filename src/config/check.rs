@@ -1,10 +1,118 @@
-//! `iogate check`: what a configuration comes to, in words.
+//! `iogate check`: what a configuration comes to, in words, and whether each bus can serve its polls.
+//!
+//! Absent: exit codes and printing, which are the command's. Invariant: the figures are those of the
+//! driver's own planner.
+
+use std::fmt::Write as _;
+
 use super::context::Context;
-use super::plan::Plan;
+use super::modbus::serial_form;
+use super::plan::{ChannelPlan, Plan};
+use super::problem::count;
 use super::source::Span;
-use crate::driver::modbus;
-pub(super) fn check_budget(_cx: &Context<'_>, _plan: &modbus::Plan, _place: Span) {}
-/// x
-pub fn check_report(_plan: &Plan) -> String {
-    String::new()
+use crate::driver::DriverPlan;
+use crate::driver::modbus::{self, Transport};
+
+/// From this share of a line's time on, writes and recoveries may have to wait for polls.
+const BUSY: f64 = 0.7;
+
+/// The most devices of one channel, and points without confirmation, that are listed by name.
+const MAX_LISTED: usize = 40;
+
+/// Refuses polls that a bus cannot serve, and warns of those that it hardly can.
+pub(super) fn check_budget(cx: &Context<'_>, plan: &modbus::Plan, place: Span) {
+    let budget = plan.budget();
+    let name = &plan.name;
+    if !budget.fits() {
+        let message = format!("the polls of `{name}` cannot be served: they need {budget}");
+        cx.error(place, message, budget.suggestion);
+    } else if budget.line_time_share > BUSY {
+        let message = format!("the polls of `{name}` leave little time for writes: they take {budget}");
+        cx.warning(place, message, budget.suggestion);
+    }
+}
+
+/// What `iogate check` prints for a configuration that is right.
+#[must_use]
+pub fn check_report(plan: &Plan) -> String {
+    let mut out = String::new();
+    let devices: usize = plan.channels.iter().map(|channel| channel.driver.device_names().len()).sum();
+    let _ = writeln!(
+        out,
+        "{}: {} on {}, {}, {}",
+        plan.site,
+        count(plan.points.len(), "point"),
+        count(devices, "device"),
+        count(plan.channels.len(), "channel"),
+        count(plan.alarms.len(), "alarm"),
+    );
+    let outputs = plan.points.iter().filter(|point| point.access.writable()).count();
+    let _ = writeln!(out, "outputs: {outputs}");
+    let page = if plan.web.enabled { format!("page on {}", plan.web.listen) } else { "no page".to_owned() };
+    let _ = writeln!(out, "broker on {}, {page}", plan.broker.listen);
+    for channel in &plan.channels {
+        out.push('\n');
+        describe_channel(&mut out, channel);
+    }
+    describe_profiles(&mut out, plan);
+    if !plan.warnings.is_empty() {
+        out.push('\n');
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(out, "{warning}");
+    }
+    out
+}
+
+fn describe_channel(out: &mut String, channel: &ChannelPlan) {
+    let DriverPlan::Modbus(plan) = &channel.driver;
+    let budget = plan.budget();
+    let _ = writeln!(out, "{}: {}", channel.name, transport(&plan.transport));
+    let _ = writeln!(out, "  {budget}");
+    for device in plan.devices.iter().take(MAX_LISTED) {
+        let own = budget.requests.iter().filter(|request| request.device == device.name);
+        let (requests, share) =
+            own.fold((0, 0.0), |(number, share), request| (number + 1, share + request.share()));
+        let _ = writeln!(
+            out,
+            "  {}: unit {}, {}, {}, {:.1} %",
+            device.name,
+            device.unit,
+            count(device.points.len(), "point"),
+            count(requests, "request"),
+            share * 100.0,
+        );
+    }
+    more(out, plan.devices.len());
+}
+
+fn more(out: &mut String, total: usize) {
+    if total > MAX_LISTED {
+        let _ = writeln!(out, "  … and {} more", total - MAX_LISTED);
+    }
+}
+
+fn transport(transport: &Transport) -> String {
+    match transport {
+        Transport::Tcp(tcp) => format!("modbus-tcp to {}", tcp.address),
+        Transport::RtuOverTcp(tcp) => format!("modbus-rtu-over-tcp to {}", tcp.address),
+        Transport::Rtu(line) => format!("modbus-rtu on {} at {}", line.port, serial_form(line)),
+        Transport::Ascii(line) => format!("modbus-ascii on {} at {}", line.port, serial_form(line)),
+    }
+}
+
+fn describe_profiles(out: &mut String, plan: &Plan) {
+    if !plan.profiles.is_empty() {
+        out.push_str("\nprofiles:\n");
+    }
+    for profile in &plan.profiles {
+        let _ = writeln!(out, "  {profile}");
+    }
+    if !plan.unconfirmed.is_empty() {
+        out.push_str("\nfrom unconfirmed sources, to be checked on the device:\n");
+        for name in plan.unconfirmed.iter().take(MAX_LISTED) {
+            let _ = writeln!(out, "  {name}");
+        }
+        more(out, plan.unconfirmed.len());
+    }
 }

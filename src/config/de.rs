@@ -239,8 +239,15 @@ impl<'a> Deserializer<'a> for De<'a> {
         self.list(visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'a>>(self, _length: usize, visitor: V) -> Result<V::Value, DeError> {
-        self.list(visitor)
+    fn deserialize_tuple<V: Visitor<'a>>(self, length: usize, visitor: V) -> Result<V::Value, DeError> {
+        match &self.node.kind {
+            Kind::List(items) if items.len() != length => {
+                let found = items.len();
+                Err(DeError::text(format!("a list of {length} values is needed here, not of {found}"))
+                    .settle(self.cx, self.node.span))
+            }
+            _ => self.list(visitor),
+        }
     }
 
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DeError> {

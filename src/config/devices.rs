@@ -2,10 +2,10 @@
 //!
 //! Absent: whatever concerns two of them (`conflicts`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::build::{self, Built, check_publish, plain_name};
+use super::build::{self, Built, plain_name};
 use super::context::Context;
 use super::de::read_rest;
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
@@ -119,7 +119,6 @@ fn device(
         .and_then(|name| library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span)));
     let settings = with_profile(node, profile.as_deref());
     let own_publish = read_part_rest::<PublishSection>(cx, node).unwrap_or_default();
-    check_publish(cx, node, &own_publish);
     let wider = profile.as_ref().map_or(plant.defaults, |profile| profile.publish.over(plant.defaults));
     let channel = channel_of(cx, item, &section, plant.channels);
     let config = read_part_rest::<DeviceConfig>(cx, &settings)?;
@@ -239,26 +238,29 @@ fn channel_of(
     found
 }
 
-/// Compares the line with what the profile says a device leaves the factory with.
-pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[ChannelDraft]) {
-    let Some(profile) = &device.profile else { return };
-    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else {
-        return;
-    };
-    let Some(factory) = profile.about.as_ref().map(|about| about.factory) else { return };
-    let differs = factory.baud.is_some_and(|baud| baud != line.baud)
-        || factory.parity.is_some_and(|parity| parity != line.parity)
-        || factory.data_bits.is_some_and(|bits| bits != line.data_bits)
-        || factory.stop_bits.is_some_and(|bits| bits != line.stop_bits);
-    if differs {
-        let baud = factory.baud.unwrap_or(line.baud);
-        let parity = format!("{:?}", factory.parity.unwrap_or(line.parity)).to_lowercase();
-        let (data, stop) =
-            (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
-        let (name, model) = (&device.name, &profile.name);
-        let message = format!(
-            "`{name}` ({model}) leaves the factory with {baud} baud, parity {parity}, {data} data and {stop} stop bits; its line is set otherwise"
-        );
-        cx.note(device.key_span, message);
+/// Compares each line with what the profiles say that their devices leave the factory with, once per profile.
+pub(super) fn note_factory(cx: &Context<'_>, devices: &[DeviceDraft], channels: &[ChannelDraft]) {
+    let mut told: HashSet<(usize, Arc<str>)> = HashSet::new();
+    for device in devices {
+        let Some(profile) = &device.profile else { continue };
+        let channel = &channels[device.channel];
+        let (Some(Transport::Rtu(line) | Transport::Ascii(line)), Some(about)) =
+            (&channel.transport, &profile.about)
+        else {
+            continue;
+        };
+        let mut factory = line.clone();
+        factory.baud = about.factory.baud.unwrap_or(line.baud);
+        factory.parity = about.factory.parity.unwrap_or(line.parity);
+        factory.data_bits = about.factory.data_bits.unwrap_or(line.data_bits);
+        factory.stop_bits = about.factory.stop_bits.unwrap_or(line.stop_bits);
+        if factory != *line && told.insert((device.channel, Arc::clone(&profile.name))) {
+            let (model, name) = (&profile.name, &channel.name);
+            let (theirs, ours) = (adapter::serial_form(&factory), adapter::serial_form(line));
+            cx.note(
+                device.key_span,
+                format!("{model} leaves the factory with {theirs}; `{name}` runs at {ours}"),
+            );
+        }
     }
 }

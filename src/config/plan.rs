@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::alarms::{Points, alarms, check_behaviours};
-use super::build::check_publish;
 use super::conflicts;
 use super::context::Context;
 use super::de::read;
@@ -41,8 +40,10 @@ pub struct Plan {
     pub web: web::Config,
     /// How simulated values move, for the points that say so.
     pub behaviours: BTreeMap<PointId, Behaviour>,
-    /// Points that rest on facts nobody has confirmed, by name.
-    pub unconfirmed: Vec<Arc<str>>,
+    /// The profiles in use: name, makers and models, source and notes, one paragraph each.
+    pub profiles: Vec<String>,
+    /// Points that rest on facts nobody has confirmed.
+    pub unconfirmed: Vec<String>,
     /// What should be looked at, though it keeps nothing from starting.
     pub warnings: Vec<Problem>,
 }
@@ -71,7 +72,6 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let nothing = Node::map(root.span, Vec::new());
     let part = |key: &str| root.get(key).unwrap_or(&nothing);
     let defaults: PublishSection = read(cx, part("defaults")).unwrap_or_default();
-    check_publish(cx, part("defaults"), &defaults);
     let channels = channels(cx, part("channels"));
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
@@ -88,7 +88,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     check_listeners(cx, root, &broker, &web);
     if cx.error_count() == 0 {
         conflicts::warn(cx, &channels, &devices);
-        devices.iter().for_each(|device| note_factory(cx, device, &channels));
+        note_factory(cx, &devices, &channels);
     }
     Some(assemble(cx, site, channels, devices, rules, broker, web))
 }
@@ -137,7 +137,11 @@ fn assemble(
 ) -> Plan {
     let mut points = Vec::new();
     let mut behaviours = BTreeMap::new();
-    let mut unconfirmed = Vec::new();
+    let unconfirmed = unconfirmed(&devices);
+    let mut profiles: Vec<String> =
+        devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
+    profiles.sort();
+    profiles.dedup();
     let mut lines: Vec<Vec<modbus::Device>> = channels.iter().map(|_| Vec::new()).collect();
     for device in devices {
         let timeout = channels[device.channel].transport.as_ref().map(timeout_of).unwrap_or_default();
@@ -147,9 +151,6 @@ fn assemble(
             draft.wire.id = id;
             draft.point.id = id;
             behaviours.extend(draft.behaviour.map(|behaviour| (id, behaviour)));
-            if draft.grade == Some(Grade::Community) {
-                unconfirmed.push(Arc::clone(&draft.point.name));
-            }
             wires.push(draft.wire);
             points.push(draft.point);
         }
@@ -176,7 +177,36 @@ fn assemble(
         plans.push(ChannelPlan { name, driver: DriverPlan::Modbus(Arc::new(plan)) });
     }
     let points = Arc::new(PointTable::new(points));
-    Plan { site, points, channels: plans, alarms, broker, web, behaviours, unconfirmed, warnings: Vec::new() }
+    Plan {
+        site,
+        points,
+        channels: plans,
+        alarms,
+        broker,
+        web,
+        behaviours,
+        profiles,
+        unconfirmed,
+        warnings: Vec::new(),
+    }
+}
+
+/// Points whose facts come from where everybody may write; those of a profile once, not for every device.
+fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
+    let mut names = Vec::new();
+    for device in devices {
+        for draft in device.points.iter().filter(|draft| draft.grade == Some(Grade::Community)) {
+            let name = &draft.point.name;
+            let own = name.strip_prefix(&*device.name).and_then(|rest| rest.strip_prefix('/'));
+            names.push(match (&device.profile, own) {
+                (Some(profile), Some(own)) => format!("{}: {own}", profile.name),
+                _ => name.to_string(),
+            });
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn timeout_of(transport: &modbus::Transport) -> std::time::Duration {

@@ -49,6 +49,20 @@ pub(super) struct Profile {
     pub(super) points: Vec<Item>,
 }
 
+impl Profile {
+    /// What it says of itself, in one paragraph.
+    pub(super) fn line(&self) -> Option<String> {
+        let about = self.about.as_ref()?;
+        let (vendor, models, source) = (&about.vendor, about.models.join(", "), &about.source);
+        let mut line = format!("{}: {vendor} {models} ({}; {source})", self.name, about.grade.word());
+        if let Some(notes) = &about.notes {
+            line.push_str(". ");
+            line.push_str(notes.trim());
+        }
+        Some(line)
+    }
+}
+
 /// Finds profiles and keeps those that were read.
 pub(super) struct Library {
     folders: Vec<PathBuf>,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{
-    Code, DeadbandText, Grade, Heartbeat, RawNumber, Repeat, ReportWhen, SentinelReason, Setpoint,
+    Code, DeadbandText, Grade, Heartbeat, Qos, RawNumber, Repeat, ReportWhen, SentinelReason, Setpoint,
 };
 use crate::model::behaviour::Behaviour;
 use crate::model::units::Period;
@@ -29,13 +29,12 @@ pub(super) struct SiteSection {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct PublishSection {
-    /// How often the point is read; 1s when nothing is said.
+    /// How often the point is read; `0s` is as often as the line allows, 1s when nothing is said.
     pub poll: Option<Period>,
     /// Form of the messages: `json` (value, quality, time, unit) or `raw` (the value alone, good readings only); json when nothing is said.
     pub payload: Option<PayloadFormat>,
     /// MQTT quality of service, 0 to 2; 1 when nothing is said.
-    #[schemars(range(min = 0, max = 2))]
-    pub qos: Option<u8>,
+    pub qos: Option<Qos>,
     /// Whether the broker keeps the last message for later subscribers; on when nothing is said.
     pub retain: Option<bool>,
     /// Publish on `change` (beyond the deadband) or `always`, with every reading; change when nothing is said.

@@ -28,6 +28,10 @@ pub(super) struct Heartbeat(pub Option<Period>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setpoint(pub String);
 
+/// An MQTT quality of service, 0 to 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Qos(pub(super) u8);
+
 /// A raw whole number, decimal or hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Code(pub i64);
@@ -79,6 +83,19 @@ pub(super) enum Grade {
     Manufacturer,
     /// Tested on the device.
     Hardware,
+}
+
+impl Grade {
+    /// The word for it.
+    #[must_use]
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Community => "community",
+            Self::Library => "library",
+            Self::Manufacturer => "manufacturer",
+            Self::Hardware => "hardware",
+        }
+    }
 }
 
 impl RawNumber {
@@ -146,6 +163,19 @@ impl FromStr for Setpoint {
     }
 }
 
+impl FromStr for Qos {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "0" => Ok(Self(0)),
+            "1" => Ok(Self(1)),
+            "2" => Ok(Self(2)),
+            _ => Err(format!("there is no quality of service `{text}`; use 0, 1 or 2")),
+        }
+    }
+}
+
 impl FromStr for Code {
     type Err = String;
 
@@ -199,7 +229,7 @@ macro_rules! read_from_text {
     )*};
 }
 
-read_from_text!(DeadbandText, Heartbeat, Setpoint, Code, RawNumber);
+read_from_text!(DeadbandText, Heartbeat, Setpoint, Qos, Code, RawNumber);
 
 impl<'de> Deserialize<'de> for Repeat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -265,6 +295,10 @@ text_schema! {
     Setpoint, "Setpoint", json_schema!({
         "type": ["string", "number", "boolean"],
         "description": "A value for the output: on/off, a number, or one of its texts."
+    });
+    Qos, "Qos", json_schema!({
+        "type": "integer", "minimum": 0, "maximum": 2,
+        "description": "0 at most once, 1 at least once, 2 exactly once."
     });
     Code, "Code", json_schema!({
         "type": ["integer", "string"], "pattern": r"^[-+]?(0[xX][0-9A-Fa-f_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)$",

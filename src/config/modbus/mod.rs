@@ -10,6 +10,7 @@ use super::conversion::RawForm;
 use super::node::Node;
 use super::repeat::Shift;
 use super::source::Span;
+use crate::driver::modbus::config::{LineConfig, Parity};
 use crate::driver::modbus::register::RawType;
 use crate::driver::modbus::{DeviceConfig, PointConfig, Register, Transport, WriteMethod};
 use crate::model::{Access, Value, ValueKind};
@@ -35,6 +36,16 @@ pub(super) fn check_transport(cx: &Context<'_>, node: &Node, transport: &Transpo
     for message in transport.validate() {
         blame(cx, node, &["address", "port"], &message);
     }
+}
+
+/// `9600 8N1`.
+pub(super) fn serial_form(line: &LineConfig) -> String {
+    let parity = match line.parity {
+        Parity::None => 'N',
+        Parity::Even => 'E',
+        Parity::Odd => 'O',
+    };
+    format!("{} {}{parity}{}", line.baud, line.data_bits, line.stop_bits)
 }
 
 /// Checks a device's section and moves its unit to that of its copy.
