@@ -21,5 +21,5 @@ pub mod publish;
 pub mod web;
 
 pub mod config;
-pub mod systemd;
 pub mod simulate;
+pub mod systemd;

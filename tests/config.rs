@@ -1,5 +1,10 @@
 //! Configurations as people write them, right and wrong: every case is a folder with its expected outcome.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken promise is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken promise is a failed test"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,12 @@
 //! The schema, the reference and the shipped YAML files are kept in step with the types that read them.
 //!
 //! With `UPDATE_EXPECTED=1` the files made from the types are written anew.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken promise is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken promise is a failed test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +28,10 @@ fn in_step(path: &str, expected: &str) {
         std::fs::write(&file, expected).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == expected, "{path} is out of step: run UPDATE_EXPECTED=1 cargo test --test config_schema");
+    assert!(
+        found == expected,
+        "{path} is out of step: run UPDATE_EXPECTED=1 cargo test --test config_schema"
+    );
 }
 
 fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -72,10 +80,18 @@ fn every_shipped_file_names_its_schema() {
     for path in shipped() {
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.lines().next().unwrap_or_default();
-        let named = line.strip_prefix("# yaml-language-server: $schema=").map(|name| path.parent().unwrap().join(name));
+        let named = line
+            .strip_prefix("# yaml-language-server: $schema=")
+            .map(|name| path.parent().unwrap().join(name));
         let named = named.unwrap_or_else(|| panic!("{} begins with no schema line", path.display()));
-        let expected = if is_profile(&path) { "config/profile.schema.json" } else { "config/iogate.schema.json" };
-        assert_eq!(named.canonicalize().unwrap(), root().join(expected).canonicalize().unwrap(), "{}", path.display());
+        let expected =
+            if is_profile(&path) { "config/profile.schema.json" } else { "config/iogate.schema.json" };
+        assert_eq!(
+            named.canonicalize().unwrap(),
+            root().join(expected).canonicalize().unwrap(),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -121,9 +137,12 @@ fn every_shipped_file_is_valid_by_its_schema() {
     command.arg(root().join("tests/peers/validate_yaml.py"));
     let mut cases = Vec::new();
     yaml_files(&root().join("tests/config-cases"), &mut cases);
-    let good = cases.into_iter().filter(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with("good-"));
+    let good = cases
+        .into_iter()
+        .filter(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with("good-"));
     for path in shipped().into_iter().chain(good.filter(|path| path.ends_with("config.yaml"))) {
-        let schema = if is_profile(&path) { "config/profile.schema.json" } else { "config/iogate.schema.json" };
+        let schema =
+            if is_profile(&path) { "config/profile.schema.json" } else { "config/iogate.schema.json" };
         command.arg(root().join(schema)).arg(path);
     }
     let output = command.output().expect("python3; tests/peers.sh installs what it needs");

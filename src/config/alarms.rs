@@ -92,7 +92,11 @@ fn check_limits(cx: &Context<'_>, entry: &Entry, config: &alarm::Config) {
         cx.error(entry.key_span, format!("the alarm `{}` has no limit", entry.key), help);
     }
     if config.hysteresis < 0.0 {
-        cx.error(place("hysteresis"), "a hysteresis cannot be negative", "write how far the value must come back".to_owned());
+        cx.error(
+            place("hysteresis"),
+            "a hysteresis cannot be negative",
+            "write how far the value must come back".to_owned(),
+        );
     }
     if let (Some(high), Some(low)) = (config.high, config.low) {
         if high <= low {
@@ -110,7 +114,11 @@ fn check_against(cx: &Context<'_>, entry: &Entry, config: &alarm::Config, draft:
     if !matches!(draft.point.kind, ValueKind::Integer | ValueKind::Float) {
         let what = if draft.point.kind == ValueKind::Bool { "a digital state" } else { "a text" };
         let help = "limits need a point with numbers".to_owned();
-        cx.error(entry.value.span_of(&["point"]).unwrap_or(entry.key_span), format!("`{name}` is {what}"), help);
+        cx.error(
+            entry.value.span_of(&["point"]).unwrap_or(entry.key_span),
+            format!("`{name}` is {what}"),
+            help,
+        );
         return;
     }
     if !draft.point.access.readable() {
@@ -121,7 +129,8 @@ fn check_against(cx: &Context<'_>, entry: &Entry, config: &alarm::Config, draft:
     for (key, limit) in [("high", config.high), ("low", config.low)] {
         let Some(limit) = limit.filter(|limit| !(low..=high).contains(limit)) else { continue };
         let place = entry.value.span_of(&[key]).unwrap_or(entry.key_span);
-        let help = "a limit that is never reached watches nothing; correct it or the point's range".to_owned();
+        let help =
+            "a limit that is never reached watches nothing; correct it or the point's range".to_owned();
         cx.error(place, format!("`{name}` reads {low} … {high} and never reaches {limit}"), help);
     }
 }
@@ -154,7 +163,9 @@ fn actions(cx: &Context<'_>, node: &Node, config: &alarm::Config, points: &Point
 /// The outputs that simulated values follow must exist.
 pub(super) fn check_behaviours(cx: &Context<'_>, devices: &[DeviceDraft], points: &Points<'_>) {
     for draft in devices.iter().flat_map(|device| &device.points) {
-        let Some(output) = draft.behaviour.as_ref().and_then(|behaviour| behaviour.output()) else { continue };
+        let Some(output) = draft.behaviour.as_ref().and_then(|behaviour| behaviour.output()) else {
+            continue;
+        };
         let simulate = draft.node.get("simulate");
         let place = simulate
             .and_then(|node| node.entries().first())

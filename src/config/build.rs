@@ -15,10 +15,10 @@ use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
 use crate::driver::modbus::{self, PointConfig, Register};
+use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
 };
-use crate::model::topic::SET_LEVEL;
 
 /// How often a point is read when nothing is said.
 pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
@@ -99,7 +99,13 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let form = adapter::raw_form(&register);
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion, &form);
     if let Some(transport) = around.transport {
-        adapter::check_unit(cx, transport, around.config.unit, access, node.span_of(&["access"]).unwrap_or(item.key_span));
+        adapter::check_unit(
+            cx,
+            transport,
+            around.config.unit,
+            access,
+            node.span_of(&["access"]).unwrap_or(item.key_span),
+        );
     }
     let output = Output { conversion: &conversion, kind, register: &register };
     let safe = safe_state(cx, item, &sections.point, access, &output);
@@ -119,7 +125,9 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         report: ReportPolicy {
             deadband: publish.deadband.map_or(Deadband::None, |text| text.0),
             always: publish.report.unwrap_or_default() == ReportWhen::Always,
-            max_silence: publish.heartbeat.map_or(Some(DEFAULT_HEARTBEAT), |heartbeat| heartbeat.0.map(|p| p.0)),
+            max_silence: publish
+                .heartbeat
+                .map_or(Some(DEFAULT_HEARTBEAT), |heartbeat| heartbeat.0.map(|p| p.0)),
         },
         publish: PublishPolicy {
             format: publish.payload.unwrap_or_default(),
@@ -149,7 +157,9 @@ pub(super) fn plain_name(name: &str) -> Result<(), String> {
     match name.chars().find(|c| odd(*c)) {
         _ if name.is_empty() => Err("give it a name".into()),
         Some(c) if c == '/' => Err("use `topic:` for topics of several levels".into()),
-        Some(c) => Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default())),
+        Some(c) => {
+            Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default()))
+        }
         None => Ok(()),
     }
 }
@@ -158,7 +168,8 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
     let own = section.topic.as_deref().unwrap_or(&item.name);
     let place = item.node.span_of(&["topic"]).unwrap_or(item.key_span);
     if own.rsplit('/').next() == Some(SET_LEVEL) {
-        let help = Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
+        let help =
+            Some("`…/set` is the topic through which a point is written; choose another name".to_owned());
         cx.error(place, format!("a topic cannot end in `/{SET_LEVEL}`"), help);
     }
     match Topic::join(&[around.site.as_str(), around.topic, own]) {
@@ -184,7 +195,11 @@ pub(super) fn check_publish(cx: &Context<'_>, node: &Node, publish: &PublishSect
     if let (Some(qos), Some(value)) = (publish.qos, node.get("qos"))
         && qos > 2
     {
-        cx.error(value.span, format!("there is no quality of service {qos}"), Some("use 0, 1 or 2".to_owned()));
+        cx.error(
+            value.span,
+            format!("there is no quality of service {qos}"),
+            Some("use 0, 1 or 2".to_owned()),
+        );
     }
 }
 
@@ -253,7 +268,11 @@ fn safe_state(
 fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {
     if let Some(tolerance) = section.tolerance {
         if tolerance < 0.0 {
-            cx.error(node.span_of(&["tolerance"]).unwrap_or(node.span), "a tolerance cannot be negative", None);
+            cx.error(
+                node.span_of(&["tolerance"]).unwrap_or(node.span),
+                "a tolerance cannot be negative",
+                None,
+            );
         }
         return tolerance;
     }

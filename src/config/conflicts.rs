@@ -8,8 +8,8 @@ use std::path::Path;
 use super::context::Context;
 use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
 use super::source::Span;
-use crate::driver::modbus::register::{Register, Table};
 use crate::driver::modbus::Transport;
+use crate::driver::modbus::register::{Register, Table};
 
 /// The register that writes go to, its first and last address, and which bits of it.
 struct Written<'a> {
@@ -48,7 +48,11 @@ fn same_topic(cx: &Context<'_>, devices: &[DeviceDraft]) {
         let place = draft.node.span_of(&["topic"]).unwrap_or(draft.place);
         if topic.starts_with('$') {
             let help = Some("choose another `site`".to_owned());
-            cx.error(place, format!("the topic `{topic}` begins with `$`, which belongs to the broker"), help);
+            cx.error(
+                place,
+                format!("the topic `{topic}` begins with `$`, which belongs to the broker"),
+                help,
+            );
         }
         if let Some(first) = seen.insert(topic, draft) {
             let (name, line) = (&first.point.name, line_of(cx, first.place));
@@ -67,10 +71,17 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
         if serial {
             let help = format!("put all devices of the port on the channel `{}`", first.name);
-            cx.error(place, format!("the channels `{}` and `{}` use the same port", first.name, channel.name), help);
+            cx.error(
+                place,
+                format!("the channels `{}` and `{}` use the same port", first.name, channel.name),
+                help,
+            );
         } else {
             let help = "many devices and serial servers accept one connection only; one channel serves several units".to_owned();
-            let message = format!("the channels `{}` and `{}` connect to the same address {end}", first.name, channel.name);
+            let message = format!(
+                "the channels `{}` and `{}` connect to the same address {end}",
+                first.name, channel.name
+            );
             cx.warning(place, message, help);
         }
     }
@@ -144,13 +155,18 @@ const MAX_WIDTH: u16 = 125;
 fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
     for (at, device) in devices.iter().enumerate().skip(1) {
         let reads = |other: &&&DeviceDraft| {
-            let theirs = other.points.first().map(|draft| (draft.wire.register.table, draft.wire.register.address));
-            let mut ours = device.points.iter().map(|draft| (draft.wire.register.table, draft.wire.register.address));
+            let theirs =
+                other.points.first().map(|draft| (draft.wire.register.table, draft.wire.register.address));
+            let mut ours =
+                device.points.iter().map(|draft| (draft.wire.register.table, draft.wire.register.address));
             theirs.is_some_and(|first| ours.any(|own| own == first))
         };
         if let Some(other) = devices[..at].iter().find(reads) {
             let unit = device.config.unit;
-            let message = format!("`{}` and `{}` are both unit {unit} and read the same registers", other.name, device.name);
+            let message = format!(
+                "`{}` and `{}` are both unit {unit} and read the same registers",
+                other.name, device.name
+            );
             let help = format!("was `unit` forgotten in a copy of {}?", line_of(cx, other.key_span));
             cx.warning(device.node.span_of(&["unit"]).unwrap_or(device.key_span), message, help);
         }
@@ -160,12 +176,15 @@ fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
 /// Units above 247 are reserved on a serial line; devices that have one answer to every address.
 fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     for device in devices.iter().filter(|device| device.config.unit > 247) {
-        let serial = matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
+        let serial =
+            matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
         let others = devices.iter().filter(|other| other.channel == device.channel).count() > 1;
         if serial && others {
             let unit = device.config.unit;
             let message = format!("`{}` has unit {unit}, and it is not alone on its line", device.name);
-            let help = "units above 247 are reserved; a device that answers to one often answers to every unit".to_owned();
+            let help =
+                "units above 247 are reserved; a device that answers to one often answers to every unit"
+                    .to_owned();
             cx.warning(device.node.span_of(&["unit"]).unwrap_or(device.key_span), message, help);
         }
     }

@@ -92,10 +92,18 @@ fn refuse_meaningless(cx: &Context<'_>, node: &Node, section: &ConversionSection
         _ => "",
     };
     if !what.is_empty() {
-        let keys = if form.kind == ValueKind::Integer { &["scale", "offset", "span", "round", "range"][..] } else { &NUMERIC[..] };
+        let keys = if form.kind == ValueKind::Integer {
+            &["scale", "offset", "span", "round", "range"][..]
+        } else {
+            &NUMERIC[..]
+        };
         for key in keys.iter().chain(&["deadband", "tolerance"]) {
             if let Some(entry) = node.entry(key) {
-                cx.error(entry.key_span, format!("`{key}` has no meaning for {what}"), Some("remove it".to_owned()));
+                cx.error(
+                    entry.key_span,
+                    format!("`{key}` has no meaning for {what}"),
+                    Some("remove it".to_owned()),
+                );
             }
         }
     }
@@ -118,7 +126,13 @@ fn linear(cx: &Context<'_>, node: &Node, section: &ConversionSection) -> Linear 
     }
     let (scale, offset) = (section.scale.unwrap_or(1.0), section.offset.unwrap_or(0.0));
     if scale == 0.0 {
-        error_at(cx, node, &["scale"], "a scale of 0 makes every reading the same", Some("leave it out for 1"));
+        error_at(
+            cx,
+            node,
+            &["scale"],
+            "a scale of 0 makes every reading the same",
+            Some("leave it out for 1"),
+        );
         return Linear::Identity;
     }
     if scale == 1.0 && offset == 0.0 { Linear::Identity } else { Linear::Scale { scale, offset } }

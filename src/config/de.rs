@@ -122,7 +122,11 @@ fn address(node: &Node) -> usize {
 }
 
 impl<'a> De<'a> {
-    fn scalar<T>(self, wanted: &str, read: impl FnOnce(ScalarDe<'a>) -> Result<T, DeError>) -> Result<T, DeError> {
+    fn scalar<T>(
+        self,
+        wanted: &str,
+        read: impl FnOnce(ScalarDe<'a>) -> Result<T, DeError>,
+    ) -> Result<T, DeError> {
         let result = match &self.node.kind {
             Kind::Scalar(_) if self.node.is_null() => {
                 Err(DeError::text(format!("{wanted} is missing")).with_help("give a value or remove the key"))
@@ -145,7 +149,11 @@ impl<'a> De<'a> {
     }
 
     /// Settles what a visitor said of a whole map or list; silent when parts of it were left out.
-    fn whole<T>(self, result: Result<T, DeError>, parts: impl Iterator<Item = &'a Node>) -> Result<T, DeError> {
+    fn whole<T>(
+        self,
+        result: Result<T, DeError>,
+        parts: impl Iterator<Item = &'a Node>,
+    ) -> Result<T, DeError> {
         result.map_err(|error| {
             let incomplete = parts.into_iter().any(|part| self.has_failed(part));
             if incomplete { DeError::Recorded } else { error.settle(self.cx, self.node.span) }
@@ -260,8 +268,11 @@ impl<'a> Deserializer<'a> for De<'a> {
                 }
                 [entry] => Err(<DeError as de::Error>::unknown_variant(&entry.key, variants)
                     .settle(self.cx, entry.key_span)),
-                _ => Err(DeError::text(format!("exactly one of these is needed here: {}", variants.join(", ")))
-                    .settle(self.cx, self.node.span)),
+                _ => Err(DeError::text(format!(
+                    "exactly one of these is needed here: {}",
+                    variants.join(", ")
+                ))
+                .settle(self.cx, self.node.span)),
             },
             _ => {
                 let wanted = format!("one of {}", variants.join(", "));

@@ -105,13 +105,18 @@ fn device(
     if let Err(help) = plain_name(&item.name) {
         cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
     }
-    let sections =
-        [fields_of::<DeviceSection>(), fields_of::<PublishSection>(), fields_of::<DeviceConfig>(), &["points"]];
+    let sections = [
+        fields_of::<DeviceSection>(),
+        fields_of::<PublishSection>(),
+        fields_of::<DeviceConfig>(),
+        &["points"],
+    ];
     check_keys(cx, node, &[sections.concat().as_slice(), fields_of::<RepeatSection>()]);
     let section: DeviceSection = read_part(cx, node).unwrap_or_default();
-    let profile = section.profile.as_deref().and_then(|name| {
-        library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span))
-    });
+    let profile = section
+        .profile
+        .as_deref()
+        .and_then(|name| library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span)));
     let settings = with_profile(node, profile.as_deref());
     let own_publish = read_part::<PublishSection>(cx, node).unwrap_or_default();
     check_publish(cx, node, &own_publish);
@@ -162,7 +167,8 @@ fn build_points(
             Built::Wrong => names.add(&name, None, None),
             Built::Point(draft) => {
                 let site = around.site.as_str();
-                let below = draft.point.topic.as_str().strip_prefix(site).and_then(|rest| rest.strip_prefix('/'));
+                let below =
+                    draft.point.topic.as_str().strip_prefix(site).and_then(|rest| rest.strip_prefix('/'));
                 let index = around.attached.then_some(first_point + points.len());
                 names.add(&name, below, index);
                 points.push(*draft);
@@ -235,7 +241,9 @@ fn channel_of(
 /// Compares the line with what the profile says a device leaves the factory with.
 pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[ChannelDraft]) {
     let Some(profile) = &device.profile else { return };
-    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else { return };
+    let Some(Transport::Rtu(line) | Transport::Ascii(line)) = &channels[device.channel].transport else {
+        return;
+    };
     let factory = &profile.about.factory;
     let differs = factory.baud.is_some_and(|baud| baud != line.baud)
         || factory.parity.is_some_and(|parity| parity != line.parity)
@@ -244,7 +252,8 @@ pub(super) fn note_factory(cx: &Context<'_>, device: &DeviceDraft, channels: &[C
     if differs {
         let baud = factory.baud.unwrap_or(line.baud);
         let parity = format!("{:?}", factory.parity.unwrap_or(line.parity)).to_lowercase();
-        let (data, stop) = (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
+        let (data, stop) =
+            (factory.data_bits.unwrap_or(line.data_bits), factory.stop_bits.unwrap_or(line.stop_bits));
         let (name, model) = (&device.name, &profile.name);
         let message = format!(
             "`{name}` ({model}) leaves the factory with {baud} baud, parity {parity}, {data} data and {stop} stop bits; its line is set otherwise"

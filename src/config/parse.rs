@@ -73,7 +73,8 @@ impl<'text> Reader<'_, 'text> {
         match next {
             Some(Ok(pair)) => Ok(pair),
             Some(Err(error)) => {
-                let at = error.marker().byte_offset().map_or_else(|| self.offset(error.marker().index()), to_u32);
+                let at =
+                    error.marker().byte_offset().map_or_else(|| self.offset(error.marker().index()), to_u32);
                 let end = self.text[at as usize..].chars().next().map_or(at, |c| at + to_u32(c.len_utf8()));
                 let span = Span { file: self.file, start: at, end };
                 self.cx.error(span, format!("not valid YAML: {}", error.info()), yaml_help(self.text, at));

@@ -100,7 +100,13 @@ mod tests {
     #[test]
     fn no_two_sections_of_a_map_share_a_key() {
         let (publish, repeat) = (fields_of::<PublishSection>(), fields_of::<RepeatSection>());
-        assert_disjoint(&[fields_of::<DeviceSection>(), fields_of::<DeviceConfig>(), publish, repeat, &["points"]]);
+        assert_disjoint(&[
+            fields_of::<DeviceSection>(),
+            fields_of::<DeviceConfig>(),
+            publish,
+            repeat,
+            &["points"],
+        ]);
         assert_disjoint(&[
             fields_of::<PointSection>(),
             fields_of::<ConversionSection>(),

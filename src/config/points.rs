@@ -81,7 +81,8 @@ fn unique(cx: &Context<'_>, items: Vec<Item>) -> Vec<Item> {
 /// name an address are added.
 pub(super) fn overlay(cx: &Context<'_>, profile: &[Item], own: Vec<Item>, profile_name: &str) -> Vec<Item> {
     let mut points = profile.to_vec();
-    let places: HashMap<_, _> = profile.iter().enumerate().map(|(at, item)| (item.name.clone(), at)).collect();
+    let places: HashMap<_, _> =
+        profile.iter().enumerate().map(|(at, item)| (item.name.clone(), at)).collect();
     for item in own {
         let addressed = TABLES.iter().any(|table| item.node.get(table).is_some());
         match places.get(&item.name) {
@@ -90,7 +91,9 @@ pub(super) fn overlay(cx: &Context<'_>, profile: &[Item], own: Vec<Item>, profil
             None => {
                 let help = advice(&item.name, profile.iter().map(|point| &*point.name));
                 let message = format!("`{}` is not a point of the profile `{profile_name}`", item.name);
-                let help = help.map(|help| format!("{help} (a new point needs an address: input, holding, coil, discrete)"));
+                let help = help.map(|help| {
+                    format!("{help} (a new point needs an address: input, holding, coil, discrete)")
+                });
                 cx.error(item.key_span, message, help);
             }
         }

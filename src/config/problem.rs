@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn repetitions_are_left_out_and_the_order_is_that_of_the_file() {
-        let report = Report::new("a.yaml", vec![problem("abc", 2, 3), problem("abc", 0, 1), problem("abc", 2, 3)]);
+        let report =
+            Report::new("a.yaml", vec![problem("abc", 2, 3), problem("abc", 0, 1), problem("abc", 2, 3)]);
         let columns: Vec<usize> = report.errors().map(|p| p.place.as_ref().unwrap().column).collect();
         assert_eq!(columns, [1, 3]);
         assert!(report.to_string().ends_with("a.yaml: 2 errors"));

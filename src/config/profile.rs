@@ -111,7 +111,8 @@ impl Library {
             }
         }
         let shipped = Shipped::get(&file);
-        Ok(shipped.map(|found| (format!("(shipped) {file}"), String::from_utf8_lossy(&found.data).into_owned())))
+        Ok(shipped
+            .map(|found| (format!("(shipped) {file}"), String::from_utf8_lossy(&found.data).into_owned())))
     }
 
     /// The names of all profiles that could be found.
@@ -175,7 +176,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     let publish = read_part(cx, root).unwrap_or_default();
     let settings = root.get(MODBUS).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
     if root.get(MODBUS).is_none() {
-        let help = Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
+        let help =
+            Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
         cx.error(root.span, "the profile does not say which driver it is for", help);
     }
     read::<DeviceConfig>(cx, &settings);

@@ -13,18 +13,38 @@ pub fn reference() -> String {
     let mut out = String::new();
     let mut tables = Tables { out: &mut out, root: &file };
     tables.section("The file", "", file.get("properties"), &[]);
-    tables.section("`defaults`", "Also keys of a device and of a point; the nearest one counts.", tables.definition("PublishSection"), &[]);
+    tables.section(
+        "`defaults`",
+        "Also keys of a device and of a point; the nearest one counts.",
+        tables.definition("PublishSection"),
+        &[],
+    );
     tables.channels();
-    tables.section("A device", "Under `devices`, by its name. The keys of `defaults` can stand here, too.", tables.definition("Device"), &["defaults"]);
+    tables.section(
+        "A device",
+        "Under `devices`, by its name. The keys of `defaults` can stand here, too.",
+        tables.definition("Device"),
+        &["defaults"],
+    );
     let long = file.pointer("/definitions/Point/anyOf/0/properties");
-    tables.section("A point", "Under `points`, by its name. The keys of `defaults` can stand here, too.", long, &["defaults"]);
+    tables.section(
+        "A point",
+        "Under `points`, by its name. The keys of `defaults` can stand here, too.",
+        long,
+        &["defaults"],
+    );
     tables.section("`span`", "", tables.definition("SpanSection"), &[]);
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     tables.section("`web`", "", tables.definition_of("web"), &[]);
     let mut tables = Tables { out: &mut out, root: &profile };
-    tables.section("A profile", "A file `<vendor>/<model>.yaml`. The keys of `defaults` can stand here, too.", profile.get("properties"), &["defaults"]);
+    tables.section(
+        "A profile",
+        "A file `<vendor>/<model>.yaml`. The keys of `defaults` can stand here, too.",
+        profile.get("properties"),
+        &["defaults"],
+    );
     tables.section("`factory`", "", tables.definition("FactorySection"), &[]);
     out
 }
@@ -64,7 +84,8 @@ impl<'a> Tables<'a> {
         if !text.is_empty() {
             let _ = writeln!(self.out, "{text}\n");
         }
-        let own = properties.iter().filter(|(key, _)| shared.as_ref().is_none_or(|keys| !keys.contains_key(*key)));
+        let own =
+            properties.iter().filter(|(key, _)| shared.as_ref().is_none_or(|keys| !keys.contains_key(*key)));
         self.table(own);
     }
 
@@ -72,7 +93,8 @@ impl<'a> Tables<'a> {
         self.out.push_str("| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
         for (key, schema) in properties {
             let kind = self.kind(schema);
-            let default = schema.get("default").map_or_else(String::new, |default| format!("`{}`", plain(default)));
+            let default =
+                schema.get("default").map_or_else(String::new, |default| format!("`{}`", plain(default)));
             let text = cell(self.description(schema));
             let _ = writeln!(self.out, "| `{key}` | {kind} | {default} | {text} |");
         }
@@ -92,18 +114,30 @@ impl<'a> Tables<'a> {
             let Some((name, settings)) = first(driver.get("properties")) else { continue };
             let keys = self.resolve(settings);
             if seen.contains(&keys) {
-                let _ = writeln!(self.out, "### Channel `{name}`\n\n{} The keys are those above.\n", cell(self.description(driver)));
+                let _ = writeln!(
+                    self.out,
+                    "### Channel `{name}`\n\n{} The keys are those above.\n",
+                    cell(self.description(driver))
+                );
                 continue;
             }
             seen.push(keys);
-            self.section(&format!("Channel `{name}`"), &cell(self.description(driver)), keys.get("properties"), &[]);
+            self.section(
+                &format!("Channel `{name}`"),
+                &cell(self.description(driver)),
+                keys.get("properties"),
+                &[],
+            );
         }
         self.section("`rs485`", "", self.definition("Rs485Config"), &[]);
     }
 
     fn behaviours(&mut self) {
         let forms = self.root.pointer("/definitions/Behaviour/oneOf").and_then(Value::as_array);
-        let _ = writeln!(self.out, "### `simulate`\n\nExactly one of these.\n\n| Form | Keys | Meaning |\n|---|---|---|");
+        let _ = writeln!(
+            self.out,
+            "### `simulate`\n\nExactly one of these.\n\n| Form | Keys | Meaning |\n|---|---|---|"
+        );
         for form in forms.into_iter().flatten() {
             let Some((name, settings)) = first(form.get("properties")) else { continue };
             let settings = self.resolve(settings);
@@ -144,7 +178,14 @@ impl<'a> Tables<'a> {
         }
         match () {
             () if has("object") => "names with entries".into(),
-            () if has("boolean") && has("string") && schema.get("description").is_some_and(|d| d.as_str().is_some_and(|d| d.starts_with("A span"))) => "text".into(),
+            () if has("boolean")
+                && has("string")
+                && schema
+                    .get("description")
+                    .is_some_and(|d| d.as_str().is_some_and(|d| d.starts_with("A span"))) =>
+            {
+                "text".into()
+            }
             () if has("boolean") && !has("number") => "`on` or `off`".into(),
             () if has("integer") => limits("whole number", schema),
             () if has("number") && has("boolean") => "text".into(),
@@ -175,7 +216,8 @@ fn first(properties: Option<&Value>) -> Option<(&String, &Value)> {
 }
 
 fn limits(word: &str, schema: &Value) -> String {
-    let limit = |key| schema.get(key).filter(|limit| limit.as_f64().is_some_and(|l| l.abs() < 1e9)).map(plain);
+    let limit =
+        |key| schema.get(key).filter(|limit| limit.as_f64().is_some_and(|l| l.abs() < 1e9)).map(plain);
     match (limit("minimum"), limit("maximum")) {
         (Some(low), Some(high)) => format!("{word} {low} … {high}"),
         _ => word.to_owned(),

@@ -38,7 +38,12 @@ pub(super) fn expand(cx: &Context<'_>, entry: &Entry, keep: &str) -> Vec<Item> {
     let section: RepeatSection = read_part(cx, &entry.value).unwrap_or_default();
     let mut plain = entry.value.clone();
     plain.remove(&OWN);
-    let single = |name: Arc<str>| Item { name, key_span: entry.key_span, node: plain.clone(), shift: Shift::default() };
+    let single = |name: Arc<str>| Item {
+        name,
+        key_span: entry.key_span,
+        node: plain.clone(),
+        shift: Shift::default(),
+    };
     let Some(repeat) = section.repeat else {
         if entry.value.get("repeat").is_none() && entry.key.contains("{n") {
             let help = Some("add `repeat: 1..8` to the entry".to_owned());

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::draft::ChannelSection;
 use super::modbus::oneline;
 use super::sections::{
-    ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection, SiteSection,
+    ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
+    SiteSection,
 };
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::{alarm, broker, web};
@@ -21,7 +22,8 @@ use crate::{alarm, broker, web};
 const PLACEHOLDER: &str = r"\$\{|\{n";
 
 /// A number in quotes.
-const NUMBER: &str = r"^[-+]?(0[xX][0-9A-Fa-f_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*(\.[0-9]+)?([eE][-+]?[0-9]+)?)$";
+const NUMBER: &str =
+    r"^[-+]?(0[xX][0-9A-Fa-f_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*(\.[0-9]+)?([eE][-+]?[0-9]+)?)$";
 
 /// The schema of a configuration file.
 #[must_use]
@@ -73,10 +75,22 @@ shapes! {
 fn file(generator: &mut SchemaGenerator) -> Value {
     let mut root = object(generator, &[part::<SiteSection>]);
     let sections = [
-        ("defaults", one::<PublishSection>(generator, "What counts for every point that does not say otherwise.")),
-        ("channels", named::<ChannelSection>(generator, "Where devices are attached: lines and connections, each with its driver.")),
+        (
+            "defaults",
+            one::<PublishSection>(generator, "What counts for every point that does not say otherwise."),
+        ),
+        (
+            "channels",
+            named::<ChannelSection>(
+                generator,
+                "Where devices are attached: lines and connections, each with its driver.",
+            ),
+        ),
         ("devices", named::<Device>(generator, "What is attached to the channels.")),
-        ("alarms", named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed.")),
+        (
+            "alarms",
+            named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed."),
+        ),
         ("broker", one::<broker::Config>(generator, "The embedded MQTT broker.")),
         ("web", one::<web::Config>(generator, "The page and its API.")),
     ];
@@ -196,7 +210,10 @@ fn loosen_type(map: &mut Map<String, Value>, kind: &Value) {
     };
     if has("boolean") && !has("string") {
         add("string");
-        map.insert("pattern".into(), json!(format!("^([Oo]n|ON|[Oo]ff|OFF|[Yy]es|[Nn]o|true|false)$|{PLACEHOLDER}")));
+        map.insert(
+            "pattern".into(),
+            json!(format!("^([Oo]n|ON|[Oo]ff|OFF|[Yy]es|[Nn]o|true|false)$|{PLACEHOLDER}")),
+        );
     } else if (has("integer") || has("number")) && !has("string") {
         add("string");
         map.insert("pattern".into(), json!(format!("{NUMBER}|{PLACEHOLDER}")));

@@ -56,9 +56,12 @@ mod tests {
     #[test]
     fn slips_of_the_finger_find_their_word() {
         let known = ["holding", "heartbeat", "temperature", "on-delay"];
-        for (word, meant) in
-            [("hodling", "holding"), ("temp", "temperature"), ("on_delay", "on-delay"), ("Holding", "holding")]
-        {
+        for (word, meant) in [
+            ("hodling", "holding"),
+            ("temp", "temperature"),
+            ("on_delay", "on-delay"),
+            ("Holding", "holding"),
+        ] {
             assert_eq!(nearest(word, known), Some(meant), "{word}");
         }
         assert_eq!(nearest("xyz", known), None);

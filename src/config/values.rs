@@ -116,7 +116,9 @@ impl FromStr for DeadbandText {
             Some(0.0) => Ok(Self(Deadband::None)),
             Some(limit) if percent => Ok(Self(Deadband::Percent(limit))),
             Some(limit) => Ok(Self(Deadband::Absolute(limit))),
-            None => Err(format!("`{text}` is not a deadband; write a number such as 0.2, or a share such as 5%")),
+            None => {
+                Err(format!("`{text}` is not a deadband; write a number such as 0.2, or a share such as 5%"))
+            }
         }
     }
 }

@@ -19,10 +19,11 @@ pub(super) fn blame(cx: &Context<'_>, node: &Node, fallback: &[&str], message: &
     let words = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let named = words.into_iter().find_map(|word| node.get(word)).map(|value| value.span);
     let span = named.or_else(|| node.span_of(fallback)).unwrap_or(node.span);
-    let (message, help) = match message.split_once(": ").filter(|(head, _)| head.len() < message.len() / 2 + 12) {
-        Some((head, tail)) if head.split(' ').count() > 1 => (head.to_owned(), Some(tail.to_owned())),
-        _ => (message.to_owned(), None),
-    };
+    let (message, help) =
+        match message.split_once(": ").filter(|(head, _)| head.len() < message.len() / 2 + 12) {
+            Some((head, tail)) if head.split(' ').count() > 1 => (head.to_owned(), Some(tail.to_owned())),
+            _ => (message.to_owned(), None),
+        };
     cx.error(span, message, help);
 }
 
@@ -155,4 +156,3 @@ pub(super) fn check_unit(cx: &Context<'_>, transport: &Transport, unit: u8, acce
         cx.error(place, "unit 0 is a broadcast to every device: nothing can be read from it", help);
     }
 }
-

@@ -53,7 +53,11 @@ pub(in crate::config) fn parse(node: &Node, line: &str) -> Result<Node, LineErro
     }
     if let Some(first) = bits.first() {
         let span = first.span;
-        entries.push(Entry { key_span: span, key: "bits".into(), value: Node { span, kind: Kind::List(bits) } });
+        entries.push(Entry {
+            key_span: span,
+            key: "bits".into(),
+            value: Node { span, kind: Kind::List(bits) },
+        });
     }
     Ok(Node::map(node.span, entries))
 }
@@ -62,7 +66,8 @@ fn parts(line: &str) -> Result<Vec<Part<'_>>, LineError> {
     let mut words = words(line);
     let (text, range) = words.next().ok_or_else(|| wrong(0..0, "the line is empty", FORM))?;
     let Some(table) = TABLES.into_iter().find(|table| *table == text) else {
-        let help = nearest(text, TABLES).map_or_else(|| FORM.to_owned(), |table| format!("did you mean `{table}`?"));
+        let help =
+            nearest(text, TABLES).map_or_else(|| FORM.to_owned(), |table| format!("did you mean `{table}`?"));
         return Err(wrong(range, &format!("`{text}` is none of coil, discrete, input, holding"), &help));
     };
     let (address, at) = words.next().ok_or_else(|| wrong(range.clone(), "the address is missing", FORM))?;
@@ -112,7 +117,8 @@ impl Place {
         match self {
             Self::Format => match text.find(':') {
                 Some(colon) => {
-                    let word = Part { key: "type", text: &text[..colon], range: range.start..range.start + colon };
+                    let word =
+                        Part { key: "type", text: &text[..colon], range: range.start..range.start + colon };
                     vec![word, tail("length", colon + 1)]
                 }
                 None => vec![tail("type", 0)],
@@ -152,7 +158,10 @@ fn classify(text: &str, range: &Range<usize>) -> Result<Place, LineError> {
     }
     match text {
         "rw" => Ok(Place::Access),
-        "r" => fail("`r` goes without saying".into(), Some("remove it: a line is read only unless it says rw".into())),
+        "r" => fail(
+            "`r` goes without saying".into(),
+            Some("remove it: a line is read only unless it says rw".into()),
+        ),
         "w" => fail(
             "`w` is not clear".into(),
             Some("write W for watt; a write-only point needs the long form with `access: w`".into()),
@@ -172,8 +181,12 @@ fn classify(text: &str, range: &Range<usize>) -> Result<Place, LineError> {
 fn looks_like_format(text: &str) -> bool {
     let letters = text.trim_end_matches(|c: char| c.is_ascii_digit()).to_ascii_lowercase();
     let numbered = letters.len() < text.len();
-    let word = matches!(letters.as_str(), "u" | "i" | "f" | "s" | "int" | "uint" | "float" | "bcd" | "bool" | "text");
-    (word && numbered) || matches!(letters.as_str(), "int" | "uint" | "float" | "bcd" | "string" | "text" | "bit")
+    let word = matches!(
+        letters.as_str(),
+        "u" | "i" | "f" | "s" | "int" | "uint" | "float" | "bcd" | "bool" | "text"
+    );
+    (word && numbered)
+        || matches!(letters.as_str(), "int" | "uint" | "float" | "bcd" | "string" | "text" | "bit")
 }
 
 fn looks_like_order(text: &str) -> bool {
@@ -208,7 +221,11 @@ fn address_parts<'a>(
         None if digits(bits) => found.push(Part { key: "bit", text: bits, range: at..range.end }),
         _ => {
             let message = format!("`{bits}` is not a bit");
-            return Err(wrong(at..range.end.max(at), &message, "write 0x30.4 for bit 4, 0x30.4-7 for bits 4 to 7"));
+            return Err(wrong(
+                at..range.end.max(at),
+                &message,
+                "write 0x30.4 for bit 4, 0x30.4-7 for bits 4 to 7",
+            ));
         }
     }
     Ok(())
