@@ -21,10 +21,10 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
         Some("subscribe") => {
-            subscribe(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap())
+            subscribe(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap());
         }
         Some("publish") => {
-            publish(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap())
+            publish(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap());
         }
         _ => run(),
     }
