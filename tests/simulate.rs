@@ -14,3 +14,6 @@ mod line;
 
 #[path = "simulate/hand.rs"]
 mod hand;
+
+#[path = "simulate/process.rs"]
+mod process;
