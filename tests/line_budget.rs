@@ -82,5 +82,8 @@ fn a_poll_set_that_cannot_fit_is_refused_with_what_would() {
     let report = config::load_str(&crowded, "line.yaml", &Surroundings::none()).expect_err("it cannot fit");
     let text = report.to_string();
     assert!(text.contains("line.yaml:4:3") && text.contains("line"), "{text}");
-    assert!(text.contains('%') && text.contains("baud"), "it says how much too much and what would fit: {text}");
+    assert!(
+        text.contains('%') && text.contains("baud"),
+        "it says how much too much and what would fit: {text}"
+    );
 }
