@@ -12,7 +12,7 @@ use super::context::Context;
 use super::node::{Entry, Kind, Node};
 use super::scalar::ScalarDe;
 use super::source::Span;
-use super::suggest::advice;
+use super::suggest::{advice, nearest};
 
 /// Why a value could not be read.
 #[derive(Debug)]
@@ -125,6 +125,18 @@ pub(super) struct De<'a> {
     cx: &'a Context<'a>,
 }
 
+/// The standard library's words for what it parses say little to somebody who edits a file.
+fn in_plain_words(error: DeError, node: &Node) -> DeError {
+    match &error {
+        DeError::Text(message, None) if message == "invalid socket address syntax" => {
+            let text = node.text().unwrap_or_default();
+            DeError::text(format!("`{text}` is not an address with a port"))
+                .with_help("write 127.0.0.1:8080 for this machine only, 0.0.0.0:8080 for every interface")
+        }
+        _ => error,
+    }
+}
+
 fn address(node: &Node) -> usize {
     std::ptr::from_ref(node).addr()
 }
@@ -142,7 +154,7 @@ impl<'a> De<'a> {
             Kind::Scalar(scalar) => read(ScalarDe { text: &scalar.text, plain: scalar.plain }),
             _ => Err(DeError::text(format!("{wanted} is needed here, not {}", self.node.kind_word()))),
         };
-        result.map_err(|error| error.settle(self.cx, self.node.span))
+        result.map_err(|error| in_plain_words(error, self.node).settle(self.cx, self.node.span))
     }
 
     /// Marks a part as failed, so that the next reading leaves it out.
@@ -266,7 +278,11 @@ impl<'a> Deserializer<'a> for De<'a> {
         report_unknown(self.cx, entries, fields);
         let known: Vec<&Entry> = entries.iter().filter(|entry| fields.contains(&&*entry.key)).collect();
         let access = Entries { de: self, entries: known.into_iter(), value: None };
-        self.whole(visitor.visit_map(access), entries.iter().map(|entry| &entry.value))
+        let result = visitor.visit_map(access).map_err(|error| match error {
+            DeError::Missing(key) if misspelt(entries, key, fields) => DeError::Recorded,
+            other => other,
+        });
+        self.whole(result, entries.iter().map(|entry| &entry.value))
     }
 
     fn deserialize_enum<V: Visitor<'a>>(
@@ -308,6 +324,12 @@ impl<'a> Deserializer<'a> for De<'a> {
         <W: Visitor<'a>>
         i128 u128 bytes byte_buf unit_struct tuple_struct
     }
+}
+
+/// Whether an unknown key was probably meant to be this one, so that it is not missing but misspelt.
+pub(super) fn misspelt(entries: &[Entry], key: &str, known: &[&str]) -> bool {
+    let mut unknown = entries.iter().filter(|entry| !known.contains(&&*entry.key));
+    unknown.any(|entry| nearest(&entry.key, known.iter().copied()) == Some(key))
 }
 
 /// Records every key that is not among the known ones.

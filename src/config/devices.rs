@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::build::{self, Built, plain_name};
 use super::context::Context;
-use super::de::read_rest;
+use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::modbus as adapter;
 use super::node::Node;
@@ -105,13 +105,7 @@ fn device(
     if let Err(help) = plain_name(&item.name) {
         cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
     }
-    let sections = [
-        fields_of::<DeviceSection>(),
-        fields_of::<PublishSection>(),
-        fields_of::<DeviceConfig>(),
-        &["points"],
-    ];
-    check_keys(cx, node, &[sections.concat().as_slice(), fields_of::<RepeatSection>()]);
+    check_keys(cx, node, &device_keys());
     let section: DeviceSection = read_part_rest(cx, node).unwrap_or_default();
     let profile = section
         .profile
@@ -143,12 +137,24 @@ fn device(
     Some(DeviceDraft {
         name: item.name.clone(),
         key_span: item.key_span,
+        label: section.label,
         node: settings,
         channel: channel?,
         config,
         profile,
         points,
     })
+}
+
+/// The keys of a device, section by section.
+fn device_keys() -> [&'static [&'static str]; 5] {
+    [
+        fields_of::<DeviceSection>(),
+        fields_of::<PublishSection>(),
+        fields_of::<DeviceConfig>(),
+        fields_of::<RepeatSection>(),
+        &["points"],
+    ]
 }
 
 fn build_points(
@@ -221,7 +227,8 @@ fn channel_of(
     channels: &[ChannelDraft],
 ) -> Option<usize> {
     let Some(name) = section.channel.as_deref() else {
-        if item.node.get("channel").is_none() {
+        let misspelt = misspelt(item.node.entries(), "channel", &device_keys().concat());
+        if item.node.get("channel").is_none() && !misspelt {
             let help = advice("", channels.iter().map(|channel| &*channel.name));
             let help = help.or_else(|| Some("add `channel:` with a name from `channels`".to_owned()));
             cx.error(item.key_span, format!("the device `{}` names no channel", item.name), help);

@@ -59,6 +59,7 @@ pub(super) struct DeviceDraft {
     pub(super) name: Arc<str>,
     pub(super) key_span: Span,
     pub(super) node: Node,
+    pub(super) label: Option<String>,
     /// Its channel's index.
     pub(super) channel: usize,
     pub(super) config: DeviceConfig,

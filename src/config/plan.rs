@@ -40,6 +40,8 @@ pub struct Plan {
     pub web: web::Config,
     /// How simulated values move, for the points that say so.
     pub behaviours: BTreeMap<PointId, Behaviour>,
+    /// What people call devices, by the devices' names, where that is said.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The profiles in use: name, makers and models, source and notes, one paragraph each.
     pub profiles: Vec<String>,
     /// Points that rest on facts nobody has confirmed.
@@ -137,6 +139,9 @@ fn assemble(
 ) -> Plan {
     let mut points = Vec::new();
     let mut behaviours = BTreeMap::new();
+    let labels =
+        devices.iter().filter_map(|device| Some((device.name.clone(), device.label.as_deref()?.into())));
+    let labels = labels.collect();
     let unconfirmed = unconfirmed(&devices);
     let mut profiles: Vec<String> =
         devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
@@ -185,6 +190,7 @@ fn assemble(
         broker,
         web,
         behaviours,
+        labels,
         profiles,
         unconfirmed,
         warnings: Vec::new(),
