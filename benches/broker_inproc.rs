@@ -21,10 +21,10 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
         Some("subscribe") => {
-            subscribe(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap())
+            subscribe(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap());
         }
         Some("publish") => {
-            publish(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap())
+            publish(args[2].parse().unwrap(), args[3].parse().unwrap(), args[4].parse().unwrap());
         }
         _ => run(),
     }
@@ -194,10 +194,10 @@ fn packets(stream: &mut TcpStream, mut each: impl FnMut(&mut TcpStream, u8, &[u8
     loop {
         filled += stream.read(&mut buffer[filled..]).unwrap();
         let mut at = 0;
-        while let Some((header, len)) = header(&buffer[at..filled]) {
-            let end = at + header + len;
+        while let Some((head, len)) = header(&buffer[at..filled]) {
+            let end = at + head + len;
             let last = header(&buffer[end..filled]).is_none();
-            if !each(stream, buffer[at], &buffer[at + header..end], last) {
+            if !each(stream, buffer[at], &buffer[at + head..end], last) {
                 return;
             }
             at = end;

@@ -87,7 +87,7 @@ impl Default for Config {
             topic_alias_maximum: 64,
             max_user_properties: 64,
             pause_bytes: ByteSize(256 << 10),
-            pause_grace: Period::from_millis(250),
+            pause_grace: Period::from_millis(500),
         }
     }
 }

@@ -152,7 +152,11 @@ impl Core {
         match existed {
             None => {}
             Some(false) => {
-                routes.edit(wanted.filter, |list| list.push(entry));
+                // Most filters have one subscriber; a list grows by itself from the second on.
+                routes.edit(wanted.filter, |list| {
+                    list.reserve_exact(usize::from(list.is_empty()));
+                    list.push(entry);
+                });
                 add(&self.counters.subscriptions, 1);
             }
             Some(true) => routes.edit(wanted.filter, |list| {

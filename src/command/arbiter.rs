@@ -46,6 +46,15 @@ impl Output {
         self.holds.first().map(|hold| &hold.owner)
     }
 
+    /// In whose name the target is written.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        match self.holder() {
+            Some(alarm) if !self.stopping => Origin::Alarm(Arc::clone(alarm)),
+            _ => Origin::Gateway,
+        }
+    }
+
     /// Whether a setpoint from this origin may pass now.
     ///
     /// # Errors

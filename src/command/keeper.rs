@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Commander, DEFAULT_DEADLINE, Managed};
-use crate::model::{CommandRequest, Origin, Outcome};
+use crate::model::{CommandRequest, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64)> {
         }
         let Some(target) = output.target().cloned() else { continue };
         upkeep.writing = Some(upkeep.generation);
-        let origin = output.holder().map_or(Origin::Gateway, |alarm| Origin::Alarm(alarm.clone()));
+        let origin = output.origin();
         let id = commander.next_id();
         ready.push((
             CommandRequest { id, point: *point, setpoint: target, origin, deadline: now + DEFAULT_DEADLINE },

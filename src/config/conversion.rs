@@ -32,7 +32,7 @@ pub(super) fn build(
     form: &RawForm,
 ) -> (Conversion, ValueKind) {
     refuse_meaningless(cx, node, section, form);
-    let conversion = Conversion {
+    let mut conversion = Conversion {
         sentinels: sentinels(cx, node, section, form),
         sign_magnitude_from: section.sign_magnitude.map(|code| code.0),
         linear: linear(cx, node, section),
@@ -41,6 +41,9 @@ pub(super) fn build(
         range: section.range,
         invert: section.invert.unwrap_or(false),
     };
+    if section.round.is_none() && form.kind == ValueKind::Integer {
+        conversion.round = conversion.natural_places();
+    }
     if section.round.is_some_and(|places| places > 15) {
         error_at(cx, node, &["round"], "round keeps 0 to 15 decimal places", None);
     }

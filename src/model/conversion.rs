@@ -272,6 +272,20 @@ impl Conversion {
             })
     }
 
+    /// The decimal places that whole raw numbers can have after scale and offset: one for ×0.1. Rounding to
+    /// them takes away nothing but the noise of binary fractions (428 × 0.1 = 42.800000000000004). `None`
+    /// where there is no scale, or it has more than nine places.
+    #[must_use]
+    pub fn natural_places(&self) -> Option<u8> {
+        match self.linear {
+            Linear::Scale { scale, offset } => {
+                let places = decimal_places(scale).max(decimal_places(offset));
+                u8::try_from(places).ok().filter(|places| *places <= 9)
+            }
+            Linear::Identity | Linear::Span { .. } => None,
+        }
+    }
+
     /// The smallest difference between two values that the raw format can show: the tolerance of a read-back.
     #[must_use]
     pub fn step(&self) -> f64 {
@@ -287,6 +301,12 @@ impl Sentinel {
     fn matches(&self, raw: f64) -> bool {
         raw == self.raw || (raw.is_nan() && self.raw.is_nan())
     }
+}
+
+/// Places behind the point in the shortest text that reads back to the number.
+fn decimal_places(number: f64) -> usize {
+    let text = number.to_string();
+    text.split_once('.').map_or(0, |(_, fraction)| fraction.len())
 }
 
 fn round_to(value: f64, places: Option<u8>) -> f64 {
@@ -321,6 +341,18 @@ mod tests {
         assert_eq!(c.apply(&Value::Int(900)), (None, Quality::Bad(Reason::OutOfRange)));
         assert_eq!(c.invert(&Value::Float(21.5), true), Ok(Value::Int(215)));
         assert!(matches!(c.invert(&Value::Float(90.0), true), Err(InverseError::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn scaled_whole_numbers_show_no_binary_noise() {
+        let places = |scale, offset| {
+            Conversion { linear: Linear::Scale { scale, offset }, ..Conversion::default() }.natural_places()
+        };
+        assert_eq!(places(0.1, 0.0), Some(1));
+        assert_eq!(places(2.0, 0.25), Some(2));
+        assert_eq!(places(1.0 / 3.0, 0.0), None);
+        let c = Conversion { round: places(0.1, 0.0), ..scaled(0.1, 0.0) };
+        assert_eq!(c.apply(&Value::Int(428)).0, Some(Value::Float(42.8)));
     }
 
     #[test]

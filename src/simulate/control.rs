@@ -103,6 +103,9 @@ pub async fn run(
     if let Some((_, address)) = &control {
         text.push_str(&format!("control  {address}\n"));
     }
+    if simulation.endpoints().any(|(_, _, endpoint)| endpoint.starts_with('/')) {
+        text.push_str("serial ports are ptys: open them with 8 data bits and no parity, at any rate\n");
+    }
     text.push_str("`help` lists commands\n");
     let mut output = output;
     output.write_all(text.as_bytes()).await.map_err(RunError::Output)?;

@@ -126,15 +126,16 @@ impl Decoder {
     }
 
     fn take_rtu(&mut self, length: usize) -> Found {
-        let Some((body, check)) = self.buffer[..length].split_last_chunk::<2>() else {
-            return self.noise();
-        };
-        if body.len() < 2 || crc(body).to_le_bytes() != *check {
-            return self.noise();
+        let frame: Vec<u8> = self.buffer.drain(..length).collect();
+        match frame.split_last_chunk::<2>() {
+            Some(([unit, pdu @ ..], check))
+                if !pdu.is_empty() && crc(&frame[..length - 2]).to_le_bytes() == *check =>
+            {
+                Found::Frame(Frame { transaction: 0, unit: *unit, pdu: pdu.to_vec(), length })
+            }
+            // What follows may be sound: a pty shows no silence between frames that were written one by one.
+            _ => Found::Noise(length),
         }
-        let frame = Frame { transaction: 0, unit: body[0], pdu: body[1..].to_vec(), length };
-        self.buffer.drain(..length);
-        Found::Frame(frame)
     }
 
     fn next_ascii(&mut self) -> Found {

@@ -5,6 +5,7 @@
 //! Faults are made on demand. Absent: any knowledge of the gateway; this side is written from the Modbus
 //! standard by itself and shares only the register formats with the driver.
 
+mod cell;
 pub mod command;
 pub mod control;
 pub mod fault;
@@ -15,6 +16,7 @@ mod operate;
 mod pdu;
 mod plug;
 mod pty;
+mod reply;
 mod serial;
 mod service;
 mod tcp;
@@ -313,7 +315,8 @@ impl Builder<'_> {
     fn links(&mut self) -> Result<&Path, StartError> {
         if self.links.is_none() {
             let (path, own) = match &self.options.links {
-                Some(path) => (path.clone(), false),
+                // Whole paths, so that an endpoint is the same from wherever it is opened.
+                Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), false),
                 None => (unique_directory(), true),
             };
             let made = if own { make_private(&path) } else { std::fs::create_dir_all(&path) };

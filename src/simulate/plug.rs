@@ -57,7 +57,7 @@ impl Switch {
             }
             changes
         });
-        // The counter of an eventfd is full only when it has not been read 2^64 times: it wakes all the same.
+        // The counter is full only when it has not been read 2^64 times: it wakes all the same.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 

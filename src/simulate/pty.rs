@@ -54,10 +54,10 @@ impl Pty {
         self.master.as_fd()
     }
 
-    /// Throws away what nobody has read.
+    /// Throws away what the last client has not read. What a new one has already sent stays.
     pub(super) fn flush(&self) {
         // A port that has just been closed has nothing to throw away.
-        let _ = termios::tcflush(&self.master, QueueSelector::IOFlush);
+        let _ = termios::tcflush(&self.master, QueueSelector::OFlush);
     }
 
     /// Whether a client died without giving back its exclusive use, so that nobody else can open the port.

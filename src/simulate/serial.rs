@@ -87,7 +87,7 @@ impl SerialPort {
         let mut line = Line::new(self.timing, now);
         line.resume(load);
         let decoder = Decoder::new(self.service.framing);
-        Session { pty, decoder, line, first: now, latest: now, client: true }
+        Session { pty, decoder, line, first: now, latest: now, client: false }
     }
 
     fn plug_in(&self) -> Option<Session> {

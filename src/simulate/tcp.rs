@@ -99,6 +99,8 @@ impl TcpPort {
                 },
             }
         }
+        // The port first: a client that is thrown out must not find it open.
+        drop(listener);
         connections.shutdown().await;
     }
 

@@ -5,54 +5,16 @@
 //! the register as it is and is counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::cell::Cell;
 use super::fault::{Effects, Faults, Span};
 use super::image::Image;
 use super::pdu::{Exception, Request};
+use super::reply::{contents, spoil, store};
+use crate::driver::modbus::Device;
 use crate::driver::modbus::register::Table;
-use crate::driver::modbus::{Device, Register};
-use crate::model::{Conversion, Motion, PointId, Value, ValueKind};
-
-/// An output's state as other points see it: 0 for off to 1 for on.
-#[derive(Debug, Default)]
-pub(super) struct Drive(AtomicU64);
-
-impl Drive {
-    fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
-    }
-
-    fn set(&self, state: f64) {
-        self.0.store(state.to_bits(), Ordering::Relaxed);
-    }
-}
-
-/// One point as the device holds it.
-#[derive(Debug)]
-pub(super) struct Cell {
-    /// Which point.
-    pub(super) id: PointId,
-    /// Its place on the wire.
-    pub(super) register: Register,
-    /// From values to raw numbers. It has no range: a device knows nothing of ours.
-    pub(super) conversion: Conversion,
-    /// What it holds.
-    pub(super) kind: ValueKind,
-    /// Its range, for outputs that others respond to in part.
-    pub(super) range: Option<(f64, f64)>,
-    /// Whether masters may write it: then what they wrote stays.
-    pub(super) writable: bool,
-    /// How it moves.
-    pub(super) motion: Motion,
-    /// The output that it depends on.
-    pub(super) depends: Option<Arc<Drive>>,
-    /// What others see of it when it is an output that they depend on.
-    pub(super) drive: Option<Arc<Drive>>,
-    /// It was set by hand or by a master and stays so.
-    pub(super) held: bool,
-}
+use crate::model::{PointId, Value};
 
 /// What a unit counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -227,16 +189,14 @@ impl Unit {
     /// Lets a point that depends on an output arrive at `time` under the output's present state.
     pub(super) fn advance(&mut self, point: PointId, time: Duration) {
         if let Some(cell) = self.cells.iter_mut().find(|cell| cell.id == point) {
-            let drive = cell.depends.as_ref().map_or(0.0, |drive| drive.get());
-            let _ = cell.motion.at(time, drive);
+            let _ = cell.move_to(time);
         }
     }
 
     fn move_cell(&mut self, index: usize, time: Duration) {
         let cell = &mut self.cells[index];
-        let drive = cell.depends.as_ref().map_or(0.0, |drive| drive.get());
-        let value = cell.motion.at(time, drive);
-        let stored = to_raw(cell, &value).and_then(|raw| self.put(index, &raw));
+        let value = cell.move_to(time);
+        let stored = cell.to_raw(&value).and_then(|raw| self.put(index, &raw));
         if stored.is_err() {
             self.counts.unrepresentable += 1;
         }
@@ -284,17 +244,11 @@ impl Unit {
     /// Lets the points that depend on this one see its state.
     fn tell(&self, index: usize) {
         let cell = &self.cells[index];
-        let (Some(drive), Some(value)) = (&cell.drive, self.value(index)) else {
-            return;
-        };
-        drive.set(match (&value, value.as_f64(), cell.range) {
-            (Value::Bool(_), Some(state), _) => state,
-            (_, Some(number), Some((low, high))) if high > low => {
-                ((number - low) / (high - low)).clamp(0.0, 1.0)
-            }
-            (_, Some(number), _) => f64::from(u8::from(number != 0.0)),
-            (_, None, _) => 0.0,
-        });
+        if let Some(drive) = &cell.drive
+            && let Some(value) = self.value(index)
+        {
+            drive.set(cell.share(&value));
+        }
     }
 
     fn raw(&self, index: usize) -> Option<Value> {
@@ -340,7 +294,7 @@ impl Unit {
     pub(super) fn set(&mut self, point: PointId, text: &str) -> Result<(), String> {
         let index = self.find(point)?;
         let value = Value::parse(text, self.cells[index].kind)?;
-        let raw = to_raw(&self.cells[index], &value)?;
+        let raw = self.cells[index].to_raw(&value)?;
         self.put(index, &raw)?;
         self.cells[index].held = true;
         self.tell(index);
@@ -382,76 +336,6 @@ impl Unit {
 
 fn span(place: Option<(Table, u16, u16)>) -> Option<Span> {
     place.map(|(table, address, count)| Span { table, address, count })
-}
-
-/// The raw number for a value. Numbers that fall between two raw steps go to the nearest.
-fn to_raw(cell: &Cell, value: &Value) -> Result<Value, String> {
-    let whole = cell.register.raw.is_whole();
-    match (cell.conversion.invert(value, whole), value) {
-        (Ok(raw), _) => Ok(raw),
-        (Err(_), Value::Float(number)) if whole => {
-            cell.conversion.invert(&Value::Float(number.round()), whole).map_err(|error| error.to_string())
-        }
-        (Err(error), _) => Err(error.to_string()),
-    }
-}
-
-/// Puts the data of a write into the words that it addresses; there are as many as it says.
-fn store(request: &Request<'_>, words: &mut [u16]) {
-    match *request {
-        Request::Read { .. } => {}
-        Request::WriteCoil { on, .. } => words[0] = u16::from(on),
-        Request::WriteRegister { word, .. } => words[0] = word,
-        Request::Mask { and, or, .. } => words[0] = (words[0] & and) | (or & !and),
-        Request::WriteCoils { bits, .. } => {
-            for (i, word) in words.iter_mut().enumerate() {
-                *word = u16::from(bits[i / 8] >> (i % 8) & 1);
-            }
-        }
-        Request::WriteRegisters { words: data, .. } | Request::ReadWrite { words: data, .. } => {
-            for (word, bytes) in words.iter_mut().zip(data.chunks_exact(2)) {
-                *word = u16::from_be_bytes([bytes[0], bytes[1]]);
-            }
-        }
-    }
-}
-
-/// The answer to a read.
-fn contents(function: u8, table: Table, words: &[u16]) -> Vec<u8> {
-    let data: Vec<u8> = if table.is_bits() {
-        let pack = |eight: &[u16]| eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit != 0));
-        words.chunks(8).map(pack).collect()
-    } else {
-        words.iter().flat_map(|word| word.to_be_bytes()).collect()
-    };
-    let mut answer = vec![function, data.len() as u8];
-    answer.extend_from_slice(&data);
-    answer
-}
-
-/// The faults that show within the PDU.
-fn spoil(answer: &mut Vec<u8>, effects: &Effects) {
-    let refusal = answer[0] & 0x80 != 0;
-    let is_read = matches!(answer[0], 1..=4 | 23);
-    if effects.wrong_echo
-        && !is_read
-        && !refusal
-        && let Some(last) = answer.last_mut()
-    {
-        *last ^= 1;
-    }
-    if effects.short {
-        // A register less, or the one byte that there is.
-        let keep = if is_read && answer.len() == 3 { 2 } else { answer.len().saturating_sub(2).max(1) };
-        answer.truncate(keep);
-        if is_read && let Some(count) = answer.get_mut(1) {
-            *count = (keep - 2) as u8;
-        }
-    }
-    if effects.wrong_function {
-        // 3 for 4 and the like: another function that looks as good.
-        answer[0] ^= 7;
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::super::cell::Drive;
 use super::super::fault::{Fault, Limit};
 use super::*;
-use crate::driver::modbus::Device;
 use crate::driver::modbus::register::{Order, RawType};
+use crate::driver::modbus::{Device, Register};
 use crate::model::conversion::Linear;
-use crate::model::{Behaviour, Motion};
+use crate::model::{Behaviour, Conversion, Motion, ValueKind};
 
 fn cell(id: u32, table: Table, address: u16, raw: RawType, behaviour: &str) -> Cell {
     let kind = match raw {

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::StartError;
+use super::cell::{Cell, Drive};
 use super::fault::Span;
 use super::pdu::Request;
-use super::unit::{Answer, Cell, Drive, Unit};
+use super::unit::{Answer, Unit};
 use crate::driver::modbus;
 use crate::model::{Access, Behaviour, Conversion, Motion, Point, PointId, PointTable, Value};
 

@@ -13,23 +13,23 @@ use tokio_util::sync::CancellationToken;
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A broker on a port of its own.
-pub struct Server {
-    pub broker: Broker,
-    pub address: SocketAddr,
-    pub stop: CancellationToken,
-    pub task: JoinHandle<()>,
+pub(crate) struct Server {
+    pub(crate) broker: Broker,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Config::default()).await
     }
 
-    pub async fn with(config: Config) -> Self {
+    pub(crate) async fn with(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (broker, stop) = (Broker::new(config), CancellationToken::new());
@@ -40,28 +40,30 @@ impl Server {
         Self { broker, address, stop, task }
     }
 
-    pub async fn open(&self) -> Client {
-        Client::over(TcpStream::connect(self.address).await.unwrap())
+    pub(crate) async fn open(&self) -> Client {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client::over(stream)
     }
 
     /// Connects and expects success.
-    pub async fn connect(&self, connect: &Connect) -> Client {
+    pub(crate) async fn connect(&self, connect: &Connect) -> Client {
         let mut client = self.open().await;
         client.greet(connect).await;
         client
     }
 
-    pub async fn v4(&self, id: &str) -> Client {
+    pub(crate) async fn v4(&self, id: &str) -> Client {
         self.connect(&Connect::v4(id)).await
     }
 
-    pub async fn v5(&self, id: &str) -> Client {
+    pub(crate) async fn v5(&self, id: &str) -> Client {
         self.connect(&Connect::v5(id)).await
     }
 }
 
 /// A client of `broker` over a pipe in memory: with paused time nothing but the test moves the clock.
-pub fn pipe(broker: &Broker) -> Client {
+pub(crate) fn pipe(broker: &Broker) -> Client {
     let (near, far) = tokio::io::duplex(64 << 10);
     let broker = broker.clone();
     tokio::spawn(async move {
@@ -73,38 +75,38 @@ pub fn pipe(broker: &Broker) -> Client {
 
 /// What goes into a CONNECT.
 #[derive(Clone)]
-pub struct Connect {
-    pub level: u8,
-    pub id: String,
-    pub clean: bool,
-    pub keep_alive: u16,
-    pub properties: Vec<u8>,
-    pub will: Option<Will>,
+pub(crate) struct Connect {
+    pub(crate) level: u8,
+    pub(crate) id: String,
+    pub(crate) clean: bool,
+    pub(crate) keep_alive: u16,
+    pub(crate) properties: Vec<u8>,
+    pub(crate) will: Option<Will>,
 }
 
 #[derive(Clone)]
-pub struct Will {
-    pub topic: &'static str,
-    pub payload: &'static [u8],
-    pub qos: u8,
-    pub retain: bool,
-    pub properties: Vec<u8>,
+pub(crate) struct Will {
+    pub(crate) topic: &'static str,
+    pub(crate) payload: &'static [u8],
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) properties: Vec<u8>,
 }
 
 impl Connect {
-    pub fn new(level: u8, id: &str) -> Self {
+    pub(crate) fn new(level: u8, id: &str) -> Self {
         Self { level, id: id.into(), clean: true, keep_alive: 60, properties: vec![], will: None }
     }
 
-    pub fn v4(id: &str) -> Self {
+    pub(crate) fn v4(id: &str) -> Self {
         Self::new(4, id)
     }
 
-    pub fn v5(id: &str) -> Self {
+    pub(crate) fn v5(id: &str) -> Self {
         Self::new(5, id)
     }
 
-    pub fn keeping(mut self) -> Self {
+    pub(crate) fn keeping(mut self) -> Self {
         self.clean = false;
         if self.level == 5 {
             self.properties.extend([0x11, 0, 0, 0x0e, 0x10]);
@@ -112,7 +114,7 @@ impl Connect {
         self
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = string(if self.level == 3 { "MQIsdp" } else { "MQTT" });
         let will = self.will.as_ref().map_or(0, |will| 0x04 | will.qos << 3 | u8::from(will.retain) << 5);
         body.extend([self.level, u8::from(self.clean) << 1 | will]);
@@ -132,11 +134,11 @@ impl Connect {
     }
 }
 
-pub fn binary(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn binary(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
 }
 
-pub fn string(text: &str) -> Vec<u8> {
+pub(crate) fn string(text: &str) -> Vec<u8> {
     binary(text.as_bytes())
 }
 
@@ -152,47 +154,47 @@ fn varint(mut value: usize) -> Vec<u8> {
     }
 }
 
-pub fn section(properties: &[u8]) -> Vec<u8> {
+pub(crate) fn section(properties: &[u8]) -> Vec<u8> {
     [varint(properties.len()), properties.to_vec()].concat()
 }
 
-pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     [vec![first], varint(body.len()), body.to_vec()].concat()
 }
 
 /// A PUBLISH as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrived {
-    pub dup: bool,
-    pub qos: u8,
-    pub retain: bool,
-    pub topic: String,
-    pub id: u16,
-    pub properties: Vec<u8>,
-    pub payload: Vec<u8>,
+pub(crate) struct Arrived {
+    pub(crate) dup: bool,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) topic: String,
+    pub(crate) id: u16,
+    pub(crate) properties: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Arrived {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.payload).unwrap()
     }
 }
 
-pub struct Client {
+pub(crate) struct Client {
     stream: Box<dyn Stream>,
-    pub level: u8,
-    pub connack: Vec<u8>,
+    pub(crate) level: u8,
+    pub(crate) connack: Vec<u8>,
     next_id: u16,
     /// Read while something else was waited for.
     early: VecDeque<(u8, Vec<u8>)>,
 }
 
 impl Client {
-    pub fn over(stream: impl Stream + 'static) -> Self {
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self { stream: Box::new(stream), level: 4, connack: vec![], next_id: 1, early: VecDeque::new() }
     }
 
-    pub async fn greet(&mut self, connect: &Connect) {
+    pub(crate) async fn greet(&mut self, connect: &Connect) {
         self.level = connect.level;
         self.send(&connect.bytes()).await;
         let (first, body) = self.packet().await;
@@ -200,21 +202,21 @@ impl Client {
         self.connack = body;
     }
 
-    pub fn session_present(&self) -> bool {
+    pub(crate) fn session_present(&self) -> bool {
         self.connack[0] == 1
     }
 
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Sends what the broker may refuse while it is still being sent.
-    pub async fn send_anyway(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_anyway(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
     /// The next packet; fails the test if none comes.
-    pub async fn packet(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) async fn packet(&mut self) -> (u8, Vec<u8>) {
         self.try_packet().await.expect("a packet, not the end of the connection")
     }
 
@@ -244,18 +246,18 @@ impl Client {
         tokio::time::timeout(PATIENCE, read).await.expect("a packet in time")
     }
 
-    pub async fn expect(&mut self, bytes: &[u8]) {
+    pub(crate) async fn expect(&mut self, bytes: &[u8]) {
         let (first, body) = self.packet().await;
         assert_eq!(packet(first, &body), bytes, "expected {bytes:x?}");
     }
 
     /// The connection ends without another packet.
-    pub async fn expect_end(&mut self) {
+    pub(crate) async fn expect_end(&mut self) {
         assert_eq!(self.try_packet().await, None);
     }
 
     /// The connection ends with this reason: said in a DISCONNECT on 5.0, not said before.
-    pub async fn expect_refusal(&mut self, code: u8) {
+    pub(crate) async fn expect_refusal(&mut self, code: u8) {
         if self.level == 5 {
             let (first, body) = self.packet().await;
             assert_eq!((first, body[0]), (0xe0, code), "{}", String::from_utf8_lossy(&body));
@@ -264,7 +266,7 @@ impl Client {
     }
 
     /// The next packet must be a PUBLISH.
-    pub async fn message(&mut self) -> Arrived {
+    pub(crate) async fn message(&mut self) -> Arrived {
         let (first, body) = self.packet().await;
         assert_eq!(first & 0xf0, 0x30, "expected a PUBLISH, got {first:x} {body:x?}");
         self.parse(first, &body)
@@ -296,7 +298,7 @@ impl Client {
     }
 
     /// The next message, acknowledged in full.
-    pub async fn take(&mut self) -> Arrived {
+    pub(crate) async fn take(&mut self) -> Arrived {
         let message = self.message().await;
         let [high, low] = message.id.to_be_bytes();
         match message.qos {
@@ -318,20 +320,20 @@ impl Client {
     }
 
     /// Proves that nothing else is on its way. Twice, because an answer may overtake a message once.
-    pub async fn quiet(&mut self) {
+    pub(crate) async fn quiet(&mut self) {
         for _ in 0..2 {
             self.send(&[0xc0, 0]).await;
             self.expect(&[0xd0, 0]).await;
         }
     }
 
-    pub fn id(&mut self) -> [u8; 2] {
+    pub(crate) fn id(&mut self) -> [u8; 2] {
         self.next_id += 1;
         self.next_id.to_be_bytes()
     }
 
     /// A PUBLISH in this client's version, with properties on 5.0.
-    pub fn publication(
+    pub(crate) fn publication(
         &mut self,
         flags: u8,
         topic: &str,
@@ -351,11 +353,11 @@ impl Client {
     }
 
     /// Publishes and waits until the broker has routed it.
-    pub async fn publish(&mut self, flags: u8, topic: &str, payload: &str) {
+    pub(crate) async fn publish(&mut self, flags: u8, topic: &str, payload: &str) {
         self.publish_with(flags, topic, &[], payload).await;
     }
 
-    pub async fn publish_with(&mut self, flags: u8, topic: &str, properties: &[u8], payload: &str) {
+    pub(crate) async fn publish_with(&mut self, flags: u8, topic: &str, properties: &[u8], payload: &str) {
         let (bytes, id) = self.publication(flags, topic, properties, payload.as_bytes());
         self.send(&bytes).await;
         match (flags >> 1) & 3 {
@@ -377,7 +379,7 @@ impl Client {
     }
 
     /// Subscribes and returns the codes of the SUBACK. `filters`: filter and option byte.
-    pub async fn subscribe_with(&mut self, properties: &[u8], filters: &[(&str, u8)]) -> Vec<u8> {
+    pub(crate) async fn subscribe_with(&mut self, properties: &[u8], filters: &[(&str, u8)]) -> Vec<u8> {
         let id = self.id();
         let mut body = id.to_vec();
         if self.level == 5 {
@@ -393,11 +395,11 @@ impl Client {
         body[if self.level == 5 { 3 } else { 2 }..].to_vec()
     }
 
-    pub async fn subscribe(&mut self, filter: &str, options: u8) {
+    pub(crate) async fn subscribe(&mut self, filter: &str, options: u8) {
         assert_eq!(self.subscribe_with(&[], &[(filter, options)]).await, [options & 3]);
     }
 
-    pub async fn unsubscribe(&mut self, filter: &str) -> Vec<u8> {
+    pub(crate) async fn unsubscribe(&mut self, filter: &str) -> Vec<u8> {
         let id = self.id();
         let mut body = id.to_vec();
         if self.level == 5 {
@@ -411,19 +413,19 @@ impl Client {
     }
 
     /// Leaves properly and waits until the broker has noticed.
-    pub async fn disconnect(mut self) {
+    pub(crate) async fn disconnect(mut self) {
         self.send(&[0xe0, 0]).await;
         self.expect_end().await;
     }
 
     /// Vanishes without a word. The broker has noticed when [`vanished`] returns.
-    pub fn drop_connection(self) {
+    pub(crate) fn drop_connection(self) {
         drop(self);
     }
 }
 
 /// Waits until `condition` holds, letting the broker work; fails the test if it never does.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {
             tokio::task::yield_now().await;
@@ -433,7 +435,7 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Waits until the broker knows that a client has no connection.
-pub async fn vanished(broker: &Broker, id: &str) {
+pub(crate) async fn vanished(broker: &Broker, id: &str) {
     until("the connection's end", || {
         broker.clients().iter().all(|client| &*client.client_id != id || client.connection.is_none())
     })

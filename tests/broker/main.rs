@@ -11,5 +11,6 @@ mod qos;
 mod retained;
 mod session;
 mod slow;
+mod storm;
 mod subscribe;
 mod will;

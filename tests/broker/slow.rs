@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use iogate::broker::{Config, PublishOptions};
-use iogate::model::units::ByteSize;
+use iogate::model::units::{ByteSize, Period};
 
 use crate::client::{Server, until};
 
 const LIMIT: u64 = 1 << 20;
+const SHORT: Period = Period::from_millis(250);
+const LONG: Period = Period::from_secs(50);
 
-async fn server() -> Server {
-    let config =
-        Config { max_queue_bytes: ByteSize(LIMIT), pause_bytes: ByteSize(64 << 10), ..Config::default() };
+/// A broker with small queues. Tests in which nothing may be lost allow for a machine that is busy.
+async fn server(grace: Period) -> Server {
+    let config = Config {
+        max_queue_bytes: ByteSize(LIMIT),
+        pause_bytes: ByteSize(64 << 10),
+        pause_grace: grace,
+        ..Config::default()
+    };
     Server::with(config).await
 }
 
@@ -19,7 +26,7 @@ async fn server() -> Server {
 async fn a_stalled_subscriber_loses_its_own_messages_only() {
     const COUNT: usize = 30_000;
     for options in [0, 1] {
-        let server = server().await;
+        let server = server(SHORT).await;
         let mut stalled = server.v4("stalled").await;
         stalled.subscribe("t", options).await;
         let mut fast = server.v4("fast").await;
@@ -53,7 +60,7 @@ async fn a_stalled_subscriber_loses_its_own_messages_only() {
 async fn a_publisher_waits_for_a_subscriber_that_keeps_reading() {
     // Everything sent at once is twenty times what may wait; nothing is lost, because the publisher waits.
     const COUNT: u32 = 20_000;
-    let server = server().await;
+    let server = server(LONG).await;
     let mut subscriber = server.v4("s").await;
     subscriber.subscribe("t", 0).await;
     let mut publisher = server.v4("p").await;
@@ -74,7 +81,7 @@ async fn a_publisher_waits_for_a_subscriber_that_keeps_reading() {
 
 #[tokio::test]
 async fn a_publisher_inside_can_wait_too() {
-    let server = server().await;
+    let server = server(LONG).await;
     let mut subscriber = server.v4("s").await;
     subscriber.subscribe("t", 0).await;
     let mut inside = server.broker.publisher("inside");
@@ -102,7 +109,7 @@ async fn a_publisher_inside_can_wait_too() {
 
 #[tokio::test]
 async fn nobody_waits_long_for_one_that_reads_nothing() {
-    let server = server().await;
+    let server = server(SHORT).await;
     let mut stalled = server.v4("stalled").await;
     stalled.subscribe("t", 0).await;
     let mut inside = server.broker.publisher("inside");
@@ -121,7 +128,7 @@ async fn nobody_waits_long_for_one_that_reads_nothing() {
 
 #[tokio::test]
 async fn a_client_that_takes_no_answers_is_not_read_any_further() {
-    let server = server().await;
+    let server = server(SHORT).await;
     let mut client = server.v5("c").await;
     let flood = [0xc0, 0].repeat(1 << 20);
     let sent = tokio::time::timeout(Duration::from_secs(1), client.send(&flood)).await;

@@ -45,7 +45,10 @@ impl Browser {
         let mut ends = pipe::OpenOptions::new();
         let sender = ends.read_write(true).open_sender(&to).unwrap();
         let receiver = ends.open_receiver(&from).unwrap();
-        let script = format!("exec chromium {FLAGS} --user-data-dir=\"$2\" about:blank 3<\"$0\" 4>\"$1\"");
+        let script = format!(
+            "for name in chromium chromium-browser google-chrome; do command -v $name >/dev/null && \
+             exec $name {FLAGS} --user-data-dir=\"$2\" about:blank 3<\"$0\" 4>\"$1\"; done"
+        );
         let child = Command::new("sh")
             .args(["-c", &script])
             .args([&to, &from, &home.path().join("profile")])
@@ -109,7 +112,7 @@ impl Browser {
             }
             tokio::select! {
                 read = self.from.read_buf(&mut self.pending) => assert_ne!(read.unwrap(), 0),
-                ended = self.child.wait() => panic!("chromium ended during {method} ({ended:?}); is it installed?"),
+                ended = self.child.wait() => panic!("chromium ended during {method} ({ended:?}); does `bash tests/peers.sh` find it?"),
             }
         }
     }

@@ -68,7 +68,7 @@ async fn open<S>(
     core: &Arc<Core>,
     mut stream: S,
     peer: SocketAddr,
-) -> Result<(Connection<S>, Vec<u8>), Refused>
+) -> Result<(Box<Connection<S>>, Vec<u8>), Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -159,9 +159,10 @@ struct Welcome {
 }
 
 impl Welcome {
-    fn connection<S: AsyncRead + AsyncWrite + Unpin>(self, core: &Arc<Core>, stream: S) -> Connection<S> {
+    fn connection<S: AsyncRead + AsyncWrite + Unpin>(self, core: &Arc<Core>, stream: S) -> Box<Connection<S>> {
+        // Boxed, because a future keeps room for every step that a value takes through it.
         let mut connection =
-            Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence);
+            Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));
         connection.control = self.connack;
         connection.ends_with_connection = self.ends_with_connection;
         connection

@@ -35,6 +35,12 @@ use writer::Writer;
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 64 << 10;
 
+/// Writes before a read is tried again, so that a flood of messages to a client cannot hide what it sends.
+const WRITES_PER_READ: usize = 4;
+
+/// Reads before the thread is given to others: about half a megabyte, thousands of small packets.
+const READS_PER_TURN: usize = 8;
+
 /// Unsent answers above which nothing more is read from a client that does not take them, in bytes.
 const MAX_CONTROL: usize = 64 << 10;
 
@@ -145,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Serves the client until the connection ends. `early`: what came behind the CONNECT.
-    async fn run(mut self, early: Vec<u8>, stop: CancellationToken) {
+    async fn run(mut self: Box<Self>, early: Vec<u8>, stop: CancellationToken) {
         let mut stop = Box::pin(stop.cancelled_owned());
         let begun = poll_fn(|cx| Poll::Ready(self.session.watch(self.epoch, cx.waker()))).await;
         if let Err(end) = begun.map_err(End::from).and_then(|()| self.process(&early)) {
@@ -159,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.closing.is_none() && stop.poll(cx).is_ready() {
             self.leave(&End::Stopping);
         }
-        loop {
+        for _ in 0..READS_PER_TURN {
             if self.closing.is_some() {
                 return self.poll_close(cx);
             }
@@ -171,30 +177,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.leave(&end);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    /// Writes all that can be written, then reads once.
+    /// Writes what can be written, then reads once. Ready: there may be more to do.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let mut written = 0;
-        let flushed: Result<(), End> = loop {
-            match self.writer.poll_write(cx, &mut self.stream, &mut written) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => break Err(error.into()),
-                // A client that takes nothing would otherwise never learn that its session was taken over.
-                Poll::Pending => break self.session.own(self.epoch, |_| ()).map_err(End::from),
-            }
-            match self.refill(cx) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(gone) => break Err(gone.into()),
-            }
-        };
+        let more = self.flush(cx, &mut written);
         add(&self.core.counters.bytes_out, written);
-        flushed?;
-        if self.control.len() > MAX_CONTROL || self.paused(cx) {
-            return Poll::Pending;
+        let more = more?;
+        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx);
+        match if may_read { self.poll_read(cx) } else { Poll::Pending } {
+            Poll::Pending if more => Poll::Ready(Ok(())),
+            read => read,
         }
-        self.poll_read(cx)
+    }
+
+    /// Writes what has gathered, a few times. True: there is more, and the socket still takes it.
+    fn flush(&mut self, cx: &mut Context<'_>, written: &mut u64) -> Result<bool, End> {
+        for _ in 0..WRITES_PER_READ {
+            match self.writer.poll_write(cx, &mut self.stream, written) {
+                Poll::Ready(wrote) => wrote?,
+                Poll::Pending => {
+                    // A client that takes nothing would otherwise never learn that its session was taken over.
+                    self.session.own(self.epoch, |_| ())?;
+                    return Ok(false);
+                }
+            }
+            if !self.refill(cx)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives the writer, which is empty, what has gathered. False: nothing has, and every buffer is let go.

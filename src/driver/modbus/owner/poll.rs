@@ -67,7 +67,9 @@ impl<O: Opener> Owner<O> {
         decode(&self.plan.devices[job.block.device], &job.block, answer, at, &mut self.readings);
         self.flush();
         if job.fault.take().is_some() {
-            self.log_block(&job.block, "the device answers this request again");
+            let (name, block) = (&self.plan.devices[job.block.device].name, &job.block);
+            let (table, address, count) = (block.table.word(), block.start, block.count);
+            tracing::info!(channel = %self.plan.name, device = %name, table, address, count, "request answered again");
         }
         self.groups[job.group].answered(&job.block)
     }
@@ -100,20 +102,13 @@ impl<O: Opener> Owner<O> {
     /// Logs an exception once, until it changes or ends.
     fn report(&self, job: &mut Job, error: &ExchangeError) {
         let ExchangeError::Exception(code) = error else { return };
-        if job.fault.replace(*code) != Some(*code) {
-            self.log_block(&job.block, &error.to_string());
+        if job.fault.replace(*code) == Some(*code) {
+            return;
         }
-    }
-
-    fn log_block(&self, block: &Block, event: &str) {
+        let (name, block) = (&self.plan.devices[job.block.device].name, &job.block);
+        let (table, address, count) = (block.table.word(), block.start, block.count);
         tracing::warn!(
-            channel = %self.plan.name,
-            device = %self.plan.devices[block.device].name,
-            table = block.table.word(),
-            address = block.start,
-            count = block.count,
-            event,
-            "request refused or answered again"
+            channel = %self.plan.name, device = %name, table, address, count, reason = %error, "request refused"
         );
     }
 
