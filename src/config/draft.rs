@@ -20,6 +20,7 @@ use crate::model::{Point, Topic};
 /// Under a channel's name stands exactly one driver with its settings.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[allow(clippy::enum_variant_names, reason = "the names are the words of the file")]
 pub(super) enum ChannelSection {
     /// Modbus TCP.
     ModbusTcp(TcpConfig),
