@@ -112,6 +112,20 @@ fn files_that_cannot_be_read_are_refused_with_the_reason() {
 }
 
 #[test]
+fn marks_and_line_ends_of_other_systems_do_not_matter() {
+    let yaml = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
+    assert_eq!(plan(&yaml).points.len(), plan(GOOD).points.len());
+    let report = refusal("\u{feff}site: s\r\nchanels: {}\r\n");
+    assert!(report.contains("test.yaml:2:1") && report.contains("^^^^^^^"), "{report}");
+}
+
+#[test]
+fn names_are_not_filled_from_the_environment() {
+    let report = refusal("site: s\n\"${PLC_ADDRESS}\": 1\n");
+    assert!(report.contains("unknown key `${PLC_ADDRESS}`"), "{report}");
+}
+
+#[test]
 fn profiles_beside_the_configuration_win_over_shipped_ones() {
     let folder = tempfile::tempdir().unwrap();
     let profiles = folder.path().join("profiles/xy");

@@ -125,7 +125,7 @@ fn device(
         site: plant.site,
         device: &item.name,
         channel: draft_channel.map_or(&item.name, |channel| &channel.name),
-        topic: section.topic.as_deref().unwrap_or(&item.name),
+        topic: topic_of(cx, item, &section, plant.site),
         publish: own_publish.over(wider),
         config: &config,
         transport: draft_channel.and_then(|channel| channel.transport.as_ref()),
@@ -144,6 +144,18 @@ fn device(
         profile,
         points,
     })
+}
+
+/// The part of the topics that is the device's; its name where that is unusable.
+fn topic_of<'a>(cx: &Context<'_>, item: &'a Item, section: &'a DeviceSection, site: &Topic) -> &'a str {
+    let Some(topic) = section.topic.as_deref() else { return &item.name };
+    match Topic::join(&[site.as_str(), topic]) {
+        Ok(_) => topic,
+        Err(error) => {
+            cx.error(item.node.span_of(&["topic"]).unwrap_or(item.key_span), error.to_string(), None);
+            &item.name
+        }
+    }
 }
 
 /// The keys of a device, section by section.
