@@ -128,24 +128,43 @@ fn every_shipped_profile_loads_with_all_its_points() {
     }
 }
 
-/// The validator is an independent one: PyPI's jsonschema, installed by tests/peers.sh.
-#[test]
-fn every_shipped_file_is_valid_by_its_schema() {
+/// What an independent validator says of pairs of schema and file: PyPI's jsonschema, installed by tests/peers.sh.
+fn validate(files: impl IntoIterator<Item = PathBuf>) -> Result<(), String> {
     let venv = root().join("tests/.peers/venv/bin/python");
     let python = if venv.exists() { venv } else { "python3".into() };
     let mut command = Command::new(python);
     command.arg(root().join("tests/peers/validate_yaml.py"));
-    let mut cases = Vec::new();
-    yaml_files(&root().join("tests/config-cases"), &mut cases);
-    let good = cases
-        .into_iter()
-        .filter(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with("good-"));
-    for path in shipped().into_iter().chain(good.filter(|path| path.ends_with("config.yaml"))) {
+    for path in files {
         let schema =
             if is_profile(&path) { "config/profile.schema.json" } else { "config/iogate.schema.json" };
         command.arg(root().join(schema)).arg(path);
     }
     let output = command.output().expect("python3; tests/peers.sh installs what it needs");
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
+}
+
+fn cases(begin: &str) -> Vec<PathBuf> {
+    let folder = root().join("tests/config-cases");
+    let mut found = Vec::new();
+    yaml_files(&folder, &mut found);
+    let of_case = |path: &PathBuf| {
+        path.strip_prefix(&folder).is_ok_and(|rest| rest.to_string_lossy().starts_with(begin))
+    };
+    found.retain(|path| of_case(path) && path.ends_with("config.yaml"));
+    assert!(!found.is_empty(), "no case begins with {begin}");
+    found
+}
+
+#[test]
+fn every_shipped_file_is_valid_by_its_schema() {
+    validate(shipped().into_iter().chain(cases("good-"))).unwrap_or_else(|said| panic!("{said}"));
+}
+
+#[test]
+fn the_schema_finds_wrong_keys_and_words_by_itself() {
+    let said = validate(cases("wrong-keys")).unwrap_err();
+    for mistake in ["chanels", "modbus-tpc", "inptu", "hysterisis"] {
+        assert!(said.contains(mistake), "{mistake}: {said}");
+    }
 }

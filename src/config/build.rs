@@ -157,7 +157,7 @@ pub(super) fn plain_name(name: &str) -> Result<(), String> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '+' | '#' | '$' | '{' | '}');
     match name.chars().find(|c| odd(*c)) {
         _ if name.is_empty() => Err("give it a name".into()),
-        Some(c) if c == '/' => Err("use `topic:` for topics of several levels".into()),
+        Some('/') => Err("use `topic:` for topics of several levels".into()),
         Some(c) => {
             Err(format!("leave `{}` out; letters, digits, `-`, `_` and `.` are fine", c.escape_default()))
         }

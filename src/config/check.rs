@@ -52,7 +52,7 @@ pub fn check_report(plan: &Plan) -> String {
     let _ = writeln!(out, "broker on {}, {page}", plan.broker.listen);
     for channel in &plan.channels {
         out.push('\n');
-        describe_channel(&mut out, channel);
+        describe_channel(&mut out, channel, plan);
     }
     describe_profiles(&mut out, plan);
     if !plan.warnings.is_empty() {
@@ -64,7 +64,7 @@ pub fn check_report(plan: &Plan) -> String {
     out
 }
 
-fn describe_channel(out: &mut String, channel: &ChannelPlan) {
+fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
     let DriverPlan::Modbus(plan) = &channel.driver;
     let budget = plan.budget();
     let _ = writeln!(out, "{}: {}", channel.name, transport(&plan.transport));
@@ -75,8 +75,9 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan) {
             own.fold((0, 0.0), |(number, share), request| (number + 1, share + request.share()));
         let _ = writeln!(
             out,
-            "  {}: unit {}, {}, {}, {:.1} %",
+            "  {}{}: unit {}, {}, {}, {:.1} %",
             device.name,
+            whole.labels.get(&device.name).map_or_else(String::new, |label| format!(" ({label})")),
             device.unit,
             count(device.points.len(), "point"),
             count(requests, "request"),

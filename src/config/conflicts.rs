@@ -58,14 +58,6 @@ fn same_topic(cx: &Context<'_>, site: &Topic, devices: &[DeviceDraft]) {
     for draft in devices.iter().flat_map(|device| &device.points) {
         let topic = draft.point.topic.as_str();
         let place = draft.node.span_of(&["topic"]).unwrap_or(draft.place);
-        if topic.starts_with('$') {
-            let help = Some("choose another `site`".to_owned());
-            cx.error(
-                place,
-                format!("the topic `{topic}` begins with `$`, which belongs to the broker"),
-                help,
-            );
-        }
         let below = topic.strip_prefix(own.as_str());
         if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             let help = Some("the gateway speaks of itself there; give the device another `topic`".to_owned());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::build::{self, Built, plain_name};
 use super::context::Context;
-use super::de::read_rest;
+use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::modbus as adapter;
 use super::node::Node;
@@ -105,13 +105,7 @@ fn device(
     if let Err(help) = plain_name(&item.name) {
         cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
     }
-    let sections = [
-        fields_of::<DeviceSection>(),
-        fields_of::<PublishSection>(),
-        fields_of::<DeviceConfig>(),
-        &["points"],
-    ];
-    check_keys(cx, node, &[sections.concat().as_slice(), fields_of::<RepeatSection>()]);
+    check_keys(cx, node, &device_keys());
     let section: DeviceSection = read_part_rest(cx, node).unwrap_or_default();
     let profile = section
         .profile
@@ -131,7 +125,7 @@ fn device(
         site: plant.site,
         device: &item.name,
         channel: draft_channel.map_or(&item.name, |channel| &channel.name),
-        topic: section.topic.as_deref().unwrap_or(&item.name),
+        topic: topic_of(cx, item, &section, plant.site),
         publish: own_publish.over(wider),
         config: &config,
         transport: draft_channel.and_then(|channel| channel.transport.as_ref()),
@@ -143,12 +137,36 @@ fn device(
     Some(DeviceDraft {
         name: item.name.clone(),
         key_span: item.key_span,
+        label: section.label,
         node: settings,
         channel: channel?,
         config,
         profile,
         points,
     })
+}
+
+/// The part of the topics that is the device's; its name where that is unusable.
+fn topic_of<'a>(cx: &Context<'_>, item: &'a Item, section: &'a DeviceSection, site: &Topic) -> &'a str {
+    let Some(topic) = section.topic.as_deref() else { return &item.name };
+    match Topic::join(&[site.as_str(), topic]) {
+        Ok(_) => topic,
+        Err(error) => {
+            cx.error(item.node.span_of(&["topic"]).unwrap_or(item.key_span), error.to_string(), None);
+            &item.name
+        }
+    }
+}
+
+/// The keys of a device, section by section.
+fn device_keys() -> [&'static [&'static str]; 5] {
+    [
+        fields_of::<DeviceSection>(),
+        fields_of::<PublishSection>(),
+        fields_of::<DeviceConfig>(),
+        fields_of::<RepeatSection>(),
+        &["points"],
+    ]
 }
 
 fn build_points(
@@ -221,7 +239,8 @@ fn channel_of(
     channels: &[ChannelDraft],
 ) -> Option<usize> {
     let Some(name) = section.channel.as_deref() else {
-        if item.node.get("channel").is_none() {
+        let misspelt = misspelt(item.node.entries(), "channel", &device_keys().concat());
+        if item.node.get("channel").is_none() && !misspelt {
             let help = advice("", channels.iter().map(|channel| &*channel.name));
             let help = help.or_else(|| Some("add `channel:` with a name from `channels`".to_owned()));
             cx.error(item.key_span, format!("the device `{}` names no channel", item.name), help);

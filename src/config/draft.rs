@@ -20,6 +20,7 @@ use crate::model::{Point, Topic};
 /// Under a channel's name stands exactly one driver with its settings.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[allow(clippy::enum_variant_names, reason = "the names are the words of the file")]
 pub(super) enum ChannelSection {
     /// Modbus TCP.
     ModbusTcp(TcpConfig),
@@ -59,6 +60,7 @@ pub(super) struct DeviceDraft {
     pub(super) name: Arc<str>,
     pub(super) key_span: Span,
     pub(super) node: Node,
+    pub(super) label: Option<String>,
     /// Its channel's index.
     pub(super) channel: usize,
     pub(super) config: DeviceConfig,

@@ -175,15 +175,19 @@ impl<'text> Reader<'_, 'text> {
         span: Span,
         depth: usize,
     ) -> Result<Option<std::sync::Arc<str>>, Stop> {
-        let (node, _) = self.node(event, raw, None, depth + 1)?;
-        match node.kind {
-            Kind::Scalar(scalar) if &*scalar.text == "<<" && scalar.plain => {
+        match &event {
+            Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<" => {
                 let help = Some("use a profile, `defaults` or `repeat` for what is common".to_owned());
                 self.cx.error(span, "merge keys are not supported", help);
                 Ok(None)
             }
-            Kind::Scalar(scalar) => Ok(Some(scalar.text)),
+            // Names are not filled from the environment: references to them could not be checked.
+            Event::Scalar(text, ..) => {
+                self.count(1, span)?;
+                Ok(Some(text.as_ref().into()))
+            }
             _ => {
+                self.node(event, raw, None, depth + 1)?;
                 let help = Some("text that begins with `{` or `[` needs quotes".to_owned());
                 self.cx.error(span, "a key must be a single word", help);
                 Ok(None)

@@ -40,6 +40,8 @@ pub struct Plan {
     pub web: web::Config,
     /// How simulated values move, for the points that say so.
     pub behaviours: BTreeMap<PointId, Behaviour>,
+    /// What people call devices, by the devices' names, where that is said.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The profiles in use: name, makers and models, source and notes, one paragraph each.
     pub profiles: Vec<String>,
     /// Points that rest on facts nobody has confirmed.
@@ -104,6 +106,14 @@ fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
             }
             fallback()
         }
+        Some(text) if text.starts_with('$') => {
+            cx.error(
+                place,
+                "topics that begin with `$` belong to the broker",
+                "choose another `site`".to_owned(),
+            );
+            fallback()
+        }
         Some(text) => Topic::join(&[text]).map_err(|error| cx.error(place, error.to_string(), None)).ok(),
     };
     #[allow(clippy::expect_used, reason = "`site` is a topic name by the rules of MQTT")]
@@ -118,10 +128,12 @@ fn check_broker(cx: &Context<'_>, root: &Node, broker: Option<&broker::Config>) 
 }
 
 fn check_listeners(cx: &Context<'_>, root: &Node, broker: &broker::Config, web: &web::Config) {
-    if web.enabled && web.listen == broker.listen && web.listen.port() != 0 {
+    let (page, mqtt) = (web.listen, broker.listen);
+    let same_address = page.ip() == mqtt.ip() || page.ip().is_unspecified() || mqtt.ip().is_unspecified();
+    if web.enabled && same_address && page.port() == mqtt.port() && page.port() != 0 {
         let place = [("web", "listen"), ("broker", "listen")];
         let place = place.iter().find_map(|(section, key)| root.get(section)?.span_of(&[key]));
-        let message = format!("page and broker cannot both listen on {}", web.listen);
+        let message = format!("page and broker cannot both listen on {page}");
         cx.error(place.unwrap_or(root.span), message, "give one of them another port".to_owned());
     }
 }
@@ -137,6 +149,9 @@ fn assemble(
 ) -> Plan {
     let mut points = Vec::new();
     let mut behaviours = BTreeMap::new();
+    let labels =
+        devices.iter().filter_map(|device| Some((device.name.clone(), device.label.as_deref()?.into())));
+    let labels = labels.collect();
     let unconfirmed = unconfirmed(&devices);
     let mut profiles: Vec<String> =
         devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
@@ -185,6 +200,7 @@ fn assemble(
         broker,
         web,
         behaviours,
+        labels,
         profiles,
         unconfirmed,
         warnings: Vec::new(),

@@ -86,7 +86,7 @@ impl ScalarDe<'_> {
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
-            let number = self.int(<$type>::MIN as i128, <$type>::MAX as i128)?;
+            let number = self.int(i128::from(<$type>::MIN), i128::from(<$type>::MAX))?;
             visitor.$visit(number as $type)
         }
     )*};

@@ -57,6 +57,8 @@ pub(super) struct DeviceSection {
     pub profile: Option<String>,
     /// The part of its topics between the site and the point's; the device's name when left out.
     pub topic: Option<String>,
+    /// What people call it.
+    pub(super) label: Option<String>,
     /// Off leaves the device out.
     pub enabled: Option<bool>,
 }

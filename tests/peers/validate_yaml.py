@@ -4,10 +4,24 @@ Independent of the program's own readers. Every complaint is printed; the exit s
 """
 
 import json
+import re
 import sys
 
 import jsonschema
 import yaml
+
+
+class Yaml12Loader(yaml.SafeLoader):
+    """Truths are `true` and `false` only, as in YAML 1.2 and in editors; `on` is a text to them."""
+
+
+Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"]
+)
 
 
 def as_json(node):
@@ -25,7 +39,7 @@ def main(arguments):
         with open(schema_path, encoding="utf-8") as file:
             schema = json.load(file)
         with open(path, encoding="utf-8") as file:
-            document = as_json(yaml.safe_load(file))
+            document = as_json(yaml.load(file, Loader=Yaml12Loader))
         jsonschema.Draft7Validator.check_schema(schema)
         for error in jsonschema.Draft7Validator(schema).iter_errors(document):
             failed = True

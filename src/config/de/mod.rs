@@ -4,89 +4,19 @@
 //! the section is read again without it, until nothing new is found. Invariant: whatever is left out of a
 //! section is recorded as a mistake.
 
-use std::fmt;
+mod access;
+mod error;
 
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+
+use access::{Entries, Items, Variant};
+pub(super) use error::DeError;
 
 use super::context::Context;
 use super::node::{Entry, Kind, Node};
 use super::scalar::ScalarDe;
 use super::source::Span;
-use super::suggest::advice;
-
-/// Why a value could not be read.
-#[derive(Debug)]
-pub(super) enum DeError {
-    /// It is recorded already.
-    Recorded,
-    /// A required key is missing.
-    Missing(&'static str),
-    /// To be recorded where it arose.
-    Text(String, Option<String>),
-}
-
-impl DeError {
-    pub(super) fn text(message: impl Into<String>) -> Self {
-        Self::Text(message.into(), None)
-    }
-
-    pub(super) fn with_help(self, help: impl Into<String>) -> Self {
-        match self {
-            Self::Text(message, _) => Self::Text(message, Some(help.into())),
-            other => other,
-        }
-    }
-
-    /// Records the error at this place unless it is recorded already.
-    fn settle(self, cx: &Context<'_>, span: Span) -> Self {
-        match self {
-            Self::Recorded => {}
-            Self::Missing(key) => cx.error(span, format!("`{key}` is missing"), format!("add `{key}:`")),
-            Self::Text(message, help) => cx.error(span, message, help),
-        }
-        Self::Recorded
-    }
-}
-
-impl fmt::Display for DeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recorded => f.write_str("recorded"),
-            Self::Missing(key) => write!(f, "`{key}` is missing"),
-            Self::Text(message, _) => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for DeError {}
-
-impl de::Error for DeError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::text(message.to_string())
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::Missing(field)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let error = Self::text(format!("`{variant}` is not known here"));
-        match advice(variant, expected.iter().copied()) {
-            Some(help) => error.with_help(help),
-            None => error,
-        }
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::text(format!("{expected} is needed here"))
-    }
-
-    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        let plain = expected.to_string();
-        let wanted = plain.strip_prefix("a tuple of size ").unwrap_or(&plain);
-        Self::text(format!("a list of {wanted} values is needed here, not of {length}"))
-    }
-}
+use super::suggest::{advice, nearest};
 
 /// Reads a section. `None` when a value in it is wrong; all that is wrong is recorded then.
 pub(super) fn read<T: DeserializeOwned>(cx: &Context<'_>, node: &Node) -> Option<T> {
@@ -125,6 +55,18 @@ pub(super) struct De<'a> {
     cx: &'a Context<'a>,
 }
 
+/// The standard library's words for what it parses say little to somebody who edits a file.
+fn in_plain_words(error: DeError, node: &Node) -> DeError {
+    match &error {
+        DeError::Text(message, None) if message == "invalid socket address syntax" => {
+            let text = node.text().unwrap_or_default();
+            DeError::text(format!("`{text}` is not an address with a port"))
+                .with_help("write 127.0.0.1:8080 for this machine only, 0.0.0.0:8080 for every interface")
+        }
+        _ => error,
+    }
+}
+
 fn address(node: &Node) -> usize {
     std::ptr::from_ref(node).addr()
 }
@@ -142,7 +84,7 @@ impl<'a> De<'a> {
             Kind::Scalar(scalar) => read(ScalarDe { text: &scalar.text, plain: scalar.plain }),
             _ => Err(DeError::text(format!("{wanted} is needed here, not {}", self.node.kind_word()))),
         };
-        result.map_err(|error| error.settle(self.cx, self.node.span))
+        result.map_err(|error| in_plain_words(error, self.node).settle(self.cx, self.node.span))
     }
 
     /// Marks a part as failed, so that the next reading leaves it out.
@@ -266,7 +208,11 @@ impl<'a> Deserializer<'a> for De<'a> {
         report_unknown(self.cx, entries, fields);
         let known: Vec<&Entry> = entries.iter().filter(|entry| fields.contains(&&*entry.key)).collect();
         let access = Entries { de: self, entries: known.into_iter(), value: None };
-        self.whole(visitor.visit_map(access), entries.iter().map(|entry| &entry.value))
+        let result = visitor.visit_map(access).map_err(|error| match error {
+            DeError::Missing(key) if misspelt(entries, key, fields) => DeError::Recorded,
+            other => other,
+        });
+        self.whole(result, entries.iter().map(|entry| &entry.value))
     }
 
     fn deserialize_enum<V: Visitor<'a>>(
@@ -310,107 +256,16 @@ impl<'a> Deserializer<'a> for De<'a> {
     }
 }
 
+/// Whether an unknown key was probably meant to be this one, so that it is not missing but misspelt.
+pub(super) fn misspelt(entries: &[Entry], key: &str, known: &[&str]) -> bool {
+    let mut unknown = entries.iter().filter(|entry| !known.contains(&&*entry.key));
+    unknown.any(|entry| nearest(&entry.key, known.iter().copied()) == Some(key))
+}
+
 /// Records every key that is not among the known ones.
 pub(super) fn report_unknown(cx: &Context<'_>, entries: &[Entry], known: &[&str]) {
     for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
         let help = advice(&entry.key, known.iter().copied());
         cx.error(entry.key_span, format!("unknown key `{}`", entry.key), help);
-    }
-}
-
-struct Entries<'a, I> {
-    de: De<'a>,
-    entries: I,
-    value: Option<&'a Entry>,
-}
-
-impl<'a, I: Iterator<Item = &'a Entry>> MapAccess<'a> for Entries<'a, I> {
-    type Error = DeError;
-
-    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, DeError> {
-        let de = self.de;
-        let Some(entry) = self.entries.by_ref().find(|entry| !de.has_failed(&entry.value)) else {
-            return Ok(None);
-        };
-        self.value = Some(entry);
-        let key = ScalarDe { text: &entry.key, plain: true };
-        seed.deserialize(key).map(Some).map_err(|error| de.fail(&entry.value, error, entry.key_span))
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, DeError> {
-        let Some(entry) = self.value.take() else {
-            return Err(DeError::text("a value without a key"));
-        };
-        seed.deserialize(De { node: &entry.value, cx: self.de.cx })
-            .map_err(|error| self.de.fail(&entry.value, error, entry.value.span))
-    }
-}
-
-struct Items<'a> {
-    de: De<'a>,
-    items: &'a [Node],
-    next: usize,
-}
-
-impl<'a> SeqAccess<'a> for Items<'a> {
-    type Error = DeError;
-
-    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, DeError> {
-        while let Some(item) = self.items.get(self.next) {
-            self.next += 1;
-            if self.de.has_failed(item) {
-                continue;
-            }
-            let result = seed.deserialize(De { node: item, cx: self.de.cx });
-            return result.map(Some).map_err(|error| self.de.fail(item, error, item.span));
-        }
-        Ok(None)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len() - self.next)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Variant<'a> {
-    de: De<'a>,
-    entry: &'a Entry,
-}
-
-impl<'a> de::EnumAccess<'a> for Variant<'a> {
-    type Error = DeError;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<(S::Value, Self), DeError> {
-        let name = seed.deserialize(ScalarDe { text: &self.entry.key, plain: true })?;
-        Ok((name, self))
-    }
-}
-
-impl<'a> de::VariantAccess<'a> for Variant<'a> {
-    type Error = DeError;
-
-    fn unit_variant(self) -> Result<(), DeError> {
-        if self.entry.value.is_null() {
-            return Ok(());
-        }
-        Err(DeError::text(format!("`{}` takes no value", self.entry.key)))
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'a>>(self, seed: S) -> Result<S::Value, DeError> {
-        seed.deserialize(De { node: &self.entry.value, cx: self.de.cx })
-    }
-
-    fn tuple_variant<V: Visitor<'a>>(self, length: usize, visitor: V) -> Result<V::Value, DeError> {
-        De { node: &self.entry.value, cx: self.de.cx }.deserialize_tuple(length, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'a>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, DeError> {
-        De { node: &self.entry.value, cx: self.de.cx }.deserialize_struct("", fields, visitor)
     }
 }
