@@ -1,5 +1,7 @@
 //! The command line as people and scripts meet it: help, exit codes, messages.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

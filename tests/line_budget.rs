@@ -1,5 +1,7 @@
 //! What `iogate check` predicts of a serial line against what the simulated line is then found to carry.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
 use std::time::Duration;
 
 use iogate::clock::Clock;

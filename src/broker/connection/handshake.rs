@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connection, LINGER, LINGER_BYTES, SCRATCH};
+use super::closing::{LINGER, LINGER_BYTES};
+use super::{Connection, SCRATCH};
 use crate::broker::codec::{
     CodecError, ConnackProperties, Connect, Frame, ReasonCode, Version, decode_connect, encode_connack,
 };

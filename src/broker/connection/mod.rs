@@ -5,6 +5,7 @@
 //! arrived whole, so an idle one holds no buffer. Works over any byte stream. Invariant: packets are
 //! handled in the order they came, and what they answer leaves in that order.
 
+mod closing;
 mod handshake;
 mod packets;
 mod writer;
@@ -29,6 +30,7 @@ use super::route::Round;
 use super::session::{Gone, Session, Taken};
 use super::stats::add;
 use super::trie::FastMap;
+use closing::{Closing, LINGER};
 pub(super) use handshake::serve;
 use writer::Writer;
 
@@ -46,13 +48,6 @@ const READS_PER_TURN: usize = 8;
 
 /// Unsent answers above which nothing more is read from a client that does not take them, in bytes.
 const MAX_CONTROL: usize = 64 << 10;
-
-/// How long a connection that ends may take for its last bytes.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// What a client may still send while its connection ends, in bytes. Reading it keeps the kernel from
-/// resetting the connection before the client has read why it ends.
-const LINGER_BYTES: usize = 4 << 20;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
@@ -116,13 +111,6 @@ struct Connection<S> {
     /// Subscribers that this publisher gives time, and until when.
     pause: Option<(Vec<Arc<Session>>, Instant)>,
     closing: Option<Closing>,
-}
-
-/// The end of a connection: last bytes out, then reading until the client closes.
-struct Closing {
-    until: Instant,
-    shut: bool,
-    discarded: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -386,47 +374,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             End::Stopping => tracing::debug!(client, "client disconnected because the broker stops"),
         }
-    }
-
-    /// Writes the last bytes, then reads until the client closes or its time is up.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(closing) = &mut self.closing else { return Poll::Ready(()) };
-            if closing.until <= Instant::now() {
-                return Poll::Ready(());
-            }
-            let mut written = 0;
-            let wrote = self.writer.poll_write(cx, &mut self.stream, &mut written);
-            add(&self.core.counters.bytes_out, written);
-            match wrote {
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(())) if !self.control.is_empty() => {
-                    std::mem::swap(&mut self.control, &mut self.writer.control);
-                    continue;
-                }
-                Poll::Ready(Ok(())) if !closing.shut => {
-                    closing.shut = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
-                }
-                _ => {}
-            }
-            match self.poll_discard(cx) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(()),
-                Poll::Pending => return self.poll_timer(cx).map(|_| ()),
-            }
-        }
-    }
-
-    /// Reads and forgets. False: the client has closed, or has sent too much.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            let read = std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
-            let count = buffer.filled().len();
-            let Some(closing) = &mut self.closing else { return Poll::Ready(false) };
-            closing.discarded += count;
-            Poll::Ready(read.is_ok() && count > 0 && closing.discarded < LINGER_BYTES)
-        })
     }
 }
 
