@@ -1,5 +1,7 @@
 //! The Modbus driver on real sockets and ptys, against pymodbus and against faults.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "modbus/bench.rs"]
 mod bench;
 #[path = "modbus/faults.rs"]

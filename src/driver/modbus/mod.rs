@@ -1,7 +1,11 @@
 //! Modbus: TCP, RTU, RTU over TCP and ASCII (Modbus Application Protocol 1.1b3, Modbus over Serial Line 1.02).
 //!
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
-//! `config` holds what people write, `register` what one point is on the wire.
+//! `config` holds what people write, `validate` turns it into plan parts, `register` and `codec` are one
+//! point on the wire. `planner`, `schedule` and `health` are pure and decide what is asked, when, and of whom;
+//! `budget` foretells the cost. `wire` is one checked exchange, `owner` the task that puts it all together.
+//! Absent on purpose: the gateway as a Modbus slave. Invariant: no value is published that the unit did not
+//! send in answer to the request for that very point.
 
 pub mod budget;
 pub mod codec;
