@@ -56,7 +56,8 @@ async fn the_predicted_line_time_is_what_the_line_carries() {
     assert!((0.3..0.95).contains(&predicted), "a line that is busy but not full: {predicted}");
 
     let drivers = vec![plan.channels[0].driver.clone()];
-    let simulation = Simulation::start(&plan.points, &drivers, &plan.behaviours, &Options::default());
+    let options = Options::default();
+    let simulation = Simulation::start(&plan.points, &drivers, &plan.behaviours, &options);
     let simulation = simulation.await.expect("simulated");
     plan.channels[0].driver = simulation.redirect(&drivers[0]);
     let gateway = Gateway::start(plan, Clock::system()).await.expect("started");
@@ -81,5 +82,8 @@ fn a_poll_set_that_cannot_fit_is_refused_with_what_would() {
     let report = config::load_str(&crowded, "line.yaml", &Surroundings::none()).expect_err("it cannot fit");
     let text = report.to_string();
     assert!(text.contains("line.yaml:4:3") && text.contains("line"), "{text}");
-    assert!(text.contains('%') && text.contains("baud"), "it says how much too much and what would fit: {text}");
+    assert!(
+        text.contains('%') && text.contains("baud"),
+        "it says how much too much and what would fit: {text}"
+    );
 }

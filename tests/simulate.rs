@@ -1,5 +1,7 @@
 //! The device simulator against independent masters and, byte by byte, on the wire.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
 #[path = "simulate/plant.rs"]
 mod plant;
 
@@ -14,3 +16,6 @@ mod line;
 
 #[path = "simulate/hand.rs"]
 mod hand;
+
+#[path = "simulate/process.rs"]
+mod process;

@@ -1,6 +1,6 @@
 //! Topic names and topic filters (section 4.7): what is valid, and which matches which.
 //!
-//! Works on strings alone. The subscription tree gives the same answers as [`matches`], faster; a
+//! Works on strings alone. The subscription tree gives the same answers as [`matches()`], faster; a
 //! property test compares the two.
 
 /// Checks a topic name: not empty, no wildcard, no U+0000, at most 65,535 bytes.

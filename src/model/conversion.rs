@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Quality, Reason, Value};
 
-/// Largest whole number that an f64 holds exactly, 2^53.
+/// Whole numbers up to 2^53 fit an f64 exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// How raw numbers of one point become values. [`Default`] changes nothing.

@@ -276,7 +276,7 @@ impl Builder<'_> {
         let load = Arc::new(Mutex::new(LineLoad::default()));
         let endpoint = match line {
             Some(line) => {
-                let link = self.links()?.join(file_name(&plan.name));
+                let link = self.link_for(&plan.name)?;
                 let pty = Pty::plug_in(&link).map_err(failed(link.display().to_string()))?;
                 let timing = LineTiming::new(line, framing == Framing::Ascii);
                 let (switch, load) = (Arc::clone(&switch), Arc::clone(&load));
@@ -309,6 +309,18 @@ impl Builder<'_> {
         };
         self.tcp_channels += 1;
         Ok((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// A link of its own for every channel, also where two names become the same file name.
+    fn link_for(&mut self, channel: &str) -> Result<PathBuf, StartError> {
+        let directory = self.links()?.to_path_buf();
+        let mut link = directory.join(file_name(channel));
+        let mut copy = 1;
+        while self.simulation.channels.iter().any(|other| link.as_os_str() == other.endpoint.as_str()) {
+            copy += 1;
+            link = directory.join(format!("{}-{copy}", file_name(channel)));
+        }
+        Ok(link)
     }
 
     /// The directory of the links, made when the first one is needed.

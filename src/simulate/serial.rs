@@ -21,6 +21,9 @@ use super::service::Service;
 /// How soon a client is noticed on a port that was closed: a pty does not tell.
 const CLIENT_CHECK: Duration = Duration::from_millis(10);
 
+/// How often a closed port is checked for a lock that a dead client left on it.
+const LOCK_CHECK: Duration = Duration::from_millis(250);
+
 /// How long to wait before a port that could not be made is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -52,6 +55,8 @@ struct Session {
     latest: Instant,
     /// Whether a client has the port open.
     client: bool,
+    /// When it was last asked whether a dead client left the port locked.
+    lock_checked: Instant,
 }
 
 impl SerialPort {
@@ -87,7 +92,7 @@ impl SerialPort {
         let mut line = Line::new(self.timing, now);
         line.resume(load);
         let decoder = Decoder::new(self.service.framing);
-        Session { pty, decoder, line, first: now, latest: now, client: false }
+        Session { pty, decoder, line, first: now, latest: now, client: false, lock_checked: now }
     }
 
     fn plug_in(&self) -> Option<Session> {
@@ -157,13 +162,17 @@ impl SerialPort {
 
     /// Nobody has the port open: what is on its way is lost, as on a port that is closed.
     fn client_left(&self, session: &mut Session) -> io::Result<()> {
-        if !session.client {
+        if session.client {
+            session.client = false;
+            session.decoder.clear();
+            session.line.cut();
+            session.pty.flush();
+        }
+        // A client may come, lock and die between two looks, so this is asked again and again.
+        if session.lock_checked.elapsed() < LOCK_CHECK {
             return Ok(());
         }
-        session.client = false;
-        session.decoder.clear();
-        session.line.cut();
-        session.pty.flush();
+        session.lock_checked = Instant::now();
         if session.pty.is_locked() && look(&session.pty).contains(PollFlags::HUP) {
             return Err(io::Error::other("a client died and left the port locked"));
         }

@@ -89,7 +89,8 @@ impl Running {
             }
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            panic!("{what} did not come; {:?}", self.context.bus.snapshot());
+            let held = self.context.bus.snapshot();
+            panic!("{what} did not come; {:?} …", &held[..held.len().min(10)]);
         }
     }
 

@@ -147,3 +147,22 @@ async fn what_cannot_be_served_is_said() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_with_like_names_have_links_of_their_own() {
+    use iogate::driver::DriverPlan;
+    let plant = Plant::new();
+    let DriverPlan::Modbus(line) = &plant.plans[1];
+    let named = |name: &str| {
+        let mut plan = (**line).clone();
+        plan.name = name.into();
+        plan.devices.clear();
+        DriverPlan::Modbus(plan.into())
+    };
+    let plans = [named("line 1"), named("line/1")];
+    let options = Options::default();
+    let simulation = Simulation::start(&plant.points, &plans, &plant.behaviours, &options).await.unwrap();
+    let (one, other) = (simulation.endpoint("line 1").unwrap(), simulation.endpoint("line/1").unwrap());
+    assert!(one.ends_with("/line_1") && other.ends_with("/line_1-2"), "{one} {other}");
+    assert_ne!(std::fs::read_link(one).unwrap(), std::fs::read_link(other).unwrap());
+}

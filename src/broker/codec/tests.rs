@@ -86,8 +86,8 @@ impl Passed {
     fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (id, bytes) in [
-            (property_id::CONTENT_TYPE, self.content.as_ref().map(|text| text.as_bytes())),
-            (property_id::RESPONSE_TOPIC, self.response.as_ref().map(|text| text.as_bytes())),
+            (property_id::CONTENT_TYPE, self.content.as_ref().map(String::as_bytes)),
+            (property_id::RESPONSE_TOPIC, self.response.as_ref().map(String::as_bytes)),
             (property_id::CORRELATION_DATA, self.correlation.as_deref()),
         ] {
             if let Some(bytes) = bytes {

@@ -159,7 +159,11 @@ struct Welcome {
 }
 
 impl Welcome {
-    fn connection<S: AsyncRead + AsyncWrite + Unpin>(self, core: &Arc<Core>, stream: S) -> Box<Connection<S>> {
+    fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        core: &Arc<Core>,
+        stream: S,
+    ) -> Box<Connection<S>> {
         // Boxed, because a future keeps room for every step that a value takes through it.
         let mut connection =
             Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));

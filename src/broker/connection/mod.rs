@@ -38,6 +38,9 @@ const READ_SIZE: usize = 64 << 10;
 /// Writes before a read is tried again, so that a flood of messages to a client cannot hide what it sends.
 const WRITES_PER_READ: usize = 4;
 
+/// Rounds of writes in which a client is given what is queued for it when the broker stops.
+const LAST_WRITES: usize = 64;
+
 /// Reads before the thread is given to others: about half a megabyte, thousands of small packets.
 const READS_PER_TURN: usize = 8;
 
@@ -163,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>, stop: Pin<&mut WaitForCancellationFutureOwned>) -> Poll<()> {
         if self.closing.is_none() && stop.poll(cx).is_ready() {
+            self.write_last(cx);
             self.leave(&End::Stopping);
         }
         for _ in 0..READS_PER_TURN {
@@ -179,6 +183,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Before the stop: writes what was routed to the client until then, as far as its socket takes it at once.
+    fn write_last(&mut self, cx: &mut Context<'_>) {
+        let mut written = 0;
+        for _ in 0..LAST_WRITES {
+            if !matches!(self.flush(cx, &mut written), Ok(true)) {
+                break;
+            }
+        }
+        add(&self.core.counters.bytes_out, written);
     }
 
     /// Writes what can be written, then reads once. Ready: there may be more to do.

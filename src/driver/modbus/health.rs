@@ -113,6 +113,14 @@ impl Health {
         !unit.watched || unit.state == State::Online
     }
 
+    /// How long the polls of a unit that cannot be probed rest after one that failed and took the line for
+    /// `cost`: what a probe would have to pay. `None` for units that answer or can be probed.
+    #[must_use]
+    pub fn rest(&self, unit: usize, cost: Duration) -> Option<Duration> {
+        let unit = &self.units[unit];
+        (!unit.watched && unit.failures >= FAILURES).then(|| cost.mul_f64(1.0 / SHARE - 1.0))
+    }
+
     /// Whether a write to the unit has any prospect. A unit that nobody has asked yet gets the chance.
     #[must_use]
     pub fn may_write(&self, unit: usize) -> bool {
@@ -361,6 +369,20 @@ mod tests {
         let health = Health::new([false], now);
         assert_eq!(health.next_probe(now), Probe::None);
         assert!(health.may_write(0));
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_probed_pays_by_resting() {
+        let now = Instant::now();
+        let mut health = Health::new([false], now);
+        for _ in 0..FAILURES {
+            assert_eq!(health.rest(0, 100 * MS), None);
+            health.failed(0, 100 * MS, now);
+        }
+        assert_eq!(health.rest(0, 100 * MS), Some(2400 * MS));
+        assert!(health.is_polled(0) && health.may_write(0));
+        health.answered(0, MS, now);
+        assert_eq!(health.rest(0, 100 * MS), None);
     }
 
     proptest! {

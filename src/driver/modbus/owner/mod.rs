@@ -30,6 +30,9 @@ pub(super) use open::{Opener, PlanOpener};
 /// Pauses between attempts to open a line: short, so that what comes back is seen within two seconds.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// After so many writes one poll that is due goes first, so that a flood of commands blinds nobody.
+const MAX_WRITES_IN_ROW: u32 = 16;
+
 /// One request of the poll set on its way through the schedule.
 struct Job {
     group: usize,
@@ -69,6 +72,7 @@ pub(super) struct Owner<O> {
     missing: Vec<Option<Shape>>,
     places: HashMap<PointId, Place>,
     readings: Vec<Reading>,
+    writes_in_row: u32,
 }
 
 impl<O: Opener> Owner<O> {
@@ -108,6 +112,7 @@ impl<O: Opener> Owner<O> {
             probes,
             places,
             readings: Vec::new(),
+            writes_in_row: 0,
             plan,
             context,
             opener,
@@ -134,16 +139,20 @@ impl<O: Opener> Owner<O> {
 
     async fn turn(&mut self) {
         let now = self.context.clock.mono();
-        if let Some(job) = self.context.writes.pop(now) {
+        let turn = self.schedule.next(now);
+        let crowded = self.writes_in_row >= MAX_WRITES_IN_ROW && matches!(turn, Turn::Run(_));
+        if !crowded && let Some(job) = self.context.writes.pop(now) {
+            self.writes_in_row = self.writes_in_row.saturating_add(1);
             self.write(job).await;
             return;
         }
+        self.writes_in_row = 0;
         let probe = self.health.next_probe(now);
         if let Probe::Now(device) = probe {
             self.probe(device).await;
             return;
         }
-        let until = match (self.schedule.next(now), probe) {
+        let until = match (turn, probe) {
             (Turn::Run(id), _) => return self.poll(id).await,
             (Turn::Wait(due), Probe::At(at)) => Some(due.min(at)),
             (Turn::Wait(due), _) => Some(due),

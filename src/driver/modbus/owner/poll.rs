@@ -58,6 +58,9 @@ impl<O: Opener> Owner<O> {
         } else {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
+            if let Some(rest) = self.health.rest(job.block.device, now - begun) {
+                self.schedule.defer(id, now + rest.max(job.block.period), job.block.period);
+            }
         }
         self.jobs[id.index()] = Some(job);
     }

@@ -1,5 +1,6 @@
 //! Tests of single exchanges against a scripted other side, on a paused clock.
 
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
@@ -189,4 +190,67 @@ async fn ascii_goes_out_and_comes_in_as_text() {
     });
     assert_eq!(link.exchange(3, &READ_ONE, TERMS).await, Ok(Answer::Words(vec![0x1234])));
     device.await.unwrap();
+}
+
+/// What a reply can suffer on its way.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut(prop::sample::Index),
+    Flip(prop::sample::Index, u8),
+    Append(Vec<u8>),
+    Replace(Vec<u8>),
+}
+
+fn damages() -> impl Strategy<Value = Damage> {
+    let bytes = || prop::collection::vec(any::<u8>(), 1..300);
+    prop_oneof![
+        any::<prop::sample::Index>().prop_map(Damage::Cut),
+        (any::<prop::sample::Index>(), 1u8..).prop_map(|(at, flip)| Damage::Flip(at, flip)),
+        bytes().prop_map(Damage::Append),
+        bytes().prop_map(Damage::Replace),
+    ]
+}
+
+fn honest(framing: Framing, word: u16) -> Vec<u8> {
+    let body = [&[3, 3, 2][..], &word.to_be_bytes()].concat();
+    match framing {
+        Framing::Tcp => [&[0, 0, 0, 0, 0, 5][..], &body].concat(),
+        Framing::Rtu => rtu(&body),
+        Framing::Ascii => Framing::Ascii.outgoing(&rtu(&body)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_answer_is_never_a_value(word: u16, damage in damages(), kind in 0usize..3) {
+        let framing = [Framing::Tcp, Framing::Rtu, Framing::Ascii][kind];
+        let mut reply = honest(framing, word);
+        match &damage {
+            Damage::Cut(at) => reply.truncate(at.index(reply.len())),
+            // The contents of a TCP answer carry no checksum of Modbus' own; TCP's has passed them.
+            Damage::Flip(at, flip) if framing == Framing::Tcp => reply[at.index(9)] ^= flip,
+            // An ASCII digit differs from its lower case in one bit only, and both are read.
+            Damage::Flip(at, flip) if *flip != 0x20 => {
+                let at = at.index(reply.len());
+                reply[at] ^= flip;
+            }
+            Damage::Flip(..) => reply.clear(),
+            Damage::Append(bytes) => reply.extend(bytes),
+            Damage::Replace(bytes) => reply.clone_from(bytes),
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let result = runtime.block_on(async {
+            let (mut link, mut device) = line(r#"{"port": "p"}"#, framing);
+            let device = tokio::spawn(async move {
+                request(&mut device).await;
+                device.write_all(&reply).await.unwrap();
+                device
+            });
+            let result = link.exchange(3, &READ_ONE, TERMS).await;
+            device.await.unwrap();
+            result
+        });
+        let refused = matches!(result, Err(ExchangeError::Malformed(_) | ExchangeError::Timeout));
+        prop_assert!(refused, "{framing:?} {damage:?}: {result:?}");
+    }
 }

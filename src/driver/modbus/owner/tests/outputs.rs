@@ -108,3 +108,32 @@ async fn writes_to_silent_units_and_down_channels_end_with_a_reason() {
     assert!(matches!(bench.write(0, 1i64).await, Ok(Outcome::Failed(reason)) if reason.contains("offline")));
     assert_eq!(bench.quality(0), Quality::Bad(Reason::Timeout));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_commands_goes_first_but_blinds_nobody() {
+    let mut one = unit("a", 1, &[]);
+    one.points = (0..48).map(|address| point(Table::Coil, address, "bool")).collect();
+    for point in &mut one.points {
+        point.access = Access::Rw;
+        point.poll = Duration::from_millis(1);
+    }
+    let bench = Bench::start(tcp_plan(vec![one]));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (mut memory, requests) = (Memory::default(), seen.clone());
+    bench.plug(move |_, pdu| {
+        requests.lock().unwrap().push((pdu[0], pdu[4]));
+        Reaction::Late(Duration::from_millis(5), memory.answer(pdu))
+    });
+    bench.run(S).await;
+    let outcomes: Vec<_> = (0..48).map(|point| bench.write(point, true)).collect();
+    seen.lock().unwrap().clear();
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(Outcome::Verified { read_back: Value::Bool(true) }));
+    }
+    let seen = seen.lock().unwrap();
+    let (first, last) =
+        (seen.iter().position(|r| r.0 == 5).unwrap(), seen.iter().rposition(|r| r.0 == 5).unwrap());
+    let polls = seen[first..last].iter().filter(|request| **request == (1, 48)).count();
+    assert_eq!(polls, 2, "after 16 and after 32 writes");
+    assert!(first <= 1, "the flood overtakes what is not yet on the line");
+}
