@@ -187,8 +187,8 @@ fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]
     for device in devices.iter().filter(|device| device.config.unit > 247) {
         let serial =
             matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
-        let others = devices.iter().filter(|other| other.channel == device.channel).count() > 1;
-        if serial && others {
+        let others = || devices.iter().filter(|other| other.channel == device.channel).count() > 1;
+        if serial && others() {
             let unit = device.config.unit;
             let message = format!("`{}` has unit {unit}, and it is not alone on its line", device.name);
             let help =

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
-use super::node::Node;
+use super::node::{Kind, Node};
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
@@ -75,6 +75,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let part = |key: &str| root.get(key).unwrap_or(&nothing);
     let defaults: PublishSection = read(cx, part("defaults")).unwrap_or_default();
     let channels = channels(cx, part("channels"));
+    check_profile_path(cx, root);
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
     let plant = Plant { site: &site, defaults, channels: &channels };
@@ -118,6 +119,17 @@ fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
     };
     #[allow(clippy::expect_used, reason = "`site` is a topic name by the rules of MQTT")]
     site.or_else(fallback).expect("a plain word is a topic")
+}
+
+/// A folder that is not there would silently leave its profiles out.
+fn check_profile_path(cx: &Context<'_>, root: &Node) {
+    let Some(Kind::List(folders)) = root.get("profile-path").map(|node| &node.kind) else { return };
+    for folder in folders {
+        if folder.text().is_some_and(|text| !cx.around.directory.join(text).is_dir()) {
+            let help = "relative paths start at the folder of the configuration".to_owned();
+            cx.error(folder.span, "there is no such folder", help);
+        }
+    }
 }
 
 fn check_broker(cx: &Context<'_>, root: &Node, broker: Option<&broker::Config>) {

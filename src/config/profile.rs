@@ -31,6 +31,9 @@ struct Shipped;
 /// The key of a profile that holds the settings of its driver.
 pub(super) const MODBUS: &str = "modbus";
 
+/// What every profile says of itself.
+const REQUIRED: [&str; 4] = ["vendor", "models", "source", "grade"];
+
 /// The most profile names that are gathered from one folder for a suggestion.
 const MAX_NAMES: usize = 5_000;
 
@@ -186,6 +189,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     }
     let own = ["modbus", "points"];
     check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
+    let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
+    missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
     let settings = root.get(MODBUS).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));

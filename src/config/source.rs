@@ -122,8 +122,8 @@ mod tests {
         fn any_span_in_any_text_has_a_place(text in ".*\n?.*", start: u16, end: u16) {
             let mut sources = Sources::default();
             let file = sources.add("a", &text);
-            let place = sources.place(Span { file, start: u32::from(start), end: u32::from(end) });
-            prop_assert!(place.is_some());
+            let span = Span { file, start: u32::from(start), end: u32::from(end) };
+            prop_assert!(sources.place(span).is_some());
         }
     }
 }
