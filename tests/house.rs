@@ -16,6 +16,8 @@ mod paths;
 mod text;
 #[path = "house/tree.rs"]
 mod tree;
+#[path = "house/yaml.rs"]
+mod yaml;
 
 use tree::{files, rust_sources};
 
@@ -93,5 +95,17 @@ fn links_between_documents_lead_somewhere() {
 #[test]
 fn no_dependency_needs_a_newer_rust_than_promised() {
     let found = manifest::too_new(&manifest::metadata(), env!("CARGO_PKG_RUST_VERSION"));
+    expect_none(&found);
+}
+
+#[test]
+fn every_shipped_configuration_loads() {
+    let shipped: Vec<_> = files("config").into_iter().filter(|file| file.path.ends_with(".yaml")).collect();
+    let (profiles, configurations): (Vec<_>, Vec<_>) =
+        shipped.iter().partition(|file| file.path.starts_with("config/profiles/"));
+    assert!(!profiles.is_empty() && !configurations.is_empty());
+    let mut found: Vec<_> =
+        configurations.iter().filter_map(|file| yaml::configuration_fault(file)).collect();
+    found.extend(profiles.iter().filter_map(|file| yaml::profile_fault(file)));
     expect_none(&found);
 }
