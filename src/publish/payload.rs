@@ -1,8 +1,10 @@
 //! The payload of a reading: `raw` or JSON. Pure.
 //!
 //! JSON members, chosen once: `value` (number, true/false, text, or null when there has never been one),
-//! `quality` (`good`, `uncertain`, `bad`), `reason` (only when not good), `time` (source time, RFC 3339 UTC
+//! `quality` (`good`, `uncertain`, `bad`), `reason` (only when not good; with the code of a device exception), `time` (source time, RFC 3339 UTC
 //! with milliseconds), `unit` (only where the point has one).
+
+use std::io::Write as _;
 
 use jiff::Timestamp;
 
@@ -64,7 +66,8 @@ fn write_json(point: &Point, reading: &Reading, time: &mut TimeText, out: &mut V
     out.extend_from_slice(reading.quality.class().as_bytes());
     if let Some(reason) = reading.quality.reason() {
         out.extend_from_slice(b"\",\"reason\":\"");
-        out.extend_from_slice(reason.code().as_bytes());
+        // Writing into memory cannot fail.
+        let _ = write!(out, "{reason}");
     }
     out.extend_from_slice(b"\",\"time\":\"");
     time.write(reading.at.unix_us, out);
@@ -109,6 +112,14 @@ mod tests {
             text(&point("t"), &sample).unwrap(),
             r#"{"value":null,"quality":"bad","reason":"timeout","time":"2026-11-21T08:00:00.123Z"}"#
         );
+    }
+
+    #[test]
+    fn a_device_exception_is_told_with_its_code() {
+        let refused =
+            Reading { quality: Quality::Bad(Reason::DeviceException(2)), ..reading(Value::Float(1.0)) };
+        let told = text(&point("t"), &refused).unwrap();
+        assert!(told.contains(r#""quality":"bad","reason":"device-exception 2""#), "{told}");
     }
 
     #[test]
