@@ -30,8 +30,9 @@ const SYNONYMS: [(&str, &str); 18] = [
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = normal(word);
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == plain).map(|(_, own)| *own);
-    let limit = (plain.chars().count() / 3).max(1);
-    let mut best: Option<(usize, &str)> = None;
+    let length = plain.chars().count();
+    let limit = (length / 3).max(1);
+    let mut best: Option<((usize, usize), &str)> = None;
     for candidate in known {
         let other = normal(candidate);
         let distance = if other == plain || synonym == Some(candidate) {
@@ -41,8 +42,10 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         } else {
             strsim::damerau_levenshtein(&plain, &other)
         };
-        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        // Among equals the one of the same length: `wr` is rather `rw` than `r`.
+        let likeness = (distance, other.chars().count().abs_diff(length));
+        if distance <= limit && best.is_none_or(|(least, _)| likeness < least) {
+            best = Some((likeness, candidate));
         }
     }
     best.map(|(_, name)| name)
@@ -87,6 +90,7 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), Some(meant), "{word}");
         }
+        assert_eq!(nearest("wr", ["r", "rw", "w"]), Some("rw"));
         assert_eq!(nearest("xyz", known), None);
         assert_eq!(advice("xyz", ["a", "b"]), Some("known here: a, b".into()));
         assert_eq!(advice("xyz", []), None);

@@ -61,7 +61,7 @@ fn in_plain_words(error: DeError, node: &Node) -> DeError {
         DeError::Text(message, None) if message == "invalid socket address syntax" => {
             let text = node.text().unwrap_or_default();
             DeError::text(format!("`{text}` is not an address with a port"))
-                .with_help("write 127.0.0.1:8080 for this machine only, 0.0.0.0:8080 for every interface")
+                .with_help("write address and port: 127.0.0.1:PORT for this machine only, 0.0.0.0:PORT for every interface")
         }
         _ => error,
     }

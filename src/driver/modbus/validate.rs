@@ -261,7 +261,7 @@ impl PointConfig {
         }
         if !register.table.is_writable() {
             return Err(format!(
-                "a {word} cannot be written: use access: r, or name a coil or holding register"
+                "points of the table `{word}` cannot be written: use access: r, or name a coil or holding register"
             ));
         }
         if register.width() > MAX_WRITE_REGISTERS {
