@@ -12,7 +12,7 @@ pub(super) struct Arguments {
 
 /// Checks and reports.
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    match load(&arguments.file.config) {
+    match load(arguments.file.path()) {
         Ok(plan) => print(&config::check_report(&plan)),
         Err(exit) => exit,
     }

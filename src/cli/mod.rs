@@ -70,10 +70,10 @@ enum Command {
     #[command(after_help = "Example:\n  iogate run -c /etc/iogate/iogate.yaml")]
     Run(run::Arguments),
     /// Check a configuration and tell what it asks of each line; starts nothing.
-    #[command(after_help = "Example:\n  iogate check -c site.yaml")]
+    #[command(after_help = "Example:\n  iogate check site.yaml")]
     Check(check::Arguments),
     /// Serve the devices that a configuration describes, so that it can be tried without hardware.
-    #[command(after_help = "Example:\n  iogate simulate -c site.yaml\n  then type: fault press dead 5s")]
+    #[command(after_help = "Example:\n  iogate simulate site.yaml\n  then type: fault press dead 5s")]
     Simulate(simulate::Arguments),
     /// Run a small simulated factory with gateway, broker and page: nothing else is needed.
     #[command(after_help = "Example:\n  iogate demo\n  mosquitto_sub -t 'busan/factory/#' -v")]
@@ -97,6 +97,15 @@ struct ConfigFile {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
+    /// The configuration file, without `-c`.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(&self.config)
+    }
 }
 
 /// Other listening addresses than the configuration's.

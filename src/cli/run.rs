@@ -1,9 +1,11 @@
 //! `iogate run`: the gateway itself.
 
+use std::io::ErrorKind;
+
 use super::{ConfigFile, Exit, Listen, asked_to_stop, complain, load, with_causes};
 use crate::clock::Clock;
-use crate::config::Plan;
-use crate::gateway::Gateway;
+use crate::config::{Level, Plan};
+use crate::gateway::{Gateway, StartError};
 use crate::systemd;
 
 /// What `run` takes.
@@ -17,12 +19,20 @@ pub(super) struct Arguments {
 
 /// Runs the gateway until it is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> Exit {
-    let plan = match load(&arguments.file.config) {
+    let plan = match load(arguments.file.path()) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
     for warning in &plan.warnings {
-        tracing::warn!("{warning}");
+        let place = warning.place.as_ref().map(|place| format!("{}:{}", place.file, place.line));
+        match warning.level {
+            Level::Note => tracing::info!(place, "{}", warning.message),
+            _ => tracing::warn!(place, help = warning.help, "{}", warning.message),
+        }
+    }
+    if plan.points.is_empty() {
+        let config = arguments.file.path().display();
+        tracing::warn!(%config, "no points are configured: describe channels and devices in the configuration");
     }
     match start(plan, &arguments.listen).await {
         Ok(gateway) => run_until_asked(gateway).await,
@@ -35,7 +45,7 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
     plan.broker.listen = listen.mqtt.unwrap_or(plan.broker.listen);
     plan.web.listen = listen.web.unwrap_or(plan.web.listen);
     let gateway = Gateway::start(plan, Clock::system()).await.map_err(|error| {
-        complain(&with_causes(&error));
+        complain(&(with_causes(&error) + advice(&error)));
         Exit::CannotStart
     })?;
     tracing::info!(
@@ -47,6 +57,22 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
     );
     systemd::ready(&format!("{} points", gateway.bus.points().len()));
     Ok(gateway)
+}
+
+/// How to mend what kept the gateway from starting.
+fn advice(error: &StartError) -> &'static str {
+    match error {
+        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another address with --mqtt or --web"
+        }
+        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrNotAvailable => {
+            "; it is not an address of this machine: 127.0.0.1 is always one, 0.0.0.0 stands for all"
+        }
+        StartError::Listen { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            "; ports below 1024 are the system's: choose a higher one"
+        }
+        _ => "",
+    }
 }
 
 /// Waits for the signal and stops in order; a second signal ends the program without waiting.

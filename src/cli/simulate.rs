@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 
 /// Serves devices until it is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> Exit {
-    let plan = match load(&arguments.file.config) {
+    let plan = match load(arguments.file.path()) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
