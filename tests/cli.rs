@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn iogate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_iogate")).args(arguments).output().expect("the program starts")
@@ -67,6 +68,34 @@ fn check_tells_what_a_sound_configuration_asks_of_its_lines() {
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     let report = text(&checked.stdout);
     assert!(report.contains("line") && report.contains('%'), "{report}");
+}
+
+#[test]
+fn a_configuration_can_be_named_without_an_option_but_only_once() {
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.yaml");
+    let checked = iogate(&["check", demo]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert!(text(&checked.stdout).starts_with("busan/factory:"));
+    assert_eq!(iogate(&["check", "-c", demo, demo]).status.code(), Some(2));
+}
+
+#[test]
+fn the_starter_configuration_runs_and_says_what_is_missing() {
+    let starter = concat!(env!("CARGO_MANIFEST_DIR"), "/config/iogate.yaml");
+    let mut running = Command::new(env!("CARGO_BIN_EXE_iogate"))
+        .args(["run", starter, "--mqtt", "127.0.0.1:0", "--web", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut log = BufReader::new(running.stderr.take().expect("piped"));
+    let mut told = String::new();
+    while !told.contains("gateway started") {
+        assert_ne!(log.read_line(&mut told).expect("text"), 0, "it ended: {told}");
+    }
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    assert_eq!(running.wait().expect("it ends").code(), Some(0));
+    assert!(told.contains("no points are configured") && told.contains("iogate.yaml"), "{told}");
 }
 
 #[test]

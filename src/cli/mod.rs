@@ -1,7 +1,7 @@
 //! The command line: arguments, logging, exit codes.
 //!
 //! Exit codes: 0 all is well; 1 it ran and failed; 2 the command line is wrong; 3 the configuration has
-//! errors; 4 it cannot start (a port in use, a missing file); 5 it ended, but an output did not confirm
+//! errors; 4 it cannot start (a port in use); 5 it ended, but an output did not confirm
 //! its safe state. Absent: any work; each command is one file beside this one.
 
 mod check;
@@ -26,8 +26,8 @@ use crate::config::{self, Plan};
 pub const DEFAULT_CONFIG: &str = "/etc/iogate/iogate.yaml";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all is well, 1 it ran and failed, 2 the command line is wrong, 3 the configuration has errors,
-4 it cannot start (a port in use, a missing file), 5 it ended, but an output did not confirm its safe state.";
+Exit codes: 0 all is well, 1 it ran and failed, 2 the command line is wrong, 3 the configuration has errors
+or cannot be read, 4 it cannot start (a port in use), 5 it ended, but an output did not confirm its safe state.";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
