@@ -268,6 +268,8 @@ fn yaml_help(text: &str, at: u32) -> Option<String> {
         "`{` and `}`, or `[` and `]`, do not match on the line above"
     } else if line.trim_start().starts_with(['%', '@', '`']) {
         "text that begins with `%`, `@` or a back quote needs quotes"
+    } else if !line.contains(['"', '\'']) && line.matches(": ").count() > 1 && !line.contains('{') {
+        "a text that holds a colon and a space needs quotes: `message: \"hall: too hot\"`"
     } else {
         "check the indentation of this line and of the one above, and that every `:` is followed by a space"
     };
