@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Exit, Listen, complain, print, run, with_causes};
+use super::{Exit, Listen, StopSignals, complain, print, run, with_causes};
 use crate::config::{self, Plan, Surroundings};
 use crate::driver::DriverPlan;
 use crate::gateway::Gateway;
@@ -28,6 +28,10 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
     if arguments.print_config {
         return print(CONFIGURATION);
     }
+    let signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(exit) => return exit,
+    };
     let (plan, simulation) = match prepare().await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
@@ -47,7 +51,7 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
     }
     text.push_str("  stop:      Ctrl-C\n");
     print(&text);
-    let exit = run::run_until_asked(gateway).await;
+    let exit = run::run_until_asked(gateway, signals).await;
     simulation.stop().await;
     exit
 }

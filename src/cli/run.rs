@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::{ConfigFile, Exit, Listen, asked_to_stop, complain, load, with_causes};
+use super::{ConfigFile, Exit, Listen, StopSignals, complain, load, with_causes};
 use crate::clock::Clock;
 use crate::config::{Level, Plan};
 use crate::gateway::{Gateway, StartError};
@@ -34,8 +34,12 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         let config = arguments.file.path().display();
         tracing::warn!(%config, "no points are configured: describe channels and devices in the configuration");
     }
+    let signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(exit) => return exit,
+    };
     match start(plan, &arguments.listen).await {
-        Ok(gateway) => run_until_asked(gateway).await,
+        Ok(gateway) => run_until_asked(gateway, signals).await,
         Err(exit) => exit,
     }
 }
@@ -76,8 +80,8 @@ fn advice(error: &StartError) -> &'static str {
 }
 
 /// Waits for the signal and stops in order; a second signal ends the program without waiting.
-pub(super) async fn run_until_asked(gateway: Gateway) -> Exit {
-    asked_to_stop().await;
+pub(super) async fn run_until_asked(gateway: Gateway, mut signals: StopSignals) -> Exit {
+    signals.next().await;
     systemd::stopping();
     tracing::info!("stopping: outputs go to their safe states");
     tokio::select! {
@@ -85,7 +89,7 @@ pub(super) async fn run_until_asked(gateway: Gateway) -> Exit {
             tracing::info!("stopped");
             if unsafe_outputs.is_empty() { Exit::Ok } else { Exit::NotSafe }
         }
-        () = asked_to_stop() => {
+        () = signals.next() => {
             tracing::warn!("asked again: ending without waiting");
             Exit::NotSafe
         }

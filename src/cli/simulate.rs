@@ -3,7 +3,7 @@
 use tokio::io::BufReader;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, Exit, asked_to_stop, complain, load, with_causes};
+use super::{ConfigFile, Exit, StopSignals, complain, load, with_causes};
 use crate::driver::DriverPlan;
 use crate::simulate;
 
@@ -23,10 +23,14 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let drivers: Vec<DriverPlan> = plan.channels.iter().map(|channel| channel.driver.clone()).collect();
+    let mut signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(exit) => return exit,
+    };
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
-        asked_to_stop().await;
+        signals.next().await;
         stop.cancel();
     });
     let (input, output) = (BufReader::new(tokio::io::stdin()), tokio::io::stdout());
