@@ -1,0 +1,101 @@
+//! How much of a serial line is used, flat out, against what the line allows.
+//!
+//! 100 % is one exchange after the other with both frames at the line's speed, the slave's silence before
+//! its answer and the master's before its next request. More than that is only reached by a master that
+//! does not keep the silence; so breaches are counted.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, Setup};
+use crate::Outcome;
+use crate::figures::{Goal, Row};
+use crate::line::{Line, shortest_exchange};
+use crate::plant::{POINTS_FILTER, Payload, Plant, Wire};
+use crate::process::Process;
+use crate::subscriber::Subscriber;
+
+const BAUD: u32 = 19_200;
+/// Registers per request: a sensor's few and a meter's many.
+const SIZES: [u16; 2] = [10, 100];
+/// Percent of the line that the gateway is to use.
+const GOAL: f64 = 97.0;
+
+/// What one round shows, in percent.
+struct Round {
+    used: f64,
+    too_early: f64,
+}
+
+/// Measures it with short and long answers.
+pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::new();
+    for registers in SIZES {
+        // Slightly shorter than the line can serve, so that it is never idle for want of polls.
+        let period = shortest_exchange(BAUD, registers).mul_f64(0.95);
+        let with_gateway = || {
+            let line = Line::start(BAUD)?;
+            let mut gateway = plant(&line, registers, period).gateway(&setup.program, None)?;
+            let _subscriber = Subscriber::count(gateway.broker, POINTS_FILTER, 0, PATIENCE)?;
+            round(setup, &line, registers, &mut gateway.process)
+        };
+        let with_raw_loop = || {
+            let line = Line::start(BAUD)?;
+            let mut raw_loop = plant(&line, registers, Duration::ZERO).raw_loop(None)?;
+            round(setup, &line, registers, &mut raw_loop)
+        };
+        let (gateway, baseline) = setup.alternate(with_gateway, with_raw_loop)?;
+        let row = |what: &str, figure: fn(&Round) -> f64, goal| Row {
+            what: format!("RTU line at {BAUD} baud, {registers} registers per request, {what}"),
+            unit: "%",
+            gateway: gateway.iter().map(figure).collect(),
+            baseline: baseline.iter().map(figure).collect(),
+            against: "raw tokio-modbus loop",
+            goal,
+        };
+        rows.push(row("used", |round| round.used, Goal::AtLeast(GOAL)));
+        rows.push(row("requests before the silence was over", |round| round.too_early, Goal::None));
+    }
+    Ok(rows)
+}
+
+fn plant(line: &Line, registers: u16, period: Duration) -> Plant {
+    Plant {
+        wire: Wire::Rtu(line.port.clone(), BAUD),
+        connections: 1,
+        requests: 1,
+        registers,
+        stride: registers,
+        period,
+        qos: 0,
+        payload: Payload::Raw,
+    }
+}
+
+fn round(setup: &Setup, line: &Line, registers: u16, process: &mut Process) -> Outcome<Round> {
+    let count =
+        || (line.traffic.answered.load(Ordering::Relaxed), line.traffic.too_early.load(Ordering::Relaxed));
+    let end = Instant::now() + PATIENCE;
+    while count().0 == 0 {
+        if Instant::now() > end {
+            return Err("nobody asked the slave".into());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(setup.warm_up);
+    let before = (Instant::now(), count());
+    thread::sleep(setup.slow);
+    let took = before.0.elapsed();
+    let after = count();
+    process.check()?;
+    let exchanges = after.0 - before.1.0;
+    if exchanges == 0 {
+        return Err("the slave is not asked any more".into());
+    }
+    let shortest = shortest_exchange(BAUD, registers).as_secs_f64();
+    Ok(Round {
+        used: exchanges as f64 * shortest / took.as_secs_f64() * 100.0,
+        too_early: (after.1 - before.1.1) as f64 / exchanges as f64 * 100.0,
+    })
+}
