@@ -20,9 +20,9 @@ pub(crate) const POINTS_FILTER: &str = "bench/+/+";
 /// How payloads are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payload {
-    /// The value alone.
+    /// The value alone, not kept: what the raw loop publishes.
     Raw,
-    /// Value, quality and time.
+    /// Value, quality and time, kept for later subscribers: what the gateway publishes when nothing is said.
     Json,
 }
 
@@ -115,19 +115,19 @@ impl Plant {
     }
 
     fn device(&self, index: u16, out: &mut String) {
-        let format = match self.payload {
-            Payload::Raw => "raw",
-            Payload::Json => "json",
+        // JSON stands for what the gateway does when nothing is said: it also keeps the messages.
+        let payload = match self.payload {
+            Payload::Raw => "payload: raw\n    retain: false",
+            Payload::Json => "payload: json",
         };
+        let (period, qos) = (self.period.as_micros(), self.qos);
         let _ = write!(
             out,
-            "  d{index}:\n    channel: c{index}\n    unit: 1\n    topic: d{index}\n    poll: {}us\n    \
-             publish: {{ payload: {format}, qos: {}, retain: false }}\n    points:\n",
-            self.period.as_micros(),
-            self.qos,
+            "  d{index}:\n    channel: c{index}\n    unit: 1\n    poll: {period}us\n    qos: {qos}\n    {payload}\n    \
+             points:\n"
         );
         for address in self.blocks().flat_map(|first| first..first + self.registers) {
-            let _ = writeln!(out, "      p{address}: {{ input: {address}, type: u16 }}");
+            let _ = writeln!(out, "      p{address}: input {address} u16");
         }
     }
 
@@ -139,7 +139,7 @@ impl Plant {
         std::fs::write(&file, self.yaml() + &enabled)?;
         let broker = free_address()?;
         let mut command = Command::new(program);
-        command.args(["--log", "warn", "run", "-c"]).arg(&file).arg("--mqtt").arg(broker.to_string());
+        command.args(["--log", "error", "run", "-c"]).arg(&file).arg("--mqtt").arg(broker.to_string());
         if let Some(page) = page {
             command.arg("--web").arg(page.to_string());
         }

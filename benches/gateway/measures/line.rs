@@ -74,28 +74,34 @@ fn plant(line: &Line, registers: u16, period: Duration) -> Plant {
 }
 
 fn round(setup: &Setup, line: &Line, registers: u16, process: &mut Process) -> Outcome<Round> {
-    let count =
-        || (line.traffic.answered.load(Ordering::Relaxed), line.traffic.too_early.load(Ordering::Relaxed));
-    let end = Instant::now() + PATIENCE;
-    while count().0 == 0 {
-        if Instant::now() > end {
-            return Err("nobody asked the slave".into());
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
+    next_answer(line)?;
     thread::sleep(setup.warm_up);
-    let before = (Instant::now(), count());
+    // From the end of one answer to the end of another: whole exchanges only.
+    let (began, before, early_before) = next_answer(line)?;
     thread::sleep(setup.slow);
-    let took = before.0.elapsed();
-    let after = count();
+    let (ended, after, early_after) = next_answer(line)?;
     process.check()?;
-    let exchanges = after.0 - before.1.0;
-    if exchanges == 0 {
-        return Err("the slave is not asked any more".into());
-    }
+    let exchanges = (after - before) as f64;
     let shortest = shortest_exchange(BAUD, registers).as_secs_f64();
     Ok(Round {
-        used: exchanges as f64 * shortest / took.as_secs_f64() * 100.0,
-        too_early: (after.1 - before.1.1) as f64 / exchanges as f64 * 100.0,
+        used: exchanges * shortest / (ended - began).as_secs_f64() * 100.0,
+        too_early: (early_after - early_before) as f64 / exchanges * 100.0,
     })
+}
+
+/// Waits for the end of the next answer. Returns when it was, and how many answers and breaches there were.
+fn next_answer(line: &Line) -> Outcome<(Instant, u64, u64)> {
+    let before = line.traffic.answered.load(Ordering::Relaxed);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = Instant::now();
+        let answered = line.traffic.answered.load(Ordering::Relaxed);
+        if answered > before {
+            return Ok((now, answered, line.traffic.too_early.load(Ordering::Relaxed)));
+        }
+        if now > end {
+            return Err("nobody asks the slave".into());
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
 }
