@@ -48,7 +48,7 @@ pub(crate) struct Plant {
     pub(crate) registers: u16,
     /// From the first register of one request to that of the next.
     pub(crate) stride: u16,
-    /// How often each is read. Zero for the raw loop: without a pause.
+    /// How often each is read. Zero: as often as the line allows.
     pub(crate) period: Duration,
     /// MQTT quality of service.
     pub(crate) qos: u8,

@@ -32,17 +32,15 @@ struct Round {
 pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for registers in SIZES {
-        // Slightly shorter than the line can serve, so that it is never idle for want of polls.
-        let period = shortest_exchange(BAUD, registers).mul_f64(0.95);
         let with_gateway = || {
             let line = Line::start(BAUD)?;
-            let mut gateway = plant(&line, registers, period).gateway(&setup.program, None)?;
+            let mut gateway = plant(&line, registers).gateway(&setup.program, None)?;
             let _subscriber = Subscriber::count(gateway.broker, POINTS_FILTER, 0, PATIENCE)?;
             round(setup, &line, registers, &mut gateway.process)
         };
         let with_raw_loop = || {
             let line = Line::start(BAUD)?;
-            let mut raw_loop = plant(&line, registers, Duration::ZERO).raw_loop(None)?;
+            let mut raw_loop = plant(&line, registers).raw_loop(None)?;
             round(setup, &line, registers, &mut raw_loop)
         };
         let (gateway, baseline) = setup.alternate(with_gateway, with_raw_loop)?;
@@ -60,14 +58,14 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-fn plant(line: &Line, registers: u16, period: Duration) -> Plant {
+fn plant(line: &Line, registers: u16) -> Plant {
     Plant {
         wire: Wire::Rtu(line.port.clone(), BAUD),
         connections: 1,
         requests: 1,
         registers,
         stride: registers,
-        period,
+        period: Duration::ZERO,
         qos: 0,
         payload: Payload::Raw,
     }

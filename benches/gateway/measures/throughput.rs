@@ -15,8 +15,6 @@ use crate::plant::{POINTS_FILTER, Payload, Plant};
 use crate::process::Process;
 use crate::subscriber::Subscriber;
 
-/// The gateway has a period per point; this one it cannot keep.
-const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 /// Connections that are polled at the same time: enough to keep both cores busy.
 const CONNECTIONS: u16 = 4;
 /// Points per second that the gateway is to read, publish and deliver.
@@ -62,13 +60,13 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     ])
 }
 
-fn plant(device: &Device, period: Duration, payload: Payload) -> Plant {
-    Plant { connections: CONNECTIONS, ..Plant::thousand(device.address, period, 0, payload) }
+fn plant(device: &Device, payload: Payload) -> Plant {
+    Plant { connections: CONNECTIONS, ..Plant::thousand(device.address, Duration::ZERO, 0, payload) }
 }
 
 fn with_gateway(setup: &Setup, payload: Payload) -> Outcome<Round> {
     let device = Device::start(Values::Rolling, false)?;
-    let mut gateway = plant(&device, SHORTEST_PERIOD, payload).gateway(&setup.program, None)?;
+    let mut gateway = plant(&device, payload).gateway(&setup.program, None)?;
     let subscriber = Subscriber::count(gateway.broker, POINTS_FILTER, 0, PATIENCE)?;
     round(setup, &device, &subscriber, &mut [&mut gateway.process])
 }
@@ -77,7 +75,7 @@ fn with_raw_loop(setup: &Setup) -> Outcome<Round> {
     let device = Device::start(Values::Rolling, false)?;
     let mut broker = Mosquitto::start()?;
     let subscriber = Subscriber::count(broker.address, POINTS_FILTER, 0, PATIENCE)?;
-    let mut raw_loop = plant(&device, Duration::ZERO, Payload::Raw).raw_loop(Some(broker.address))?;
+    let mut raw_loop = plant(&device, Payload::Raw).raw_loop(Some(broker.address))?;
     round(setup, &device, &subscriber, &mut [&mut raw_loop, &mut broker.process])
 }
 
@@ -113,7 +111,7 @@ fn round(
 /// The raw loop reads and decodes only.
 fn polling_only(setup: &Setup) -> Outcome<f64> {
     let device = Device::start(Values::Rolling, false)?;
-    let mut raw_loop = plant(&device, Duration::ZERO, Payload::Raw).raw_loop(None)?;
+    let mut raw_loop = plant(&device, Payload::Raw).raw_loop(None)?;
     thread::sleep(setup.warm_up);
     let before = device.record.points();
     let began = Instant::now();
