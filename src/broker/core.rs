@@ -223,6 +223,7 @@ impl Core {
         let stored = &will.stored;
         let message = Incoming {
             topic: &stored.topic,
+            shared_topic: Some(&stored.topic),
             payload: &stored.payload,
             qos: will.qos,
             retain: will.retain,

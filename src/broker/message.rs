@@ -12,6 +12,8 @@ use super::codec::{QoS, property_id, walk_forwarded};
 #[derive(Clone, Copy)]
 pub(super) struct Incoming<'a> {
     pub(super) topic: &'a str,
+    /// The same name where its publisher keeps it to be shared: storing the message then copies no name.
+    pub(super) shared_topic: Option<&'a Arc<str>>,
     pub(super) payload: &'a [u8],
     pub(super) qos: QoS,
     pub(super) retain: bool,
@@ -27,7 +29,7 @@ pub(super) struct Incoming<'a> {
 
 /// A message that somebody keeps.
 pub(super) struct Stored {
-    pub(super) topic: Box<str>,
+    pub(super) topic: Arc<str>,
     pub(super) payload: Box<[u8]>,
     pub(super) forward: Box<[u8]>,
     pub(super) expires: Option<Instant>,
@@ -40,7 +42,7 @@ impl Incoming<'_> {
     /// The owned copy, made when the first subscriber needs it and shared with the others.
     pub(super) fn store(&self) -> Arc<Stored> {
         Arc::new(Stored {
-            topic: self.topic.into(),
+            topic: self.shared_topic.map_or_else(|| self.topic.into(), Arc::clone),
             payload: self.payload.into(),
             forward: self.forward.into(),
             expires: self.expires,

@@ -334,6 +334,7 @@ mod tests {
     fn message<'a>(topic: &'a str, payload: &'a [u8], publisher: &'a Arc<str>, now: Instant) -> Incoming<'a> {
         Incoming {
             topic,
+            shared_topic: None,
             payload,
             qos: QoS::AtMostOnce,
             retain: true,

@@ -37,7 +37,7 @@ pub const SAFE_STATE_PATIENCE: Duration = Duration::from_secs(5);
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often the links of devices are looked at for their availability topics.
-const AVAILABILITY_PERIOD: Duration = Duration::from_millis(250);
+const AVAILABILITY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]

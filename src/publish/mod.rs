@@ -11,13 +11,13 @@ pub mod topics;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use payload::TimeText;
+use payload::{Form, TimeText};
 use serde::Serialize;
 
 use crate::broker::{Broker, InvalidTopic, LocalPublisher, PublishOptions, QoS, TopicHandle};
 use crate::bus::Observer;
 use crate::driver::LinkState;
-use crate::model::report::Reported;
+use crate::model::report::{ReportPolicy, Reported};
 use crate::model::{
     AlarmState, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Severity, Topic, TopicError, Value,
 };
@@ -53,11 +53,15 @@ struct State {
     payload: Vec<u8>,
 }
 
-/// One point on its way to the broker.
+/// One point on its way to the broker, with all that is needed of it: a reading that comes once a second finds
+/// nothing in the caches, so every place that is looked at is paid for.
 struct Slot {
     topic: TopicHandle,
-    options: PublishOptions<'static>,
     reported: Reported,
+    report: ReportPolicy,
+    form: Form,
+    qos: QoS,
+    retain: bool,
 }
 
 impl Publisher {
@@ -69,9 +73,14 @@ impl Publisher {
         let publisher = broker.publisher(ORIGIN);
         let slot = |point: &Point| -> Result<Slot, InvalidTopic> {
             let PublishPolicy { qos, retain, .. } = point.publish;
-            let qos = QoS::from_bits(qos).unwrap_or_default();
-            let options = PublishOptions { qos, retain, ..PublishOptions::default() };
-            Ok(Slot { topic: publisher.topic(point.topic.as_str())?, options, reported: Reported::default() })
+            Ok(Slot {
+                topic: publisher.topic(point.topic.as_str())?,
+                reported: Reported::default(),
+                report: point.report,
+                form: Form::of(point),
+                qos: QoS::from_bits(qos).unwrap_or_default(),
+                retain,
+            })
         };
         let slots = points.iter().map(slot).collect::<Result<_, _>>()?;
         let state =
@@ -124,14 +133,18 @@ impl Observer for Publisher {
         let State { broker, slots, time, payload } = &mut *state;
         let mut batch = broker.batch();
         for reading in readings {
-            let point = self.points.get(reading.point);
             let Some(slot) = slots.get_mut(reading.point.index()) else { continue };
-            if !slot.reported.admit(&point.report, reading) {
+            if !slot.reported.admit(&slot.report, reading) {
                 continue;
             }
             payload.clear();
-            if payload::write(point, reading, time, payload) {
-                batch.publish(&slot.topic, payload, &slot.options);
+            if slot.form.write(reading, time, payload) {
+                let (qos, retain) = (slot.qos, slot.retain);
+                batch.publish(
+                    &slot.topic,
+                    payload,
+                    &PublishOptions { qos, retain, ..PublishOptions::default() },
+                );
             }
         }
         batch.commit();

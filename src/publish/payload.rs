@@ -5,6 +5,7 @@
 //! with milliseconds), `unit` (only where the point has one).
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -34,29 +35,44 @@ impl TimeText {
     }
 }
 
-/// Appends the payload of `reading` in the point's form. `false` when this form says nothing about it:
-/// `raw` stays silent about readings that are not good (or at least uncertain, where the point allows it).
-pub fn write(point: &Point, reading: &Reading, time: &mut TimeText, out: &mut Vec<u8>) -> bool {
-    match point.publish.format {
-        PayloadFormat::Json => {
-            write_json(point, reading, time, out);
-            true
-        }
-        PayloadFormat::Raw => {
-            let tellable =
-                reading.quality.is_good() || (point.publish.uncertain && reading.quality.is_usable());
-            match &reading.value {
-                Some(value) if tellable => {
-                    value.write_raw(out);
-                    true
+/// What is said of one point, and how.
+#[derive(Debug, Clone)]
+pub struct Form {
+    format: PayloadFormat,
+    uncertain: bool,
+    unit: Option<Arc<str>>,
+}
+
+impl Form {
+    /// The form of a point's messages.
+    #[must_use]
+    pub fn of(point: &Point) -> Self {
+        Self { format: point.publish.format, uncertain: point.publish.uncertain, unit: point.unit.clone() }
+    }
+
+    /// Appends the payload of `reading`. `false` when this form says nothing about it: `raw` stays silent
+    /// about readings that are not good (or at least uncertain, where the point allows it).
+    pub fn write(&self, reading: &Reading, time: &mut TimeText, out: &mut Vec<u8>) -> bool {
+        match self.format {
+            PayloadFormat::Json => {
+                write_json(self.unit.as_deref(), reading, time, out);
+                true
+            }
+            PayloadFormat::Raw => {
+                let tellable = reading.quality.is_good() || (self.uncertain && reading.quality.is_usable());
+                match &reading.value {
+                    Some(value) if tellable => {
+                        value.write_raw(out);
+                        true
+                    }
+                    _ => false,
                 }
-                _ => false,
             }
         }
     }
 }
 
-fn write_json(point: &Point, reading: &Reading, time: &mut TimeText, out: &mut Vec<u8>) {
+fn write_json(unit: Option<&str>, reading: &Reading, time: &mut TimeText, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"value\":");
     match &reading.value {
         Some(value) => value.write_json(out),
@@ -72,7 +88,7 @@ fn write_json(point: &Point, reading: &Reading, time: &mut TimeText, out: &mut V
     out.extend_from_slice(b"\",\"time\":\"");
     time.write(reading.at.unix_us, out);
     out.push(b'"');
-    if let Some(unit) = &point.unit {
+    if let Some(unit) = unit {
         out.extend_from_slice(b",\"unit\":");
         write_json_string(unit, out);
     }
@@ -91,7 +107,9 @@ mod tests {
 
     fn text(point: &Point, reading: &Reading) -> Option<String> {
         let mut out = Vec::new();
-        write(point, reading, &mut TimeText::default(), &mut out).then(|| String::from_utf8(out).unwrap())
+        Form::of(point)
+            .write(reading, &mut TimeText::default(), &mut out)
+            .then(|| String::from_utf8(out).unwrap())
     }
 
     fn reading(value: Value) -> Reading {

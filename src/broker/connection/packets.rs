@@ -119,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn route(&self, name: &str, publish: &Publish<'_>, round: &mut Round<'_>) -> ReasonCode {
         let message = Incoming {
             topic: name,
+            shared_topic: None,
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,

@@ -38,7 +38,7 @@ pub struct LocalPublisher {
 pub struct TopicHandle(Arc<Inner>);
 
 struct Inner {
-    name: Box<str>,
+    name: Arc<str>,
     route: Mutex<RouteCache>,
     slot: OnceLock<Arc<Slot>>,
 }
@@ -187,6 +187,7 @@ impl Batch<'_> {
             let topic = &staged.topic.0;
             let message = Incoming {
                 topic: &topic.name,
+                shared_topic: Some(&topic.name),
                 payload: &bytes[staged.payload],
                 qos: staged.qos,
                 retain: staged.retain,

@@ -13,7 +13,7 @@ use crate::model::{Reading, Reason, Stamp, Value};
 
 /// When a refused register is tried again at first, and at last: it may come into being when the device
 /// has started up or was set up anew.
-const RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
 impl<O: Opener> Owner<O> {
     /// Runs the job whose turn it is.
