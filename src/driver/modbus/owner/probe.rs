@@ -50,13 +50,12 @@ impl<O: Opener> Owner<O> {
         }
     }
 
-    /// Before `block` is read: makes sure that a lost answer cannot be taken for its answer.
+    /// Before `ask` is read from a unit: makes sure that a lost answer cannot be taken for its answer.
     ///
     /// # Errors
     /// When the unit does not answer that either.
-    pub(super) async fn regain(&mut self, block: &Block) -> Result<(), ExchangeError> {
-        let device = block.device;
-        if self.missing[device] != Some(block.ask().shape()) || !self.keeps_line() {
+    pub(super) async fn regain(&mut self, device: usize, ask: &Ask) -> Result<(), ExchangeError> {
+        if !self.missing[device].contains(&ask.shape()) || !self.keeps_line() {
             return Ok(());
         }
         let Some(ask) = self.distinct(device) else { return Ok(()) };
@@ -69,7 +68,7 @@ impl<O: Opener> Owner<O> {
 
     /// Something to ask whose answer cannot be mistaken for the one that is missing.
     fn distinct(&self, device: usize) -> Option<Ask> {
-        let missing = self.missing[device];
-        self.probes[device].iter().find(|ask| Some(ask.shape()) != missing).cloned()
+        let missing = &self.missing[device];
+        self.probes[device].iter().find(|ask| !missing.contains(&ask.shape())).cloned()
     }
 }
