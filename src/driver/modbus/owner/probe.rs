@@ -2,7 +2,8 @@
 //!
 //! On a serial line nothing in an answer says which request it belongs to, beyond unit, function and
 //! length. After a lost answer the unit is therefore first asked something whose answer has another shape:
-//! when that comes, the lost one, which would have come before it, can come no more.
+//! when that comes, the lost one, which would have come before it, can come no more. Where all that is read
+//! has one shape, an echo (function 8) is asked for instead.
 
 use super::{Opener, Owner};
 use crate::driver::modbus::planner::Block;
@@ -58,10 +59,20 @@ impl<O: Opener> Owner<O> {
         if !self.missing[device].contains(&ask.shape()) || !self.keeps_line() {
             return Ok(());
         }
-        let Some(ask) = self.distinct(device) else { return Ok(()) };
+        let distinct = self.distinct(device);
+        let alike = distinct.is_none();
+        // Where everything that is read has one shape, an echo tells its answer from all others.
+        let ask = distinct.unwrap_or_else(|| Ask::Echo { word: fastrand::u16(..) });
         let terms = self.terms(device);
         match self.exchange(device, &ask, terms).await {
             Ok(_) | Err(ExchangeError::Exception(_)) => Ok(()),
+            Err(error @ ExchangeError::Down(_)) => Err(error),
+            Err(_) if alike => {
+                // Some units leave out what they do not know. The lost answer has had as much time again,
+                // and what came of it meanwhile was thrown away.
+                self.missing[device].clear();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
