@@ -46,6 +46,12 @@ impl Output {
         self.holds.first().map(|hold| &hold.owner)
     }
 
+    /// Whether the target counts more than a command of an operator that is still under way.
+    #[must_use]
+    pub fn overrules_operators(&self) -> bool {
+        self.stopping || !self.holds.is_empty()
+    }
+
     /// In whose name the target is written.
     #[must_use]
     pub fn origin(&self) -> Origin {

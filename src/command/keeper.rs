@@ -1,18 +1,24 @@
 //! The keeper: writes what outputs shall be, and tries again until the device has confirmed it.
 //!
 //! It serves safe states and alarm actions, which nobody waits for with a ticket. Invariant: of several
-//! changes to one output only the newest is ever retried, and a retry writes the target of that moment.
+//! changes to one output only the newest is ever retried, and a retry writes the target of that moment. A
+//! command that an operator got through is not overruled by a retry; only alarms and the stop do that.
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::oneshot;
 
-use super::{Commander, DEFAULT_DEADLINE, Managed};
+use super::{Commander, DEFAULT_DEADLINE, Managed, ended};
 use crate::model::{CommandRequest, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The most attempts that wait for one channel at a time: the queue keeps room for operators, and an attempt
+/// does not wait out its deadline behind others.
+const MAX_ATTEMPTS: u32 = 32;
 
 /// Whether an output still has to be written, and which change it is about.
 #[derive(Debug, Clone)]
@@ -24,22 +30,29 @@ pub(super) struct Upkeep {
     generation: u64,
     /// The generation that is being written now.
     writing: Option<u64>,
+    /// Attempts that have not ended, also those at older changes.
+    attempts: u32,
     /// Attempts that failed since the last change: the first is logged loudly, the rest quietly.
     failures: u32,
 }
 
 impl Upkeep {
     pub(super) fn new(due: bool) -> Self {
-        Self { due, after: None, generation: 0, writing: None, failures: 0 }
+        Self { due, after: None, generation: 0, writing: None, attempts: 0, failures: 0 }
     }
 
     /// The target has changed.
     pub(super) fn renew(&mut self, due: bool) {
-        *self = Self { due, generation: self.generation + 1, ..Self::new(due) };
+        *self = Self { generation: self.generation + 1, attempts: self.attempts, ..Self::new(due) };
+    }
+
+    /// An operator's setpoint stands and is the target. An attempt of before may still follow it.
+    pub(super) fn settled(&mut self) {
+        if self.attempts == 0 { self.done() } else { self.renew(true) }
     }
 
     /// The output stands as it shall.
-    pub(super) fn done(&mut self) {
+    fn done(&mut self) {
         self.due = false;
         self.failures = 0;
     }
@@ -53,6 +66,12 @@ impl Upkeep {
     }
 }
 
+impl Managed {
+    fn ready(&self, now: Instant) -> bool {
+        self.upkeep.ready(now) && (self.commands == 0 || self.output.overrules_operators())
+    }
+}
+
 struct Attempt {
     request: CommandRequest,
     generation: u64,
@@ -63,16 +82,23 @@ struct Attempt {
 pub(super) async fn keep(commander: &Commander) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        for (request, generation) in take_ready(commander) {
+        let now = commander.inner.clock.mono();
+        for (request, generation, written) in take_ready(commander, now) {
             under_way.push(async move {
-                let outcome = commander.write(&request).await;
+                let outcome = ended(written).await;
                 Attempt { request, generation, outcome }
             });
         }
-        let next = next_attempt(commander);
+        let next = next_attempt(commander, now);
         tokio::select! {
             () = commander.inner.changed.notified() => {}
-            Some(attempt) = under_way.next(), if !under_way.is_empty() => conclude(commander, &attempt),
+            Some(attempt) = under_way.next(), if !under_way.is_empty() => {
+                conclude(commander, &attempt);
+                // What else has ended counts before the outputs are looked through again.
+                while let Some(Some(attempt)) = under_way.next().now_or_never() {
+                    conclude(commander, &attempt);
+                }
+            }
             () = sleep_until(next), if next.is_some() => {}
         }
     }
@@ -84,31 +110,40 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
-fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64)> {
-    let now = commander.inner.clock.mono();
+fn take_ready(commander: &Commander, now: Instant) -> Vec<(CommandRequest, u64, oneshot::Receiver<Outcome>)> {
     let mut outputs = commander.outputs();
+    let mut waiting = vec![0; commander.inner.channels];
+    for managed in outputs.iter() {
+        waiting[managed.channel] += managed.upkeep.attempts;
+    }
     let mut ready = Vec::new();
-    for Managed { point, output, upkeep } in outputs.iter_mut() {
-        if !upkeep.ready(now) {
+    for managed in outputs.iter_mut() {
+        if waiting[managed.channel] >= MAX_ATTEMPTS || !managed.ready(now) {
             continue;
         }
-        let Some(target) = output.target().cloned() else { continue };
+        let Managed { point, channel, output, upkeep, .. } = managed;
+        let Some(setpoint) = output.target().cloned() else { continue };
+        waiting[*channel] += 1;
         upkeep.writing = Some(upkeep.generation);
-        let origin = output.origin();
-        let id = commander.next_id();
-        ready.push((
-            CommandRequest { id, point: *point, setpoint: target, origin, deadline: now + DEFAULT_DEADLINE },
-            upkeep.generation,
-        ));
+        upkeep.attempts += 1;
+        let (id, origin, deadline) = (commander.next_id(), output.origin(), now + DEFAULT_DEADLINE);
+        let request = CommandRequest { id, point: *point, setpoint, origin, deadline };
+        let written = commander.push(&request);
+        ready.push((request, upkeep.generation, written));
     }
     ready
 }
 
-/// The earliest moment at which a failed output may be tried again.
-fn next_attempt(commander: &Commander) -> Option<Instant> {
+/// The earliest moment after `now` at which a failed output may be tried again. One whose moment has come
+/// waits for room in its channel's queue, which the end of another attempt makes.
+fn next_attempt(commander: &Commander, now: Instant) -> Option<Instant> {
     let outputs = commander.outputs();
-    let waiting = outputs.iter().map(|managed| &managed.upkeep).filter(|u| u.due && u.writing.is_none());
-    waiting.filter_map(|upkeep| upkeep.after).min()
+    let waits = |managed: &&Managed| match &managed.upkeep {
+        // A command under way wakes the keeper when it ends.
+        _ if managed.commands > 0 && !managed.output.overrules_operators() => false,
+        upkeep => upkeep.due && upkeep.writing.is_none(),
+    };
+    outputs.iter().filter(waits).filter_map(|managed| managed.upkeep.after).filter(|after| *after > now).min()
 }
 
 fn conclude(commander: &Commander, attempt: &Attempt) {
@@ -116,6 +151,7 @@ fn conclude(commander: &Commander, attempt: &Attempt) {
     let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
     let upkeep = &mut outputs[place].upkeep;
+    upkeep.attempts -= 1;
     if upkeep.writing == Some(attempt.generation) {
         upkeep.writing = None;
     }

@@ -8,6 +8,7 @@
 pub mod arbiter;
 mod keeper;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,10 +38,13 @@ struct Inner {
     points: Arc<PointTable>,
     /// The queue of each point's channel, by point.
     queues: Vec<Arc<WriteQueue>>,
-    /// The writable points, in the order of the table.
+    /// The writable points, in the order of the table. Whoever decides on an output puts the write into its
+    /// queue before letting go of this lock, so that writes leave in the order of the decisions.
     outputs: Mutex<Vec<Managed>>,
     /// Where a point stands in `outputs`, by point.
     places: Vec<Option<usize>>,
+    /// How many queues there are with outputs.
+    channels: usize,
     next_id: AtomicU64,
     clock: Clock,
     changed: Notify,
@@ -50,8 +54,14 @@ struct Inner {
 /// A writable point with all that is known of its control.
 struct Managed {
     point: PointId,
+    /// Which of the queues, counted from 0.
+    channel: usize,
     output: Output,
     upkeep: Upkeep,
+    /// Operators' commands that have not ended.
+    commands: u32,
+    /// The command whose setpoint was settled last.
+    settled: CommandId,
 }
 
 /// What a sender holds while its command is under way.
@@ -70,17 +80,27 @@ impl Commander {
         debug_assert_eq!(points.len(), queues.len());
         let mut outputs = Vec::new();
         let mut places = vec![None; points.len()];
+        let mut channels = HashMap::new();
         for point in points.iter().filter(|point| point.access.writable()) {
             places[point.id.index()] = Some(outputs.len());
-            let upkeep = Upkeep::new(point.safe.is_some());
-            outputs.push(Managed { point: point.id, output: Output::new(point.safe.clone()), upkeep });
+            let next = channels.len();
+            outputs.push(Managed {
+                point: point.id,
+                channel: *channels.entry(Arc::as_ptr(&queues[point.id.index()])).or_insert(next),
+                output: Output::new(point.safe.clone()),
+                upkeep: Upkeep::new(point.safe.is_some()),
+                commands: 0,
+                settled: CommandId(0),
+            });
         }
+        let channels = channels.len();
         Self {
             inner: Arc::new(Inner {
                 points,
                 queues,
                 outputs: Mutex::new(outputs),
                 places,
+                channels,
                 next_id: AtomicU64::new(1),
                 clock,
                 changed: Notify::new(),
@@ -99,14 +119,19 @@ impl Commander {
     /// Must be called inside a runtime.
     #[must_use]
     pub fn submit(&self, point: PointId, setpoint: Value, origin: Origin, deadline: Instant) -> Ticket {
-        let id = self.next_id();
         let (reply, outcome) = oneshot::channel();
-        match self.admit(point, setpoint.clone(), &origin) {
-            Ok(setpoint) => {
+        let mut outputs = self.outputs();
+        let id = self.next_id();
+        match self.admit(&mut outputs, point, setpoint.clone(), &origin) {
+            Ok((setpoint, managed)) => {
+                managed.commands += 1;
                 let request = CommandRequest { id, point, setpoint, origin, deadline };
-                tokio::spawn(self.clone().see_through(request, reply));
+                let written = self.push(&request);
+                drop(outputs);
+                tokio::spawn(self.clone().see_through(request, written, reply));
             }
             Err(reason) => {
+                drop(outputs);
                 let outcome = Outcome::Rejected(reason);
                 self.audit(&CommandRequest { id, point, setpoint, origin, deadline }, &outcome);
                 let _ = reply.send(outcome);
@@ -128,8 +153,8 @@ impl Commander {
     /// Who holds the output against operators, if anyone.
     #[must_use]
     pub fn holder(&self, point: PointId) -> Option<Arc<str>> {
-        let place = self.place(point)?;
-        self.outputs()[place].output.holder().cloned()
+        let outputs = self.outputs();
+        outputs[self.place(point)?].output.holder().cloned()
     }
 
     /// Keeps outputs at what they shall be. Runs until `shutdown`.
@@ -187,35 +212,49 @@ impl Commander {
         self.inner.changed.notify_one();
     }
 
-    fn admit(&self, point: PointId, setpoint: Value, origin: &Origin) -> Result<Value, String> {
+    fn admit<'a>(
+        &self,
+        outputs: &'a mut [Managed],
+        point: PointId,
+        setpoint: Value,
+        origin: &Origin,
+    ) -> Result<(Value, &'a mut Managed), String> {
         if point.index() >= self.inner.points.len() {
             return Err("no such point".into());
         }
         let value = arbiter::check(self.inner.points.get(point), setpoint)?;
-        if let Some(place) = self.place(point) {
-            self.outputs()[place].output.admit(origin)?;
-        }
-        Ok(value)
+        let managed = self.place(point).map(|place| &mut outputs[place]).ok_or("it is no output")?;
+        managed.output.admit(origin)?;
+        Ok((value, managed))
     }
 
-    /// Carries one admitted command through the channel's queue to its outcome.
-    async fn see_through(self, request: CommandRequest, reply: oneshot::Sender<Outcome>) {
-        let outcome = self.write(&request).await;
-        if outcome.succeeded()
-            && let Some(place) = self.place(request.point)
-        {
-            let Managed { output, upkeep, .. } = &mut self.outputs()[place];
-            output.settle(request.setpoint.clone());
-            // An alarm may have taken the output meanwhile; then its own write is still due.
-            if output.target() == Some(&request.setpoint) {
-                upkeep.done();
+    /// Waits for the end of a command that is in its channel's queue.
+    async fn see_through(
+        self,
+        request: CommandRequest,
+        written: oneshot::Receiver<Outcome>,
+        reply: oneshot::Sender<Outcome>,
+    ) {
+        let outcome = ended(written).await;
+        if let Some(place) = self.place(request.point) {
+            let Managed { output, upkeep, commands, settled, .. } = &mut self.outputs()[place];
+            *commands -= 1;
+            if outcome.succeeded() && request.id > *settled {
+                *settled = request.id;
+                output.settle(request.setpoint.clone());
+                // An alarm may have taken the output meanwhile; then its own write is still due.
+                if output.target() == Some(&request.setpoint) {
+                    upkeep.settled();
+                }
             }
         }
+        self.inner.changed.notify_one();
         self.audit(&request, &outcome);
         let _ = reply.send(outcome);
     }
 
-    async fn write(&self, request: &CommandRequest) -> Outcome {
+    /// Puts a write into its channel's queue; to be called while the outputs are locked.
+    fn push(&self, request: &CommandRequest) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         self.inner.queues[request.point.index()].push(WriteJob {
             id: request.id,
@@ -224,7 +263,7 @@ impl Commander {
             deadline: request.deadline,
             reply,
         });
-        outcome.await.unwrap_or_else(|_| Outcome::Failed("the channel has stopped".into()))
+        outcome
     }
 
     /// The one record that every command leaves.
@@ -240,6 +279,11 @@ impl Commander {
             "command {outcome}"
         );
     }
+}
+
+/// What became of a write that was put into a queue.
+async fn ended(written: oneshot::Receiver<Outcome>) -> Outcome {
+    written.await.unwrap_or_else(|_| Outcome::Failed("the channel has stopped".into()))
 }
 
 impl Ticket {

@@ -144,3 +144,102 @@ async fn a_read_only_point_or_a_point_without_safe_state_is_left_alone() {
     tokio::task::yield_now().await;
     assert!(rig.queue.pop(tokio::time::Instant::now().into_std()).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_admitted_command_waits_in_the_queue_before_anyone_can_overrule_it() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, verified(false)).await;
+    let ticket = rig.operator(true);
+    // Nobody else has run since: an alarm that takes the output now must find the command there.
+    rig.commander.hold(COIL, &"smoke".into(), Value::Bool(false));
+    let job = rig.queue.pop(tokio::time::Instant::now().into_std()).expect("queued by submit itself");
+    assert_eq!(job.setpoint, Value::Bool(true));
+    job.finish(verified(true));
+    assert!(ticket.outcome().await.succeeded());
+    rig.take(false, verified(false)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_the_safe_state_never_overrules_a_command_under_way() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, Outcome::Failed("no answer".into())).await;
+    let ticket = rig.operator(true);
+    let job = rig.next_write().await;
+    assert_eq!(job.setpoint, Value::Bool(true));
+    tokio::time::sleep(3 * keeper::RETRY_PAUSE).await;
+    assert!(rig.queue.pop(tokio::time::Instant::now().into_std()).is_none());
+    job.finish(verified(true));
+    assert!(ticket.outcome().await.succeeded());
+    tokio::time::sleep(3 * keeper::RETRY_PAUSE).await;
+    assert!(rig.queue.pop(tokio::time::Instant::now().into_std()).is_none(), "the output stands as asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_command_that_fails_the_safe_state_is_tried_again() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, Outcome::Failed("no answer".into())).await;
+    let ticket = rig.operator(true);
+    rig.take(true, Outcome::Failed("no answer".into())).await;
+    assert!(!ticket.outcome().await.succeeded());
+    rig.take(false, verified(false)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_write_of_an_alarm_that_is_over_is_not_the_last_word() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, verified(false)).await;
+    let ticket = rig.operator(true);
+    let command = rig.next_write().await;
+    rig.commander.hold(COIL, &"smoke".into(), Value::Bool(false));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    rig.commander.release(COIL, "smoke");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    command.finish(verified(true));
+    assert!(ticket.outcome().await.succeeded());
+    let mut last = Value::Bool(true);
+    while let Ok(job) = tokio::time::timeout(5 * keeper::RETRY_PAUSE, rig.next_write()).await {
+        last = job.setpoint.clone();
+        let read_back = last.clone();
+        job.finish(Outcome::Verified { read_back });
+    }
+    assert_eq!(last, Value::Bool(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_command_counts_whichever_outcome_is_seen_first() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, verified(false)).await;
+    let first = rig.operator(false);
+    let first_job = rig.next_write().await;
+    let second = rig.operator(true);
+    rig.take(true, verified(true)).await;
+    assert!(second.outcome().await.succeeded());
+    first_job.finish(verified(false));
+    assert!(first.outcome().await.succeeded());
+    rig.commander.hold(COIL, &"smoke".into(), Value::Bool(false));
+    rig.take(false, verified(false)).await;
+    rig.commander.release(COIL, "smoke");
+    rig.take(true, verified(true)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_outputs_than_a_queue_holds_all_become_safe() {
+    let count = 3 * crate::driver::queue::MAX_WAITING;
+    let coil = |index: usize| Point {
+        kind: ValueKind::Bool,
+        access: Access::Rw,
+        safe: Some(Value::Bool(false)),
+        ..point(&format!("relay-{index}"))
+    };
+    let queue = Arc::new(WriteQueue::default());
+    let points = Arc::new(PointTable::new((0..count).map(coil).collect()));
+    let commander = Commander::new(points, vec![Arc::clone(&queue); count], Clock::system());
+    let rig = Rig { commander, queue, shutdown: CancellationToken::new() };
+    let (keeper, stop) = (rig.commander.clone(), rig.shutdown.clone());
+    tokio::spawn(async move { keeper.run(stop).await });
+    let begun = tokio::time::Instant::now();
+    for _ in 0..count {
+        rig.take(false, verified(false)).await;
+    }
+    assert!(begun.elapsed() < keeper::RETRY_PAUSE, "nobody had to be refused and tried again");
+}

@@ -133,6 +133,19 @@ fn check_against(cx: &Context<'_>, entry: &Entry, config: &alarm::Config, draft:
             "a limit that is never reached watches nothing; correct it or the point's range".to_owned();
         cx.error(place, format!("`{name}` reads {low} … {high} and never reaches {limit}"), help);
     }
+    let clears = [
+        config.high.map(|limit| limit - config.hysteresis),
+        config.low.map(|limit| limit + config.hysteresis),
+    ];
+    if clears.into_iter().flatten().any(|value| !(low..=high).contains(&value)) {
+        let place = entry.value.span_of(&["hysteresis"]).unwrap_or(entry.key_span);
+        let help = "once raised, it would hold its outputs for ever; use a smaller hysteresis".to_owned();
+        cx.error(
+            place,
+            format!("`{name}` reads {low} … {high}: with this hysteresis the alarm could never clear"),
+            help,
+        );
+    }
 }
 
 fn actions(cx: &Context<'_>, node: &Node, config: &alarm::Config, points: &Points<'_>) -> Vec<Action> {

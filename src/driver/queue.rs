@@ -72,6 +72,14 @@ impl WriteQueue {
         }
     }
 
+    /// Ends every waiting write without writing it.
+    pub fn refuse_all(&self, reason: &str) {
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs {
+            job.finish(Outcome::Failed(reason.to_owned()));
+        }
+    }
+
     /// Waits until [`Self::push`] has been called since the last wait. May wake without a job.
     pub async fn pushed(&self) {
         self.wake.notified().await;

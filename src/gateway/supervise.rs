@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::backoff::Backoff;
-use crate::driver::{Channel, ChannelContext};
+use crate::driver::{Channel, ChannelContext, LinkState};
 use crate::model::{PointId, Reading, Reason};
 
 const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -24,9 +24,16 @@ pub(super) fn supervise(
     tokio::spawn(async move {
         let mut backoff = Backoff::new(MIN_PAUSE, MAX_PAUSE);
         loop {
-            let ended = tokio::spawn(Arc::clone(&channel).run(context.clone())).await;
+            let (this, own) = (Arc::clone(&channel), context.clone());
+            let begun = context.clock.mono();
+            // A defect in the setting up is one in the task, too.
+            let ended = tokio::spawn(async move { this.run(own).await }).await;
             if context.shutdown.is_cancelled() {
+                context.writes.refuse_all("the channel has stopped");
                 return;
+            }
+            if context.clock.mono().saturating_duration_since(begun) > MAX_PAUSE {
+                backoff.reset();
             }
             let reason = match ended {
                 Ok(()) => "it returned".to_owned(),
@@ -38,6 +45,7 @@ pub(super) fn supervise(
                 "channel task ended; it is started again"
             );
             mark_bad(&context, &points);
+            context.writes.refuse_all("the channel had to be started again");
             tokio::select! {
                 () = tokio::time::sleep(backoff.pause(fastrand::f64())) => {}
                 () = context.shutdown.cancelled() => return,
@@ -47,6 +55,10 @@ pub(super) fn supervise(
 }
 
 fn mark_bad(context: &ChannelContext, points: &[PointId]) {
+    context.stats.link.set(LinkState::Offline);
+    for device in &context.stats.devices {
+        device.link.set(LinkState::Offline);
+    }
     let at = context.clock.stamp();
     let mut readings: Vec<Reading> =
         points.iter().map(|point| Reading::bad(*point, Reason::NoConnection, at)).collect();
@@ -57,14 +69,15 @@ fn mark_bad(context: &ChannelContext, points: &[PointId]) {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tokio::sync::oneshot;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::bus::Bus;
     use crate::clock::Clock;
-    use crate::driver::{BoxFuture, ChannelStats, WriteQueue};
+    use crate::driver::{BoxFuture, ChannelStats, WriteJob, WriteQueue};
     use crate::model::point::tests::point;
-    use crate::model::{PointTable, Quality, Value};
+    use crate::model::{CommandId, Outcome, PointTable, Quality, Value};
 
     /// Panics twice, then publishes and stays.
     struct Shaky(AtomicU32);
@@ -79,17 +92,48 @@ mod tests {
         }
     }
 
+    /// Fails before there is a future.
+    struct Stillborn;
+
+    impl Channel for Stillborn {
+        fn run(self: Arc<Self>, _: ChannelContext) -> BoxFuture {
+            panic!("a defect in the setting up")
+        }
+    }
+
+    fn context(bus: Arc<Bus>) -> ChannelContext {
+        ChannelContext {
+            bus,
+            writes: Arc::new(WriteQueue::default()),
+            stats: Arc::new(ChannelStats::new("line".into(), ["device".into()])),
+            clock: Clock::system(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_wait_for_a_channel_that_ended_are_answered() {
+        let bus = Bus::new(Arc::new(PointTable::new(vec![point("a")])), vec![]);
+        let seen = bus.subscribe(16);
+        let context = context(bus);
+        let (reply, outcome) = oneshot::channel();
+        let deadline = context.clock.mono() + Duration::from_secs(600);
+        let (id, point, setpoint) = (CommandId(1), PointId(0), Value::Bool(true));
+        context.writes.push(WriteJob { id, point, setpoint, deadline, reply });
+        let task = supervise(Arc::new(Stillborn), context.clone(), vec![PointId(0)]);
+        seen.recv(&mut Vec::new()).await;
+        assert!(matches!(outcome.await, Ok(Outcome::Failed(_))));
+        assert_eq!(context.stats.devices[0].link.get(), LinkState::Offline);
+        assert!(!task.is_finished(), "it is tried again");
+        context.shutdown.cancel();
+        task.await.unwrap();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_defect_marks_the_points_bad_and_the_channel_runs_again() {
         let bus = Bus::new(Arc::new(PointTable::new(vec![point("a")])), vec![]);
         let seen = bus.subscribe(16);
-        let context = ChannelContext {
-            bus,
-            writes: Arc::new(WriteQueue::default()),
-            stats: Arc::new(ChannelStats::new("line".into(), [])),
-            clock: Clock::system(),
-            shutdown: CancellationToken::new(),
-        };
+        let context = context(bus);
         let task = supervise(Arc::new(Shaky(AtomicU32::new(0))), context.clone(), vec![PointId(0)]);
         let mut readings = Vec::new();
         while readings.len() < 3 {

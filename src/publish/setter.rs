@@ -13,7 +13,7 @@ use super::ORIGIN;
 use super::request::{SetRequest, answer};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::clock::Clock;
-use crate::command::{Commander, DEFAULT_DEADLINE};
+use crate::command::{Commander, DEFAULT_DEADLINE, Ticket};
 use crate::model::{Origin, Outcome, Point};
 
 /// The most messages that wait to be looked at; more are lost and counted by the broker.
@@ -71,26 +71,32 @@ impl Setter {
             self.reply(&point, &message, None, &outcome);
             return;
         }
+        // Submitted here, in the order in which messages come; only the outcome is waited for elsewhere.
+        let (id, submitted) = self.submit(&point, &message);
         let setter = Arc::clone(self);
         under_way.spawn(async move {
-            let (id, outcome) = setter.carry_out(&point, &message).await;
+            let outcome = match submitted {
+                Ok(ticket) => ticket.outcome().await,
+                Err(reason) => Outcome::Rejected(reason),
+            };
             setter.reply(&point, &message, id.as_deref(), &outcome);
         });
     }
 
-    async fn carry_out(&self, point: &Point, message: &Message) -> (Option<String>, Outcome) {
+    /// Gives the command that a message carries, and says by which id its sender knows it.
+    fn submit(&self, point: &Point, message: &Message) -> (Option<String>, Result<Ticket, String>) {
         if message.retain {
             let reason = "a retained message is no command: publish it without the retain flag";
-            return (None, Outcome::Rejected(reason.into()));
+            return (None, Err(reason.into()));
         }
         let request = match SetRequest::parse(message.payload()) {
             Ok(request) => request,
-            Err(reason) => return (None, Outcome::Rejected(reason)),
+            Err(reason) => return (None, Err(reason)),
         };
         let deadline = self.clock.mono() + deadline_of(&request, message);
         let origin = Origin::Mqtt(Arc::clone(message.publisher()));
         let ticket = self.commander.submit(point.id, request.setpoint, origin, deadline);
-        (request.id, ticket.outcome().await)
+        (request.id, Ok(ticket))
     }
 
     fn reply(&self, point: &Point, message: &Message, id: Option<&str>, outcome: &Outcome) {

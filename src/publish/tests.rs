@@ -165,3 +165,22 @@ async fn retained_and_malformed_commands_are_refused() {
     assert!(rig.queue.pop(tokio::time::Instant::now().into_std()).is_none());
     rig.shutdown.cancel();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn setpoints_reach_the_queue_in_the_order_in_which_they_came() {
+    const PAIRS: usize = 40;
+    let mut rig = setter_rig();
+    let mut client = rig.broker.publisher("tester");
+    for _ in 0..PAIRS {
+        for payload in ["on", "off"] {
+            client.publish("site/test/fan/set", payload.as_bytes(), &PublishOptions::default()).unwrap();
+        }
+    }
+    // All but the last have been superseded and are answered.
+    for _ in 0..2 * PAIRS - 1 {
+        let answer: serde_json::Value = serde_json::from_slice(rig.results.recv().await.payload()).unwrap();
+        assert_eq!(answer["outcome"], "superseded");
+    }
+    let last = rig.queue.pop(tokio::time::Instant::now().into_std()).expect("the last one waits");
+    assert_eq!(last.setpoint, Value::Bool(false));
+}

@@ -5,6 +5,7 @@
 //! to the one that has waited longest measured in its own periods. So slow requests pass fast ones that
 //! never stop being due, and a crowd of slow ones cannot hold up a fast one for long.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Every so many turns, relative waiting counts and not absolute.
@@ -62,15 +63,18 @@ impl Schedule {
     /// Adds entries of which each is due at once and then in its period, spread evenly so that equal
     /// periods do not come together.
     pub fn add_spread(&mut self, periods: &[Duration], now: Instant) -> Vec<EntryId> {
-        let mut seen = vec![0u32; periods.len()];
-        for (index, period) in periods.iter().enumerate() {
-            seen[index] = periods[..index].iter().filter(|other| *other == period).count() as u32;
+        let mut equal: HashMap<Duration, u32> = HashMap::new();
+        for period in periods {
+            *equal.entry(*period).or_default() += 1;
         }
-        let share = |index: usize| {
-            let equal = periods.iter().filter(|other| **other == periods[index]).count() as u32;
-            periods[index] * seen[index] / equal.max(1)
+        let mut seen: HashMap<Duration, u32> = HashMap::new();
+        let mut share = |period: Duration| {
+            let before = seen.entry(period).or_default();
+            let share = f64::from(*before) / f64::from(equal.get(&period).copied().unwrap_or(1));
+            *before += 1;
+            period.mul_f64(share)
         };
-        (0..periods.len()).map(|index| self.add(periods[index], now + share(index), now)).collect()
+        periods.iter().map(|period| self.add(*period, now + share(*period), now)).collect()
     }
 
     /// Adds one entry on the grid of `anchor`, first due at `due`.
@@ -140,18 +144,19 @@ impl Schedule {
             entry.due = entry.anchor;
             return 0;
         }
+        let period = u64::try_from(entry.period.as_nanos()).unwrap_or(u64::MAX);
         let turn = |moment: Instant| {
             let since = moment.saturating_duration_since(entry.anchor).as_nanos();
-            u32::try_from(since / entry.period.as_nanos()).unwrap_or(u32::MAX)
+            u64::try_from(since).unwrap_or(u64::MAX) / period
         };
         let (wanted, made, reached) = (turn(entry.due), turn(begun), turn(now));
         // This run served the last turn that had come when it began. If another has come since, it is due
         // already; of several, only the last.
         let next = if reached > made { reached } else { made + 1 };
-        entry.due = entry.anchor + entry.period.saturating_mul(next);
+        entry.due = entry.anchor + Duration::from_nanos(period.saturating_mul(next));
         // Keeps the multiples small over years of running.
         entry.anchor = entry.due;
-        u64::from(made.saturating_sub(wanted)) + u64::from(next - made - 1)
+        made.saturating_sub(wanted) + (next - made - 1)
     }
 
     /// Lets an entry run next at this moment, and on from there in its period.

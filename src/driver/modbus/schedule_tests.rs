@@ -123,3 +123,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_entry_that_rested_for_months_goes_on_in_its_period() {
+    let (mut schedule, start) = (Schedule::default(), Instant::now());
+    let period = Duration::from_millis(1);
+    let id = schedule.add(period, start, start);
+    schedule.set_active(id, false, start);
+    let now = start + Duration::from_secs(100 * 86_400);
+    schedule.set_active(id, true, now);
+    assert_eq!(schedule.next(now), Turn::Run(id));
+    schedule.done(id, now, now);
+    assert_eq!(schedule.next(now), Turn::Wait(now + period));
+}

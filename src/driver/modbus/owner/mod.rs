@@ -68,8 +68,8 @@ pub(super) struct Owner<O> {
     schedule: Schedule,
     health: Health,
     probes: Vec<Vec<Ask>>,
-    /// By device, the answer that did not come and may still be under way on a serial line.
-    missing: Vec<Option<Shape>>,
+    /// By device, the answers that did not come and may still be under way on a serial line.
+    missing: Vec<Vec<Shape>>,
     places: HashMap<PointId, Place>,
     readings: Vec<Reading>,
     writes_in_row: u32,
@@ -95,7 +95,7 @@ impl<O: Opener> Owner<O> {
             Transport::Ascii(_) => Framing::Ascii,
         };
         let timing = Timing::of(&plan.transport);
-        let missing = vec![None; plan.devices.len()];
+        let missing = vec![Vec::new(); plan.devices.len()];
         let places = places.collect();
         let mut owner = Self {
             framing,
@@ -244,11 +244,15 @@ impl<O: Opener> Owner<O> {
         self.count(device, &result, now - begun);
         match &result {
             Ok(_) if terms.broadcast => {}
-            Ok(_) | Err(ExchangeError::Exception(_)) => self.missing[device] = None,
-            Err(ExchangeError::Timeout | ExchangeError::Malformed(_)) => {
-                self.missing[device] = Some(ask.shape());
+            Ok(_) | Err(ExchangeError::Exception(_)) => self.missing[device].clear(),
+            Err(ExchangeError::Expired) => {}
+            // A serial port that is opened again at once may still bring the answer to what went out before.
+            Err(ExchangeError::Timeout | ExchangeError::Malformed(_) | ExchangeError::Down(_)) => {
+                let (missing, shape) = (&mut self.missing[device], ask.shape());
+                if !missing.contains(&shape) {
+                    missing.push(shape);
+                }
             }
-            Err(ExchangeError::Down(_) | ExchangeError::Expired) => {}
         }
         if !terms.broadcast {
             self.judge(device, ask, &result, begun, now, busy);

@@ -23,7 +23,7 @@ impl<O: Opener> Owner<O> {
             return;
         };
         let begun = self.context.clock.mono();
-        let result = match self.regain(&job.block).await {
+        let result = match self.regain(job.block.device, &job.block.ask()).await {
             Ok(()) => {
                 let terms = self.terms(job.block.device);
                 self.exchange(job.block.device, &job.block.ask(), terms).await

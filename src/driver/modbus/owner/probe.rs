@@ -2,7 +2,8 @@
 //!
 //! On a serial line nothing in an answer says which request it belongs to, beyond unit, function and
 //! length. After a lost answer the unit is therefore first asked something whose answer has another shape:
-//! when that comes, the lost one, which would have come before it, can come no more.
+//! when that comes, the lost one, which would have come before it, can come no more. Where all that is read
+//! has one shape, an echo (function 8) is asked for instead.
 
 use super::{Opener, Owner};
 use crate::driver::modbus::planner::Block;
@@ -50,26 +51,35 @@ impl<O: Opener> Owner<O> {
         }
     }
 
-    /// Before `block` is read: makes sure that a lost answer cannot be taken for its answer.
+    /// Before `ask` is read from a unit: makes sure that a lost answer cannot be taken for its answer.
     ///
     /// # Errors
     /// When the unit does not answer that either.
-    pub(super) async fn regain(&mut self, block: &Block) -> Result<(), ExchangeError> {
-        let device = block.device;
-        if self.missing[device] != Some(block.ask().shape()) || !self.keeps_line() {
+    pub(super) async fn regain(&mut self, device: usize, ask: &Ask) -> Result<(), ExchangeError> {
+        if !self.missing[device].contains(&ask.shape()) || !self.keeps_line() {
             return Ok(());
         }
-        let Some(ask) = self.distinct(device) else { return Ok(()) };
+        let distinct = self.distinct(device);
+        let alike = distinct.is_none();
+        // Where everything that is read has one shape, an echo tells its answer from all others.
+        let ask = distinct.unwrap_or_else(|| Ask::Echo { word: fastrand::u16(..) });
         let terms = self.terms(device);
         match self.exchange(device, &ask, terms).await {
             Ok(_) | Err(ExchangeError::Exception(_)) => Ok(()),
+            Err(error @ ExchangeError::Down(_)) => Err(error),
+            Err(_) if alike => {
+                // Some units leave out what they do not know. The lost answer has had as much time again,
+                // and what came of it meanwhile was thrown away.
+                self.missing[device].clear();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Something to ask whose answer cannot be mistaken for the one that is missing.
     fn distinct(&self, device: usize) -> Option<Ask> {
-        let missing = self.missing[device];
-        self.probes[device].iter().find(|ask| Some(ask.shape()) != missing).cloned()
+        let missing = &self.missing[device];
+        self.probes[device].iter().find(|ask| !missing.contains(&ask.shape())).cloned()
     }
 }

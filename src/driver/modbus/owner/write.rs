@@ -93,6 +93,7 @@ impl<O: Opener> Owner<O> {
         };
         let register = &point.register;
         let read = Ask::Read { table: register.table, address: register.address, count: 1 };
+        self.regain(place.device, &read).await?;
         let terms = self.terms(place.device);
         match self.exchange(place.device, &read, terms).await? {
             Answer::Words(words) if words.len() == 1 => Ok(write_words(point, vec![part.apply(words[0])])),
@@ -143,7 +144,10 @@ impl<O: Opener> Owner<O> {
         let Register { table, address, .. } = point.register;
         let ask = Ask::Read { table, address, count: point.register.width() };
         let terms = self.terms(place.device);
-        let result = self.exchange(place.device, &ask, terms).await;
+        let result = match self.regain(place.device, &ask).await {
+            Ok(()) => self.exchange(place.device, &ask, terms).await,
+            Err(error) => Err(error),
+        };
         let at = self.context.clock.stamp();
         let raw = match &result {
             Ok(Answer::Words(words)) => point.register.decode(words).map_err(|_| Reason::Undecodable),

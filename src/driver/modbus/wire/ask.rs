@@ -58,6 +58,11 @@ pub enum Ask {
         /// The new bits.
         or: u16,
     },
+    /// Function 8, sub-function 0: the unit sends back what it got and does nothing else.
+    Echo {
+        /// What is sent back.
+        word: u16,
+    },
 }
 
 /// An answer that fits its request.
@@ -103,6 +108,7 @@ impl Ask {
             Self::WriteCoils { .. } => 15,
             Self::WriteRegisters { .. } => 16,
             Self::MaskWrite { .. } => 22,
+            Self::Echo { .. } => 8,
         }
     }
 
@@ -125,6 +131,10 @@ impl Ask {
                 Request::WriteMultipleRegisters(*address, Cow::Borrowed(words))
             }
             Self::MaskWrite { address, and, or } => Request::MaskWriteRegister(*address, *and, *or),
+            Self::Echo { word } => {
+                let [high, low] = word.to_be_bytes();
+                Request::Custom(8, Cow::Owned(vec![0, 0, high, low]))
+            }
         }
     }
 
@@ -191,6 +201,11 @@ impl Ask {
                 pair(3, *and);
                 pair(5, *or);
                 7
+            }
+            Self::Echo { word } => {
+                pair(1, 0);
+                pair(3, *word);
+                5
             }
         };
         Expect { unit, pdu_len: self.answer_pdu_len(), prefix, prefix_len }

@@ -171,7 +171,7 @@ async fn answers_that_do_not_fit_are_never_values() {
     for plan in [tcp_plan(vec![unit("a", 7, &addresses)]), rtu_plan(vec![unit("a", 7, &addresses)])] {
         let bench = Bench::start(plan);
         let framing = bench.framing;
-        // Every fourth answer is a foreign one in another disguise; connections that are dropped come back.
+        // Every fifth answer is a foreign one in another disguise; connections that are dropped come back.
         let turn = Arc::new(AtomicU32::new(0));
         for _ in 0..200 {
             let (mut memory, turn) = (Memory::default(), turn.clone());
@@ -181,10 +181,10 @@ async fn answers_that_do_not_fit_are_never_values() {
                 let foreign = vec![3, 2, 0xDE, 0xAD];
                 let head = [0xAB, 0xCD, 0, 0];
                 match turn {
-                    turn if turn % 4 != 3 => Reaction::Reply(good),
-                    turn if turn / 4 % 4 == 0 => Reaction::Raw(frame(framing, unit + 1, &head, &foreign)),
-                    turn if turn / 4 % 4 == 1 => Reaction::Reply(vec![4, 2, 0xDE, 0xAD]),
-                    turn if turn / 4 % 4 == 2 => Reaction::Reply(vec![3, 4, 0xDE, 0xAD, 0xDE, 0xAD]),
+                    turn if turn % 5 != 4 => Reaction::Reply(good),
+                    turn if turn / 5 % 4 == 0 => Reaction::Raw(frame(framing, unit + 1, &head, &foreign)),
+                    turn if turn / 5 % 4 == 1 => Reaction::Reply(vec![4, 2, 0xDE, 0xAD]),
+                    turn if turn / 5 % 4 == 2 => Reaction::Reply(vec![3, 4, 0xDE, 0xAD, 0xDE, 0xAD]),
                     _ => Reaction::Raw(frame(framing, unit, &head, &foreign)[..4].to_vec()),
                 }
             });
@@ -201,7 +201,8 @@ async fn answers_that_do_not_fit_are_never_values() {
 #[tokio::test(start_paused = true)]
 async fn late_answers_of_every_lateness_never_reach_another_point() {
     let addresses = [5, 50, 500, 5000];
-    for late_ms in [110, 150, 300, 371, 400, 480, 700, 1500] {
+    for late_ms in [110, 150, 300, 371, 400, 480, 510, 560, 700, 900, 980, 1010, 1040, 1060, 1080, 1500, 2050]
+    {
         let bench =
             Bench::start(rtu_plan(vec![unit("a", 7, &addresses[..2]), unit("b", 8, &addresses[2..])]));
         let (mut memory, mut turn) = (Memory::default(), 0);
@@ -327,4 +328,27 @@ async fn the_budget_foretells_how_busy_the_line_will_be() {
     bench.run(60 * S).await;
     let measured = bench.context.stats.busy_us.load(Ordering::Relaxed) as f64 / 60e6;
     assert!((measured / foretold - 1.0).abs() < 0.1, "measured {measured}, foretold {foretold}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_answers_of_one_shape_never_reach_another_point() {
+    let addresses = [5, 50, 500];
+    for late_ms in (110..800).step_by(45) {
+        for every in [4, 7] {
+            let bench = Bench::start(rtu_plan(vec![unit("a", 7, &addresses)]));
+            let (mut memory, mut turn) = (Memory::default(), 0);
+            bench.plug(move |_, pdu| {
+                turn += 1;
+                let reply = memory.answer(pdu);
+                match turn % every {
+                    0 => Reaction::Late(Duration::from_millis(late_ms), reply),
+                    // What it was asked meanwhile has passed it by.
+                    1 => Reaction::Silence,
+                    _ => Reaction::Reply(reply),
+                }
+            });
+            bench.run(30 * S).await;
+            bench.assert_no_foreign_value(&addresses);
+        }
+    }
 }
