@@ -160,8 +160,9 @@ async fn one_illegal_register_does_not_take_its_neighbours_down() {
         assert_eq!(bench.quality(point), expected, "point {point} within the first cycle");
     }
     let searching = refused.load(Ordering::Relaxed);
-    bench.run(50 * S).await;
-    assert_eq!(refused.load(Ordering::Relaxed), searching, "the hole is remembered");
+    bench.run(600 * S).await;
+    let asked_again = refused.load(Ordering::Relaxed) - searching;
+    assert!((6..=9).contains(&asked_again), "the hole is remembered and tried ever more rarely: {asked_again}");
     bench.assert_no_foreign_value(&addresses);
 }
 
