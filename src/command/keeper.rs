@@ -46,6 +46,12 @@ impl Upkeep {
         *self = Self { generation: self.generation + 1, attempts: self.attempts, ..Self::new(due) };
     }
 
+    /// The output no longer stands as it shall: it is written again, but not without end in a row.
+    pub(super) fn lapse(&mut self, now: Instant) {
+        self.renew(true);
+        self.after = Some(now + RETRY_PAUSE);
+    }
+
     /// An operator's setpoint stands and is the target. An attempt of before may still follow it.
     pub(super) fn settled(&mut self) {
         if self.attempts == 0 { self.done() } else { self.renew(true) }

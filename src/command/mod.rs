@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::Observer;
 use crate::clock::Clock;
 use crate::driver::{WriteJob, WriteQueue};
-use crate::model::{CommandId, CommandRequest, Origin, Outcome, PointId, PointTable, Value};
+use crate::model::{CommandId, CommandRequest, Origin, Outcome, PointId, PointTable, Reading, Value};
 use arbiter::Output;
 use keeper::Upkeep;
 
@@ -278,6 +279,31 @@ impl Commander {
             setpoint = %request.setpoint, outcome = outcome.code(),
             "command {outcome}"
         );
+    }
+}
+
+/// Sees to it that an output stays as an alarm or the stop wants it, also when its device loses power and
+/// comes back with its contacts open. What operators have set is not repeated: someone may stand beside it.
+impl Observer for Commander {
+    fn observe(&self, readings: &[Reading]) {
+        let outputs = readings.iter().filter_map(|reading| Some((reading, self.place(reading.point)?)));
+        let mut lapsed = false;
+        for (reading, place) in outputs.filter(|(reading, _)| reading.quality.is_good()) {
+            let Managed { output, upkeep, .. } = &mut self.outputs()[place];
+            let differs = match (output.target(), &reading.value) {
+                (Some(Value::Bool(wanted)), Some(Value::Bool(is))) => wanted != is,
+                (Some(Value::Text(wanted)), Some(Value::Text(is))) => !wanted.eq_ignore_ascii_case(is),
+                // Numbers may be rounded or ramped by the device: they are compared at the write only.
+                _ => false,
+            };
+            if differs && output.overrules_operators() && !upkeep.is_due() {
+                upkeep.lapse(reading.at.mono);
+                lapsed = true;
+            }
+        }
+        if lapsed {
+            self.inner.changed.notify_one();
+        }
     }
 }
 

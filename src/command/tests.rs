@@ -243,3 +243,23 @@ async fn more_outputs_than_a_queue_holds_all_become_safe() {
     }
     assert!(begun.elapsed() < keeper::RETRY_PAUSE, "nobody had to be refused and tried again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_alarm_holds_is_written_again_when_the_device_has_forgotten_it() {
+    let rig = rig(Some(Value::Bool(false)));
+    rig.take(false, verified(false)).await;
+    let read = |on: bool| {
+        let at = Clock::system().stamp();
+        rig.commander.observe(&[Reading::good(COIL, Value::Bool(on), at)]);
+    };
+    read(true);
+    tokio::time::sleep(3 * keeper::RETRY_PAUSE).await;
+    let none = rig.queue.pop(tokio::time::Instant::now().into_std());
+    assert!(none.is_none(), "switched by hand, and nobody holds it");
+    rig.commander.hold(COIL, &"hot".into(), Value::Bool(true));
+    rig.take(true, verified(true)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    read(true);
+    read(false);
+    rig.take(true, verified(true)).await;
+}

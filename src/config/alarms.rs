@@ -138,7 +138,7 @@ fn check_against(cx: &Context<'_>, entry: &Entry, config: &alarm::Config, draft:
         config.high.filter(reached).map(|limit| limit - config.hysteresis),
         config.low.filter(reached).map(|limit| limit + config.hysteresis),
     ];
-    if clears.into_iter().flatten().any(|value| !(low..=high).contains(&value)) {
+    if clears.into_iter().flatten().any(|value| !reached(&value)) {
         let place = entry.value.span_of(&["hysteresis"]).unwrap_or(entry.key_span);
         let help = "once raised, it would hold its outputs for ever; use a smaller hysteresis".to_owned();
         cx.error(

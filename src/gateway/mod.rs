@@ -98,7 +98,8 @@ impl Gateway {
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
         let (alarm_changed, alarm_changes) = watch::channel(0);
         let alarms = alarm_engine(&plan, &commander, &clock, &publisher, alarm_changed);
-        let observers: Vec<Arc<dyn Observer>> = vec![alarms.clone(), publisher.clone()];
+        let observers: Vec<Arc<dyn Observer>> =
+            vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
 
         let mut gateway = Self {
