@@ -113,9 +113,7 @@ fn serve(mut port: File, baud: u32, traffic: &Traffic) {
         if held < REQUEST_BYTES as usize {
             continue;
         }
-        if began + TOLERANCE < free_from {
-            traffic.too_early.fetch_add(1, Ordering::Relaxed);
-        }
+        let too_early = began + TOLERANCE < free_from;
         value = value.wrapping_add(1);
         let answer = answer(&request[..REQUEST_BYTES as usize], value);
         held = 0;
@@ -124,6 +122,7 @@ fn serve(mut port: File, baud: u32, traffic: &Traffic) {
             return;
         }
         free_from = first_bit + character(baud) * answer.len() as u32 + silence(baud);
+        traffic.too_early.fetch_add(u64::from(too_early), Ordering::Relaxed);
         traffic.answered.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -53,7 +53,7 @@ impl Process {
     }
 
     /// CPU time of all its threads so far, in nanoseconds. A thread that has ended is not counted any more.
-    pub(crate) fn cpu_ns(&self) -> Outcome<u64> {
+    fn cpu_ns(&self) -> Outcome<u64> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let text = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -73,6 +73,16 @@ impl Process {
         let ((rss_kib, pss_kib), anonymous_kib) = all.ok_or("smaps_rollup has no Rss, Pss or Anonymous")?;
         Ok(Memory { rss_kib, pss_kib, anonymous_kib })
     }
+}
+
+/// CPU time of several processes together, in nanoseconds; fails when one of them has ended.
+pub(crate) fn cpu_ns(processes: &mut [&mut Process]) -> Outcome<u64> {
+    let mut sum = 0;
+    for process in processes {
+        process.check()?;
+        sum += process.cpu_ns()?;
+    }
+    Ok(sum)
 }
 
 impl Drop for Process {

@@ -2,6 +2,7 @@
 //! to one subscriber with QoS 1. The broker's CPU time is included, the device's and subscriber's is not.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{PATIENCE, Setup};
 use crate::Outcome;
@@ -9,9 +10,8 @@ use crate::device::{Device, Values};
 use crate::figures::{Goal, Row};
 use crate::mosquitto::Mosquitto;
 use crate::plant::{POINTS_FILTER, Payload, Plant};
-use crate::process::Process;
+use crate::process::{Process, cpu_ns};
 use crate::subscriber::Subscriber;
-use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_secs(1);
 const QOS: u8 = 1;
@@ -64,18 +64,10 @@ fn per_point(
 ) -> Outcome<f64> {
     subscriber.wait_for(plant.points(), PATIENCE)?;
     thread::sleep(setup.warm_up);
-    let cpu = |processes: &mut [&mut Process]| -> Outcome<u64> {
-        let mut sum = 0;
-        for process in processes {
-            process.check()?;
-            sum += process.cpu_ns()?;
-        }
-        Ok(sum)
-    };
-    let (cpu_before, count_before) = (cpu(processes)?, subscriber.received());
+    let (cpu_before, count_before) = (cpu_ns(processes)?, subscriber.received());
     let began = Instant::now();
     thread::sleep(setup.slow);
-    let (cpu_after, count_after) = (cpu(processes)?, subscriber.received());
+    let (cpu_after, count_after) = (cpu_ns(processes)?, subscriber.received());
     let delivered = count_after - count_before;
     let due = plant.points() as f64 * began.elapsed().as_secs_f64() / PERIOD.as_secs_f64();
     // A period more or less may fall into the window.

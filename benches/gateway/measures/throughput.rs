@@ -12,7 +12,7 @@ use crate::device::{Device, Values};
 use crate::figures::{Goal, Row};
 use crate::mosquitto::Mosquitto;
 use crate::plant::{POINTS_FILTER, Payload, Plant};
-use crate::process::Process;
+use crate::process::{Process, cpu_ns};
 use crate::subscriber::Subscriber;
 
 /// Connections that are polled at the same time: enough to keep both cores busy.
@@ -87,19 +87,11 @@ fn round(
 ) -> Outcome<Round> {
     subscriber.wait_for(1, PATIENCE)?;
     thread::sleep(setup.warm_up);
-    let cpu = |processes: &mut [&mut Process]| -> Outcome<u64> {
-        let mut sum = 0;
-        for process in processes {
-            process.check()?;
-            sum += process.cpu_ns()?;
-        }
-        Ok(sum)
-    };
-    let before = (cpu(processes)?, subscriber.received(), device.record.points());
+    let before = (cpu_ns(processes)?, subscriber.received(), device.record.points());
     let began = Instant::now();
     thread::sleep(setup.fast);
     let took = began.elapsed().as_secs_f64();
-    let after = (cpu(processes)?, subscriber.received(), device.record.points());
+    let after = (cpu_ns(processes)?, subscriber.received(), device.record.points());
     let delivered = (after.1 - before.1) as f64;
     Ok(Round {
         delivered_per_s: delivered / took,
