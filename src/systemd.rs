@@ -24,8 +24,8 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Feeds the watchdog while `alive` returns, until `shutdown`. Returns at once where there is none.
-pub async fn feed_watchdog(alive: impl Fn(), shutdown: CancellationToken) {
+/// Feeds the watchdog while `alive` returns and says so, until `shutdown`. Returns at once where there is none.
+pub async fn feed_watchdog(alive: impl Fn() -> bool, shutdown: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = tokio::time::interval(feeding_period(limit));
     loop {
@@ -33,8 +33,9 @@ pub async fn feed_watchdog(alive: impl Fn(), shutdown: CancellationToken) {
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        alive();
-        notify(&[NotifyState::Watchdog]);
+        if alive() {
+            notify(&[NotifyState::Watchdog]);
+        }
     }
 }
 

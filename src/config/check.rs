@@ -23,7 +23,14 @@ const MAX_LISTED: usize = 40;
 pub(super) fn check_budget(cx: &Context<'_>, plan: &modbus::Plan, place: Span) {
     let budget = plan.budget();
     let name = &plan.name;
-    if !budget.fits() {
+    let on_tcp = matches!(plan.transport, Transport::Tcp(_) | Transport::RtuOverTcp(_));
+    if !budget.fits() && on_tcp {
+        // A line's speed is known; how fast a device answers over TCP is an assumption that may be wrong.
+        let message = format!(
+            "the polls of `{name}` cannot be served unless it answers faster than assumed: they need {budget}"
+        );
+        cx.warning(place, message, budget.suggestion);
+    } else if !budget.fits() {
         let message = format!("the polls of `{name}` cannot be served: they need {budget}");
         cx.error(place, message, budget.suggestion);
     } else if budget.line_time_share > BUSY {

@@ -5,6 +5,7 @@
 //! into their safe states while the channels still run, then everything else ends. Absent: any logic of
 //! the parts themselves.
 
+mod parts;
 mod stale;
 mod supervise;
 
@@ -17,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::alarm;
 use crate::broker::{Broker, InvalidTopic};
@@ -29,6 +29,7 @@ use crate::driver::{ChannelContext, ChannelStats, LinkState, WriteQueue};
 use crate::model::{PointId, PointTable};
 use crate::publish::{Publisher, Setter};
 use crate::web;
+use parts::Parts;
 
 /// How long outputs may take to reach their safe states at the stop.
 pub const SAFE_STATE_PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often the links of devices are looked at for their availability topics.
 const AVAILABILITY_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often losses of slow subscribers are told.
+const LOSS_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,7 @@ pub struct Gateway {
     publisher: Arc<Publisher>,
     channels: Vec<JoinHandle<()>>,
     channels_stop: CancellationToken,
-    parts: TaskTracker,
-    parts_stop: CancellationToken,
+    parts: Parts,
 }
 
 impl Gateway {
@@ -113,8 +116,7 @@ impl Gateway {
             publisher,
             channels: Vec::new(),
             channels_stop: CancellationToken::new(),
-            parts: TaskTracker::new(),
-            parts_stop: CancellationToken::new(),
+            parts: Parts::default(),
         };
         gateway.start_parts(mqtt_listener, &clock)?;
         if let Some(listener) = web_listener {
@@ -127,26 +129,27 @@ impl Gateway {
 
     /// Broker, commands, alarms and the watchers.
     fn start_parts(&self, mqtt: TcpListener, clock: &Clock) -> Result<(), StartError> {
-        let stop = || self.parts_stop.clone();
-        let broker = self.broker.clone();
-        let token = stop();
-        self.parts.spawn(async move { broker.serve(mqtt, token).await });
-        let (commander, token) = (self.commander.clone(), stop());
-        self.parts.spawn(async move { commander.run(token).await });
-        let (alarms, token) = (Arc::clone(&self.alarms), stop());
-        self.parts.spawn(async move { alarms.run(token).await });
+        let parts = &self.parts;
+        let (broker, commander, alarms) =
+            (self.broker.clone(), self.commander.clone(), Arc::clone(&self.alarms));
+        parts.spawn("broker", |stop| async move { broker.serve(mqtt, stop).await });
+        parts.spawn("commands", |stop| async move { commander.run(stop).await });
+        parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
         let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
         let messages = setter.subscribe()?;
-        self.parts.spawn(setter.run(messages, stop()));
-        self.parts.spawn(stale::watch(Arc::clone(&self.bus), clock.clone(), stop()));
-        self.parts.spawn(announce_links(self.stats.clone(), Arc::clone(&self.publisher), stop()));
-        let (bus, commander) = (Arc::clone(&self.bus), self.commander.clone());
+        parts.spawn("set topics", |stop| setter.run(messages, stop));
+        parts.spawn("stale points", |stop| stale::watch(Arc::clone(&self.bus), clock.clone(), stop));
+        let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
+        parts.spawn("availability", |stop| announce_links(stats, publisher, stop));
+        parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
+        let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
             // Each of these takes a lock that a stuck part would hold.
             let _ = bus.latest(PointId(0));
             let _ = commander.holder(PointId(0));
+            all.are_sound()
         };
-        self.parts.spawn(crate::systemd::feed_watchdog(alive, stop()));
+        parts.spawn("watchdog", |stop| crate::systemd::feed_watchdog(alive, stop));
         Ok(())
     }
 
@@ -171,8 +174,8 @@ impl Gateway {
             broker: Arc::new(move || broker_view(&broker, mqtt)),
             ready: Arc::new(|| true),
         };
-        let (config, token) = (plan.web.clone(), self.parts_stop.clone());
-        self.parts.spawn(async move { web::serve(listener, context, &config, token).await });
+        let config = plan.web.clone();
+        self.parts.spawn("page", |stop| async move { web::serve(listener, context, &config, stop).await });
     }
 
     fn start_channels(&mut self, plan: &Plan, wiring: &Wiring, clock: &Clock) {
@@ -203,11 +206,7 @@ impl Gateway {
             tracing::warn!("some channels did not end in time");
         }
         self.publisher.gateway_availability(false);
-        self.parts_stop.cancel();
-        self.parts.close();
-        if tokio::time::timeout(STOP_PATIENCE, self.parts.wait()).await.is_err() {
-            tracing::warn!("some parts did not end in time");
-        }
+        self.parts.end(STOP_PATIENCE).await;
         unsafe_outputs
     }
 }
@@ -279,6 +278,27 @@ fn local_address(listener: &TcpListener, what: &'static str) -> Result<SocketAdd
 
 fn points_of(points: &PointTable, channel: &str) -> Vec<PointId> {
     points.iter().filter(|point| &*point.channel == channel).map(|point| point.id).collect()
+}
+
+/// Warns when subscribers lose messages because they take them too slowly: counted, never silent.
+async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
+    let mut told = 0;
+    let mut ticks = tokio::time::interval(LOSS_PERIOD);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        let stats = broker.stats();
+        let lost = stats.dropped_queue_full + stats.dropped_local;
+        if lost > told {
+            tracing::warn!(
+                messages = lost - told,
+                "messages dropped: the queues of slow subscribers are full"
+            );
+            told = lost;
+        }
+    }
 }
 
 /// Publishes each device's availability when it changes.

@@ -32,10 +32,10 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 const FLAPPING: Duration = Duration::from_secs(30);
 
 /// Every so many probes use the unit's whole timeout, in case it has become slower than it was.
-const PATIENT_PROBE: u32 = 4;
+const PATIENT_PROBE: u32 = 12;
 
 /// What the patience of a probe is measured from when a unit's latency is known.
-const LATENCY_MARGIN: Duration = Duration::from_millis(30);
+const LATENCY_MARGIN: Duration = Duration::from_millis(20);
 
 /// What is known of one unit.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ struct Unit {
     last_probe: Option<Instant>,
     pause: Duration,
     probes: u32,
+    /// Until when writes to a silent unit rest that cannot be probed.
+    writes_rest_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +123,15 @@ impl Health {
         (!unit.watched && unit.failures >= FAILURES).then(|| cost.mul_f64(1.0 / SHARE - 1.0))
     }
 
-    /// Whether a write to the unit has any prospect. A unit that nobody has asked yet gets the chance.
+    /// Whether a write to the unit has any prospect and the line has time for it. A unit that nobody has asked
+    /// yet gets the chance; a silent one that cannot be probed gets it when its last failure is paid for.
     #[must_use]
-    pub fn may_write(&self, unit: usize) -> bool {
+    pub fn may_write(&self, unit: usize, now: Instant) -> bool {
         let unit = &self.units[unit];
-        !unit.watched || unit.state != State::Offline
+        match unit.watched {
+            true => unit.state != State::Offline,
+            false => unit.writes_rest_until.is_none_or(|until| until <= now),
+        }
     }
 
     /// Who is to be probed.
@@ -153,7 +159,7 @@ impl Health {
         let known = this.latency.or_else(|| self.units.iter().filter_map(|other| other.latency).max());
         match known {
             Some(latency) if !(this.probes + 1).is_multiple_of(PATIENT_PROBE) => {
-                timeout.min(3 * latency + LATENCY_MARGIN)
+                timeout.min(2 * latency + LATENCY_MARGIN)
             }
             _ => timeout,
         }
@@ -165,6 +171,7 @@ impl Health {
         // The worst is forgotten slowly, so that one slow answer does not count for ever.
         this.latency = Some(this.latency.map_or(latency, |worst| latency.max(worst.mul_f64(0.995))));
         this.failures = 0;
+        this.writes_rest_until = None;
         if this.state == State::Online {
             return Change::None;
         }
@@ -179,6 +186,9 @@ impl Health {
         let anybody = self.units.iter().any(|other| other.state == State::Online);
         let this = &mut self.units[unit];
         this.failures = this.failures.saturating_add(1);
+        if !this.watched && this.failures >= FAILURES {
+            this.writes_rest_until = Some(now + cost.mul_f64(1.0 / SHARE - 1.0));
+        }
         let flapping = this.online_since.is_some_and(|since| now.saturating_duration_since(since) < FLAPPING);
         if this.state == State::Online {
             if this.failures >= FAILURES {
@@ -223,6 +233,7 @@ impl Unit {
             last_probe: None,
             pause: FIRST_PAUSE,
             probes: 0,
+            writes_rest_until: None,
         }
     }
 
@@ -316,7 +327,7 @@ mod tests {
             now += 100 * MS;
             health.failed(3, 100 * MS, now);
         }
-        assert!(!health.may_write(3));
+        assert!(!health.may_write(3, now));
         let Probe::At(next) = health.next_probe(now) else { panic!("the last failure has to be paid for") };
         assert_eq!(health.next_probe(next), Probe::Now(3));
         assert!(next - now <= Duration::from_secs(3), "{:?}", next - now);
@@ -347,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_of_a_unit_whose_latency_is_known_are_short_but_for_every_fourth() {
+    fn probes_of_a_unit_whose_latency_is_known_are_short_but_for_every_twelfth() {
         let now = Instant::now();
         let mut health = Health::new([true], now);
         assert_eq!(health.probe_timeout(0, 500 * MS), 500 * MS);
@@ -356,11 +367,12 @@ mod tests {
             health.failed(0, MS, now);
         }
         let mut patience = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..12 {
             patience.push(health.probe_timeout(0, 500 * MS).as_millis());
             health.failed(0, MS, now);
         }
-        assert_eq!(patience, [60, 60, 60, 500]);
+        assert_eq!(patience[..11], [40; 11]);
+        assert_eq!(patience[11], 500);
     }
 
     #[test]
@@ -368,7 +380,7 @@ mod tests {
         let now = Instant::now();
         let health = Health::new([false], now);
         assert_eq!(health.next_probe(now), Probe::None);
-        assert!(health.may_write(0));
+        assert!(health.may_write(0, now));
     }
 
     #[test]
@@ -380,8 +392,10 @@ mod tests {
             health.failed(0, 100 * MS, now);
         }
         assert_eq!(health.rest(0, 100 * MS), Some(2400 * MS));
-        assert!(health.is_polled(0) && health.may_write(0));
+        assert!(health.is_polled(0) && !health.may_write(0, now));
+        assert!(health.may_write(0, now + 2400 * MS));
         health.answered(0, MS, now);
+        assert!(health.may_write(0, now));
         assert_eq!(health.rest(0, 100 * MS), None);
     }
 

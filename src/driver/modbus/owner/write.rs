@@ -55,7 +55,7 @@ impl<O: Opener> Owner<O> {
             Ok(write) => write,
             Err(reason) => return Outcome::Rejected(reason),
         };
-        if !self.health.may_write(place.device) {
+        if !self.health.may_write(place.device, self.context.clock.mono()) {
             return Outcome::Failed(format!("device {} is offline", device.name));
         }
         if let Err(reason) = self.ensure_open().await {

@@ -162,7 +162,10 @@ async fn one_illegal_register_does_not_take_its_neighbours_down() {
     let searching = refused.load(Ordering::Relaxed);
     bench.run(600 * S).await;
     let asked_again = refused.load(Ordering::Relaxed) - searching;
-    assert!((6..=9).contains(&asked_again), "the hole is remembered and tried ever more rarely: {asked_again}");
+    assert!(
+        (6..=9).contains(&asked_again),
+        "the hole is remembered and tried ever more rarely: {asked_again}"
+    );
     bench.assert_no_foreign_value(&addresses);
 }
 
