@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::codec::ReasonCode;
 use super::core::Core;
-use super::session::{Link, Session, WillMessage};
+use super::session::{Link, Outgoing, Session, WillMessage};
 use super::stats::{add, sub};
 use super::sync::lock;
 use super::trie::FastMap;
@@ -43,6 +43,8 @@ pub(super) struct Attached {
 struct Ended {
     session: Arc<Session>,
     filters: Vec<Box<str>>,
+    /// Messages that others of its groups may have instead.
+    left: Vec<Outgoing>,
 }
 
 impl Registry {
@@ -170,8 +172,9 @@ impl Core {
                 }
             }
         }
-        if let Some(ended) = ended {
-            self.clean_up(&ended);
+        match ended {
+            Some(ended) => self.clean_up(&ended),
+            None => self.hand_over(session, epoch),
         }
         if let Some(will) = due {
             self.publish_will(&will);
@@ -179,13 +182,16 @@ impl Core {
     }
 
     fn end(&self, session: &Arc<Session>) -> Ended {
-        let filters = lock(&session.state).end();
+        let (filters, left) = lock(&session.state).end();
         sub(&self.counters.sessions, 1);
-        Ended { session: Arc::clone(session), filters }
+        Ended { session: Arc::clone(session), filters, left }
     }
 
     fn clean_up(&self, ended: &Ended) {
         self.forget(Arc::as_ptr(&ended.session) as usize, &ended.filters);
+        if !ended.left.is_empty() {
+            self.redeliver(&ended.left);
+        }
     }
 
     /// Publishes the will of a client that stayed away for its delay.

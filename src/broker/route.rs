@@ -160,13 +160,15 @@ impl<'c> Round<'c> {
     }
 
     fn deliver(&mut self, to: View<'_>, message: &Incoming<'_>, stored: &mut Option<Arc<Stored>>) {
-        let grant = Grant { qos: to.qos.min(message.qos), retain: message.retain && to.rap, ids: to.ids };
+        let (qos, retain) = (to.qos.min(message.qos), message.retain && to.rap);
+        let grant = Grant { qos, retain, ids: to.ids, share: None };
         match to.sink {
             Sink::Session(session) => session.deliver(message, grant, stored, self),
             Sink::Local(queue) => {
                 let stored = stored.get_or_insert_with(|| message.store());
                 queue.push(stored, grant.qos, message.retain, false, self);
             }
+            Sink::Shared(group) => group.deliver(message, stored, self),
         }
     }
 }

@@ -10,6 +10,7 @@ mod publish;
 mod qos;
 mod retained;
 mod session;
+mod share;
 mod slow;
 mod storm;
 mod subscribe;

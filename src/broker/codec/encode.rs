@@ -21,8 +21,8 @@ pub struct ConnackProperties<'a> {
     pub reason: Option<&'a str>,
     /// Keep-alive in seconds that the client must use instead of its own.
     pub server_keep_alive: Option<u16>,
-    /// Whether `$share/...` filters are served; left out when they are.
-    pub shared_unavailable: bool,
+    /// Whether `$share/...` filters are served.
+    pub shared_available: Option<bool>,
 }
 
 /// CONNACK (section 3.2).
@@ -45,8 +45,8 @@ pub fn encode_connack(
     put_u16(&mut section, id::TOPIC_ALIAS_MAXIMUM, properties.topic_alias_maximum);
     put_text(&mut section, id::REASON_STRING, properties.reason);
     put_u16(&mut section, id::SERVER_KEEP_ALIVE, properties.server_keep_alive);
-    if properties.shared_unavailable {
-        section.extend_from_slice(&[id::SHARED_AVAILABLE, 0]);
+    if let Some(available) = properties.shared_available {
+        section.extend_from_slice(&[id::SHARED_AVAILABLE, u8::from(available)]);
     }
     out.push(0x20);
     put_varint(out, (2 + varint_len(section.len()) + section.len()) as u32);

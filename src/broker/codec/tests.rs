@@ -293,7 +293,7 @@ proptest! {
             topic_alias_maximum: Some(3),
             reason: reason.as_deref(),
             server_keep_alive: Some(60),
-            shared_unavailable: true,
+            shared_available: Some(true),
         };
         let mut out = Vec::new();
         encode_connack(&mut out, Version::V5, present, ReasonCode::SUCCESS, &properties);

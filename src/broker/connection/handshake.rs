@@ -205,7 +205,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         topic_alias_maximum: Some(config.topic_alias_maximum),
         reason: None,
         server_keep_alive,
-        shared_unavailable: true,
+        shared_available: Some(true),
     };
     // MQTT 3.1 has no session-present flag.
     let present = attached.present && version != Version::V3;

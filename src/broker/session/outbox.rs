@@ -157,7 +157,7 @@ impl State {
             Some((_, None)) => return false,
             Some((qos, Some(stored))) => {
                 let ids = ids_of(pending.id);
-                self.send(Outgoing { stored, qos, retain: true, ids }, round);
+                self.send(Outgoing { stored, qos, retain: true, ids, share: None }, round);
             }
         }
         self.retained.pop_front();
