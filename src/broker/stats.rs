@@ -75,6 +75,8 @@ counters! {
     dropped_local,
     /// Times a publisher waited for a subscriber.
     pauses,
+    /// Times a client was not read for a while because it published faster than it may.
+    throttled,
     /// Retained messages now.
     retained,
     /// Bytes of all retained messages now, topics included.

@@ -14,4 +14,5 @@ mod share;
 mod slow;
 mod storm;
 mod subscribe;
+mod version5;
 mod will;

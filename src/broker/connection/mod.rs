@@ -8,6 +8,7 @@
 mod closing;
 mod handshake;
 mod packets;
+mod rate;
 mod writer;
 
 use std::cell::RefCell;
@@ -32,6 +33,7 @@ use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
 pub(super) use handshake::serve;
+use rate::Bucket;
 use writer::Writer;
 
 /// How much is read at once, in bytes.
@@ -95,6 +97,12 @@ struct Connection<S> {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    /// Largest packet that may say in words why something failed; 0: none may.
+    explains: usize,
+    /// How fast the client may publish, if there is a limit.
+    rate: Option<Bucket>,
+    /// Nothing is read until then, because the client published too fast.
+    throttled: Option<Instant>,
     /// The session's expiry as the CONNECT asked for it was zero.
     ends_with_connection: bool,
     /// The beginning of a packet whose rest has not come.
@@ -123,6 +131,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            explains: 0,
+            rate: Bucket::new(core.config.max_publish_rate, now),
+            throttled: None,
             stream,
             core,
             session: attached.session,
@@ -190,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let more = self.flush(cx, &mut written);
         add(&self.core.counters.bytes_out, written);
         let more = more?;
-        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx);
+        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx) && self.throttled.is_none();
         match if may_read { self.poll_read(cx) } else { Poll::Pending } {
             Poll::Pending if more => Poll::Ready(Ok(())),
             read => read,
@@ -266,6 +277,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (_, slow) = round.finish();
         add(&core.counters.bytes_in, input.len() as u64);
         add(&core.counters.messages_in, messages);
+        if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(messages, now)) {
+            add(&core.counters.throttled, 1);
+            self.throttled = Some(until);
+        }
         if !slow.is_empty() {
             add(&core.counters.pauses, 1);
             self.pause = Some((slow, now + core.limits.grace));
@@ -307,7 +322,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let silence = self.silence.map(|silence| self.heard + silence);
         let pause = self.pause.as_ref().map(|(_, until)| *until);
         let closing = self.closing.as_ref().map(|closing| closing.until);
-        [silence.filter(|_| closing.is_none()), pause, closing].into_iter().flatten().min()
+        // What is not read on purpose is no silence.
+        let silence = silence.filter(|_| closing.is_none() && self.throttled.is_none());
+        [silence, pause, self.throttled, closing].into_iter().flatten().min()
     }
 
     /// Ready when a deadline has passed.
@@ -322,6 +339,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if now < deadline {
                 self.timer.as_mut().reset(deadline);
                 continue;
+            }
+            if self.throttled.is_some_and(|until| until <= now) {
+                self.throttled = None;
+                self.heard = now;
+                return Poll::Ready(Ok(()));
             }
             if self.pause.as_ref().is_some_and(|(_, until)| *until <= now) {
                 self.pause = None;
@@ -349,10 +371,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
         };
         if let Some((code, reason)) = code {
+            let reason = reason.filter(|reason| self.explain(reason.len()));
             encode_disconnect(&mut self.control, self.version, code, reason);
         }
         let linger = if code.is_some() { LINGER } else { Duration::ZERO };
         self.pause = None;
+        self.throttled = None;
         self.partial = Vec::new();
         self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
     }

@@ -89,7 +89,7 @@ impl State {
         if self.ready.capacity() == 0 {
             self.ready = round.pool.take();
         }
-        if head.encode(&mut self.ready, link.version, message.topic, message.payload, link.max_packet) {
+        if link.encode(&mut self.ready, &head, message.topic, message.payload) {
             self.sent += 1;
             round.tally.out += 1;
         } else {
@@ -198,7 +198,7 @@ pub(super) fn remaining(expires: Option<tokio::time::Instant>, round: &Round<'_>
 /// Appends a QoS 1 or 2 PUBLISH; false if it is larger than the client takes.
 pub(super) fn encode_kept(
     out: &mut Vec<u8>,
-    link: &Link,
+    link: &mut Link,
     outgoing: &Outgoing,
     packet_id: u16,
     dup: bool,
@@ -213,7 +213,8 @@ pub(super) fn encode_kept(
         expiry,
         subscription_ids: outgoing.ids.as_deref().unwrap_or_default(),
         forward,
+        ..PublishHead::default()
     };
     debug_assert!(link.version != Version::V5 || packet_id != 0);
-    head.encode(out, link.version, topic, payload, link.max_packet)
+    link.encode(out, &head, topic, payload)
 }

@@ -5,6 +5,7 @@
 //! touches nothing. Sockets and timers are deliberately absent. Invariant: without a connection
 //! `ready` is empty, because what is in it was encoded for that connection.
 
+mod alias;
 mod deliver;
 mod inflight;
 mod outbox;
@@ -24,6 +25,7 @@ use super::retained::Slot;
 use super::share::Group;
 use super::sync::lock;
 use super::trie::{FastHash, FastMap};
+use alias::Aliases;
 pub(super) use deliver::Grant;
 pub(super) use inflight::Ids;
 use inflight::InFlight;
@@ -87,6 +89,8 @@ pub(super) struct Link {
     idle: bool,
     /// Bytes that the connection took and has not written yet.
     taken: usize,
+    /// Topics that the client knows by number; `None`: it takes no aliases.
+    aliases: Option<Box<Aliases>>,
 }
 
 /// A will message, kept until the connection ends.
@@ -121,7 +125,23 @@ impl Link {
         now: Instant,
     ) -> Self {
         let quota = window;
-        Self { version, max_packet, window, peer, since: now, quota, waker: None, idle: false, taken: 0 }
+        Self {
+            version,
+            max_packet,
+            window,
+            peer,
+            since: now,
+            quota,
+            waker: None,
+            idle: false,
+            taken: 0,
+            aliases: None,
+        }
+    }
+
+    /// So many topics may be sent to the client as numbers.
+    pub(super) fn with_aliases(self, max: u16) -> Self {
+        Self { aliases: Aliases::new(max), ..self }
     }
 }
 

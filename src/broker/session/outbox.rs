@@ -166,7 +166,7 @@ impl State {
 
     /// The front retained message, at QoS 0.
     fn retained_now(&mut self, round: &mut Round<'_>) {
-        let (Some(link), Some(RetainedRef { slot, id, .. })) = (&self.link, self.retained.front()) else {
+        let (Some(link), Some(RetainedRef { slot, id, .. })) = (&mut self.link, self.retained.front()) else {
             return;
         };
         let ready = &mut self.ready;
@@ -180,7 +180,7 @@ impl State {
                 forward: &kept.forward,
                 ..PublishHead::default()
             };
-            head.encode(ready, link.version, &slot.topic, &kept.payload, link.max_packet)
+            link.encode(ready, &head, &slot.topic, &kept.payload)
         });
         match encoded {
             Some(true) => {
