@@ -66,6 +66,8 @@ pub struct Config {
     /// What MQTT 5 clients that ask for response information are told, with their client identifier
     /// behind it: `replies` gives `replies/<client-id>`. Without it they are told nothing.
     pub response_prefix: Option<String>,
+    /// How often the `$SYS` topics are brought up to date; 0: there are none.
+    pub sys_interval: Period,
     /// User properties of one message.
     pub max_user_properties: u32,
     /// From so many unsent bytes on, those who publish to a subscriber wait for it...
@@ -100,6 +102,7 @@ impl Default for Config {
             max_qos: 2,
             max_publish_rate: 0,
             response_prefix: None,
+            sys_interval: Period::from_secs(10),
             max_user_properties: 64,
             pause_bytes: ByteSize(256 << 10),
             pause_grace: Period::from_millis(500),

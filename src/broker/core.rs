@@ -173,6 +173,8 @@ impl Core {
             }
         }
         add(&self.counters.subscriptions, u64::from(!replaces));
+        let shared = wanted.filter.starts_with("$share/");
+        add(&self.counters.shared_subscriptions, u64::from(!replaces && shared));
         Ok(existed)
     }
 
@@ -218,7 +220,11 @@ impl Core {
         let mut removed = 0;
         for filter in filters {
             removed += match topic::shared(filter) {
-                Ok(Some((name, filter))) => routes.edit(filter, |list| part(list, name, subscriber)),
+                Ok(Some((name, filter))) => {
+                    let left = routes.edit(filter, |list| part(list, name, subscriber));
+                    sub(&self.counters.shared_subscriptions, left as u64);
+                    left
+                }
                 _ => routes.edit(filter, |list| {
                     let before = list.len();
                     list.retain(|entry| entry.sink.address() != subscriber);

@@ -23,6 +23,7 @@ mod session;
 mod share;
 mod stats;
 mod sync;
+mod sys;
 pub mod topic;
 mod trie;
 

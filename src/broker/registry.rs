@@ -220,6 +220,7 @@ impl Core {
             self.end(session)
         };
         self.clean_up(&ended);
+        add(&self.counters.sessions_expired, 1);
         tracing::debug!(client = %session.id, "session expired");
     }
 }

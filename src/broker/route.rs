@@ -43,6 +43,10 @@ impl Limits {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) out: u64,
+    /// Payload bytes of `out`.
+    pub(super) out_bytes: u64,
+    /// Packets other than messages.
+    pub(super) other_out: u64,
     pub(super) local_out: u64,
     pub(super) dropped_queue_full: u64,
     pub(super) dropped_too_large: u64,
@@ -178,6 +182,8 @@ impl Drop for Round<'_> {
         self.routes = None;
         let (tally, counters) = (&self.tally, &self.core.counters);
         add(&counters.messages_out, tally.out);
+        add(&counters.payload_bytes_out, tally.out_bytes);
+        add(&counters.packets_out, tally.other_out);
         add(&counters.messages_local_out, tally.local_out);
         add(&counters.dropped_queue_full, tally.dropped_queue_full);
         add(&counters.dropped_too_large, tally.dropped_too_large);

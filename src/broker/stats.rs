@@ -37,6 +37,8 @@ counters! {
     connections_refused,
     /// Connections whose CONNECT was refused or did not come in time.
     connects_refused,
+    /// CONNECTs accepted since the start.
+    connects,
     /// Connections ended because of what the client sent.
     protocol_errors,
     /// Connections ended because the client was silent for too long.
@@ -45,10 +47,14 @@ counters! {
     takeovers,
     /// Sessions now, connected or not.
     sessions,
+    /// Sessions that ended because their client stayed away for too long.
+    sessions_expired,
     /// Connections refused because `max-sessions` was reached.
     sessions_refused,
     /// Subscriptions now.
     subscriptions,
+    /// Shared subscriptions now, which the subscriptions include.
+    shared_subscriptions,
     /// Subscriptions refused: invalid, over a limit, or not served.
     subscriptions_refused,
     /// Messages published by clients.
@@ -59,6 +65,14 @@ counters! {
     messages_out,
     /// Messages given to subscriptions inside the program.
     messages_local_out,
+    /// Packets of any kind received from clients.
+    packets_in,
+    /// Packets other than messages sent to clients.
+    packets_out,
+    /// Bytes of payload received in messages from clients.
+    payload_bytes_in,
+    /// Bytes of payload given to clients.
+    payload_bytes_out,
     /// Bytes read from clients.
     bytes_in,
     /// Bytes written to clients.

@@ -130,6 +130,8 @@ impl Gateway {
         let broker = self.broker.clone();
         let token = stop();
         self.parts.spawn(async move { broker.serve(mqtt, token).await });
+        let (broker, token) = (self.broker.clone(), stop());
+        self.parts.spawn(async move { broker.publish_sys(token).await });
         let (commander, token) = (self.commander.clone(), stop());
         self.parts.spawn(async move { commander.run(token).await });
         let (alarms, token) = (Arc::clone(&self.alarms), stop());

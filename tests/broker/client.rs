@@ -278,7 +278,7 @@ impl Client {
         self.parse(first, &body)
     }
 
-    fn parse(&self, first: u8, body: &[u8]) -> Arrived {
+    pub(crate) fn parse(&self, first: u8, body: &[u8]) -> Arrived {
         let qos = (first >> 1) & 3;
         let (len, rest) = body.split_at(2);
         let (topic, mut rest) = rest.split_at(usize::from(u16::from_be_bytes(len.try_into().unwrap())));

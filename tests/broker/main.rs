@@ -14,5 +14,6 @@ mod share;
 mod slow;
 mod storm;
 mod subscribe;
+mod sys;
 mod version5;
 mod will;

@@ -96,6 +96,9 @@ where
         Ok(welcome) => {
             let early = input.split_off(frame.len());
             add(&core.counters.bytes_in, frame.len() as u64);
+            for counter in [&core.counters.connects, &core.counters.packets_in, &core.counters.packets_out] {
+                add(counter, 1);
+            }
             Ok((welcome.connection(core, stream), early))
         }
         Err((error, version)) => {

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::codec::{CodecError, Frame, ReasonCode, Version, encode_disconnect};
+use super::codec::{CodecError, Frame, Version};
 use super::config::bytes;
 use super::core::Core;
 use super::registry::Attached;
@@ -33,6 +33,7 @@ use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
 pub(super) use handshake::serve;
+use packets::Received;
 use rate::Bucket;
 use writer::Writer;
 
@@ -272,12 +273,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         self.heard = now;
         let mut round = Round::new(&core, now);
-        let mut messages = 0;
-        let result = self.consume(input, &mut round, &mut messages);
+        let mut received = Received::default();
+        let result = self.consume(input, &mut round, &mut received);
         let (_, slow) = round.finish();
         add(&core.counters.bytes_in, input.len() as u64);
-        add(&core.counters.messages_in, messages);
-        if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(messages, now)) {
+        received.count(&core.counters);
+        if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(received.messages, now)) {
             add(&core.counters.throttled, 1);
             self.throttled = Some(until);
         }
@@ -289,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Splits the input into packets; keeps what is not whole.
-    fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, messages: &mut u64) -> Result<(), End> {
+    fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, tally: &mut Received) -> Result<(), End> {
         let max = bytes(self.core.config.max_packet);
         while !self.partial.is_empty() {
             let Some(frame) = Frame::parse(&self.partial, max)? else {
@@ -306,11 +307,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             let packet = std::mem::take(&mut self.partial);
-            self.handle(frame, &packet[frame.header..], round, messages)?;
+            self.handle(frame, &packet[frame.header..], round, tally)?;
         }
         while let Some(frame) = Frame::parse(input, max)? {
             let Some((packet, rest)) = input.split_at_checked(frame.len()) else { break };
-            self.handle(frame, &packet[frame.header..], round, messages)?;
+            self.handle(frame, &packet[frame.header..], round, tally)?;
             input = rest;
         }
         self.partial.extend_from_slice(input);
@@ -353,51 +354,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Ready(Err(End::Silent));
         }
         Poll::Pending
-    }
-
-    /// Lets go of the session and prepares the last bytes.
-    fn leave(&mut self, end: &End) {
-        let (will, expiry) = match end {
-            End::Goodbye { will, expiry } => (*will, *expiry),
-            _ => (true, None),
-        };
-        self.core.detach(&self.session, self.epoch, will, expiry);
-        self.log(end);
-        let code = match end {
-            End::Lost(_) | End::Goodbye { .. } => None,
-            End::Refused(error) => Some((error.code, Some(error.what))),
-            End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
-            End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
-            End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
-        };
-        if let Some((code, reason)) = code {
-            let reason = reason.filter(|reason| self.explain(reason.len()));
-            encode_disconnect(&mut self.control, self.version, code, reason);
-        }
-        let linger = if code.is_some() { LINGER } else { Duration::ZERO };
-        self.pause = None;
-        self.throttled = None;
-        self.partial = Vec::new();
-        self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
-    }
-
-    fn log(&self, end: &End) {
-        let (client, counters) = (&*self.session.id, &self.core.counters);
-        match end {
-            End::Lost(Some(error)) => tracing::debug!(client, %error, "client lost"),
-            End::Lost(None) => tracing::debug!(client, "client closed the connection without a DISCONNECT"),
-            End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
-            End::Refused(error) => {
-                add(&counters.protocol_errors, 1);
-                tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
-            }
-            End::TakenOver => tracing::debug!(client, "session taken over by another connection"),
-            End::Silent => {
-                add(&counters.keep_alive_timeouts, 1);
-                tracing::debug!(client, "client silent for too long");
-            }
-            End::Stopping => tracing::debug!(client, "client disconnected because the broker stops"),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::broker::codec::{
 use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
 use crate::broker::route::Round;
-use crate::broker::stats::add;
+use crate::broker::stats::{Counters, add};
 use crate::broker::{access, topic};
 
 /// Bytes of an acknowledgement around its reason string and codes, at most.
@@ -21,6 +21,23 @@ const ACK_WITH_REASON: usize = 16;
 /// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
 const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
 
+/// What came in one read; added to the counters at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    /// Packets of any kind.
+    packets: u64,
+    pub(super) messages: u64,
+    payload_bytes: u64,
+}
+
+impl Received {
+    pub(super) fn count(self, counters: &Counters) {
+        add(&counters.packets_in, self.packets);
+        add(&counters.messages_in, self.messages);
+        add(&counters.payload_bytes_in, self.payload_bytes);
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles one packet.
     pub(super) fn handle(
@@ -28,11 +45,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         frame: Frame,
         body: &[u8],
         round: &mut Round<'_>,
-        messages: &mut u64,
+        tally: &mut Received,
+    ) -> Result<(), End> {
+        let before = self.control.len();
+        let handled = self.dispatch(frame, body, round, tally);
+        tally.packets += 1;
+        // No packet is answered by more than one.
+        round.tally.other_out += u64::from(self.control.len() > before);
+        handled
+    }
+
+    fn dispatch(
+        &mut self,
+        frame: Frame,
+        body: &[u8],
+        round: &mut Round<'_>,
+        tally: &mut Received,
     ) -> Result<(), End> {
         match decode(frame, body, self.version)? {
             Packet::Publish(publish) => {
-                *messages += 1;
+                tally.messages += 1;
+                tally.payload_bytes += publish.payload.len() as u64;
                 self.on_publish(&publish, round)
             }
             Packet::Ack(kind, ack) => self.on_ack(kind, ack),

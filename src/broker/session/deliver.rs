@@ -92,6 +92,7 @@ impl State {
         if link.encode(&mut self.ready, &head, message.topic, message.payload) {
             self.sent += 1;
             round.tally.out += 1;
+            round.tally.out_bytes += message.payload.len() as u64;
         } else {
             self.dropped += 1;
             round.tally.dropped_too_large += 1;
@@ -160,6 +161,7 @@ impl State {
         }
         if encode_kept(&mut self.ready, link, &outgoing, self.inflight.next_id(), false, expiry) {
             link.quota -= 1;
+            round.tally.out_bytes += outgoing.stored.payload.len() as u64;
             self.inflight.push(outgoing);
             self.sent += 1;
             round.tally.out += 1;

@@ -121,6 +121,7 @@ impl State {
         match sent {
             Sent::Released => {
                 encode_ack(&mut self.ready, link.version, AckKind::Pubrel, packet_id, ReasonCode::SUCCESS);
+                round.tally.other_out += 1;
             }
             Sent::Published(_) if link.quota == 0 => return false,
             Sent::Published(outgoing) => {
@@ -180,14 +181,15 @@ impl State {
                 forward: &kept.forward,
                 ..PublishHead::default()
             };
-            link.encode(ready, &head, &slot.topic, &kept.payload)
+            (link.encode(ready, &head, &slot.topic, &kept.payload), kept.payload.len())
         });
         match encoded {
-            Some(true) => {
+            Some((true, len)) => {
                 self.sent += 1;
                 round.tally.out += 1;
+                round.tally.out_bytes += len as u64;
             }
-            Some(false) => {
+            Some((false, _)) => {
                 self.dropped += 1;
                 round.tally.dropped_too_large += 1;
             }
