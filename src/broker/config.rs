@@ -66,7 +66,7 @@ pub struct Config {
     /// What MQTT 5 clients that ask for response information are told, with their client identifier
     /// behind it: `replies` gives `replies/<client-id>`. Without it they are told nothing.
     pub response_prefix: Option<String>,
-    /// How often the `$SYS` topics are brought up to date; 0: there are none.
+    /// How often the `$SYS` topics are brought up to date; `0s`: there are none.
     pub sys_interval: Period,
     /// User properties of one message.
     pub max_user_properties: u32,
