@@ -8,6 +8,7 @@
 //! for a slow subscriber longer than a grace time; every queue has a limit and a counter.
 
 mod access;
+mod admin;
 pub mod codec;
 mod config;
 mod connection;

@@ -3,7 +3,7 @@
 //! Invariant: a session is in the map, or it has ended; its state says which. Wills are published after
 //! the map's lock is released.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub(super) struct Attached {
 }
 
 /// A session that ended, with what is left to do about it.
-struct Ended {
+pub(super) struct Ended {
     session: Arc<Session>,
     filters: Vec<Box<str>>,
     /// Messages that others of its groups may have instead.
@@ -48,6 +48,10 @@ struct Ended {
 }
 
 impl Registry {
+    pub(super) fn lock(&self) -> MutexGuard<'_, FastMap<Arc<str>, Arc<Session>>> {
+        lock(&self.sessions)
+    }
+
     /// Every session there is.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
@@ -181,13 +185,13 @@ impl Core {
         }
     }
 
-    fn end(&self, session: &Arc<Session>) -> Ended {
+    pub(super) fn end(&self, session: &Arc<Session>) -> Ended {
         let (filters, left) = lock(&session.state).end();
         sub(&self.counters.sessions, 1);
         Ended { session: Arc::clone(session), filters, left }
     }
 
-    fn clean_up(&self, ended: &Ended) {
+    pub(super) fn clean_up(&self, ended: &Ended) {
         self.forget(Arc::as_ptr(&ended.session) as usize, &ended.filters);
         if !ended.left.is_empty() {
             self.redeliver(&ended.left);

@@ -45,6 +45,8 @@ counters! {
     keep_alive_timeouts,
     /// Connections ended because another one took the session over.
     takeovers,
+    /// Connections ended by the operator.
+    kicked,
     /// Sessions now, connected or not.
     sessions,
     /// Sessions that ended because their client stayed away for too long.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Connection, End, SCRATCH};
 use crate::broker::codec::{ReasonCode, encode_disconnect};
 use crate::broker::stats::add;
+use crate::broker::sync::lock;
 
 /// How long a connection that ends may take for its last bytes.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ pub(super) struct Closing {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets go of the session and prepares the last bytes.
     pub(super) fn leave(&mut self, end: &End) {
+        let evicted = matches!(end, End::TakenOver) && lock(&self.session.state).evicted == self.epoch;
+        let end = if evicted { &End::Evicted } else { end };
         let (will, expiry) = match end {
             End::Goodbye { will, expiry } => (*will, *expiry),
             _ => (true, None),
@@ -38,6 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Lost(_) | End::Goodbye { .. } => None,
             End::Refused(error) => Some((error.code, Some(error.what))),
             End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
+            End::Evicted => Some((ReasonCode::ADMINISTRATIVE_ACTION, None)),
             End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
             End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
         };
@@ -64,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
             }
             End::TakenOver => tracing::debug!(client, "session taken over by another connection"),
+            End::Evicted => tracing::debug!(client, "client sent away by the operator"),
             End::Silent => {
                 add(&counters.keep_alive_timeouts, 1);
                 tracing::debug!(client, "client silent for too long");

@@ -67,6 +67,8 @@ pub(super) enum End {
     Refused(CodecError),
     /// Another connection took the session over.
     TakenOver,
+    /// The operator ended the connection.
+    Evicted,
     /// The client was silent for too long.
     Silent,
     /// The server stops.

@@ -45,6 +45,8 @@ pub(super) struct State {
     /// Counts the connections that served the session.
     pub(super) epoch: u64,
     pub(super) link: Option<Link>,
+    /// The last connection that the operator sent away.
+    pub(super) evicted: u64,
     /// The session is over; whoever still holds it leaves it alone.
     pub(super) ended: bool,
     /// Seconds to keep the session without a connection.
