@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::codec::QoS;
 use crate::model::units::{ByteSize, Period};
 
 /// The embedded broker: `broker: { listen: 127.0.0.1:1883, max-packet: 1MiB }`.
@@ -55,6 +56,18 @@ pub struct Config {
     pub receive_maximum: u16,
     /// Topic aliases that one client may define.
     pub topic_alias_maximum: u16,
+    /// Topic aliases that are used towards one client, if it takes as many.
+    pub client_topic_aliases: u16,
+    /// Highest QoS that is served: 0, 1 or 2. A lower one is told to MQTT 5 clients, which must keep to it.
+    pub max_qos: u8,
+    /// Messages per second that one client may publish; 0: as many as it likes. A client that is faster
+    /// is read more slowly, and nothing is lost.
+    pub max_publish_rate: u32,
+    /// What MQTT 5 clients that ask for response information are told, with their client identifier
+    /// behind it: `replies` gives `replies/<client-id>`. Without it they are told nothing.
+    pub response_prefix: Option<String>,
+    /// How often the `$SYS` topics are brought up to date; `0s`: there are none.
+    pub sys_interval: Period,
     /// User properties of one message.
     pub max_user_properties: u32,
     /// From so many unsent bytes on, those who publish to a subscriber wait for it...
@@ -85,6 +98,11 @@ impl Default for Config {
             max_inflight: 1_000,
             receive_maximum: 1_000,
             topic_alias_maximum: 64,
+            client_topic_aliases: 32,
+            max_qos: 2,
+            max_publish_rate: 0,
+            response_prefix: None,
+            sys_interval: Period::from_secs(10),
             max_user_properties: 64,
             pause_bytes: ByteSize(256 << 10),
             pause_grace: Period::from_millis(500),
@@ -120,6 +138,12 @@ impl Config {
         if self.max_queue_bytes.0 < self.pause_bytes.0 {
             problems.push("broker.max-queue-bytes: must not be smaller than pause-bytes".into());
         }
+        if self.max_qos > 2 {
+            problems.push("broker.max-qos: must be 0, 1 or 2".into());
+        }
+        if let Some(Err(what)) = self.response_prefix.as_deref().map(super::topic::check_name) {
+            problems.push(format!("broker.response-prefix: {what}"));
+        }
         if self.connect_timeout.0.is_zero() {
             problems.push("broker.connect-timeout: must be longer than 0s".into());
         }
@@ -134,6 +158,11 @@ impl Config {
     /// The limit of a session's life, in seconds below the value that stands for "for ever".
     pub(super) fn max_session_expiry_secs(&self) -> u32 {
         u32::try_from(self.max_session_expiry.0.as_secs()).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+    }
+
+    /// The highest QoS that is served.
+    pub(super) fn highest_qos(&self) -> QoS {
+        QoS::from_bits(self.max_qos).unwrap_or(QoS::ExactlyOnce)
     }
 
     /// How long publishers wait for one subscriber.

@@ -1,6 +1,6 @@
 //! The broker's shared state and the operations on it that are not routing.
 //!
-//! Lock order: registry, then tree, then one session. Nothing here waits for anything but these locks.
+//! Lock order: registry, then tree, then a group of sharers, then one session. Nothing here waits for anything but these locks.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -17,6 +17,7 @@ use super::registry::Registry;
 use super::retained::Retained;
 use super::route::{Limits, Round};
 use super::session::{Gone, RetainedRef, Session, WillMessage};
+use super::share::{Group, Member};
 use super::stats::{Counters, add, sub};
 use super::sync::{lock, write};
 use super::trie::{FastMap, Trie};
@@ -48,6 +49,7 @@ pub(super) struct Entry {
 pub(super) enum Sink {
     Session(Arc<Session>),
     Local(Arc<LocalQueue>),
+    Shared(Arc<Group>),
 }
 
 impl Sink {
@@ -56,6 +58,7 @@ impl Sink {
         match self {
             Self::Session(session) => Arc::as_ptr(session) as usize,
             Self::Local(queue) => Arc::as_ptr(queue) as usize,
+            Self::Shared(group) => Arc::as_ptr(group) as usize,
         }
     }
 }
@@ -92,6 +95,8 @@ impl Core {
         wanted: &SubscribeFilter<'_>,
         id: Option<NonZeroU32>,
     ) -> Result<ReasonCode, Gone> {
+        // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
+        let wanted = &SubscribeFilter { qos: wanted.qos.min(self.config.highest_qos()), ..*wanted };
         if let Err(code) = self.check_filter(wanted.filter) {
             add(&self.counters.subscriptions_refused, 1);
             return Ok(code);
@@ -101,6 +106,8 @@ impl Core {
             return Ok(ReasonCode::QUOTA_EXCEEDED);
         };
         let send_retained = match wanted.retain_handling {
+            // Section 4.8.2: a shared subscription begins without retained messages.
+            _ if wanted.filter.starts_with("$share/") => false,
             RetainHandling::Always => true,
             RetainHandling::IfNew => !existed,
             RetainHandling::Never => false,
@@ -112,12 +119,14 @@ impl Core {
     }
 
     fn check_filter(&self, filter: &str) -> Result<(), ReasonCode> {
-        topic::check_filter(filter).map_err(|_| ReasonCode::FILTER_INVALID)?;
-        if topic::levels(filter) > self.config.max_topic_levels || filter.len() > self.config.max_topic_length
-        {
+        let shared = topic::shared(filter).map_err(|_| ReasonCode::FILTER_INVALID)?;
+        let selects = shared.map_or(filter, |(_, selects)| selects);
+        topic::check_filter(selects).map_err(|_| ReasonCode::FILTER_INVALID)?;
+        let config = &self.config;
+        if topic::levels(selects) > config.max_topic_levels || filter.len() > config.max_topic_length {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
-        access::may_subscribe(filter)
+        access::may_subscribe(selects)
     }
 
     /// Puts the subscription into the tree. `None`: the session has too many. Otherwise whether it
@@ -129,13 +138,6 @@ impl Core {
         wanted: &SubscribeFilter<'_>,
         id: Option<NonZeroU32>,
     ) -> Result<Option<bool>, Gone> {
-        let entry = Entry {
-            sink: Sink::Session(Arc::clone(session)),
-            qos: wanted.qos,
-            no_local: wanted.no_local,
-            retain_as_published: wanted.retain_as_published,
-            id,
-        };
         // The tree is locked first, so that a session that ends meanwhile leaves nothing in it.
         let mut routes = write(&self.routes);
         let existed = session.own(epoch, |state| {
@@ -148,22 +150,31 @@ impl Core {
             state.filters.insert(wanted.filter.into(), ());
             Some(false)
         })?;
-        let address = entry.sink.address();
-        match existed {
-            None => {}
-            Some(false) => {
-                // Most filters have one subscriber; a list grows by itself from the second on.
-                routes.edit(wanted.filter, |list| {
-                    list.reserve_exact(usize::from(list.is_empty()));
-                    list.push(entry);
-                });
-                add(&self.counters.subscriptions, 1);
+        let Some(replaces) = existed else { return Ok(None) };
+        match topic::shared(wanted.filter) {
+            Ok(Some((name, filter))) => {
+                let member = Member {
+                    session: Arc::clone(session),
+                    qos: wanted.qos,
+                    retain_as_published: wanted.retain_as_published,
+                    id,
+                };
+                routes.edit(filter, |list| join(list, name, member));
             }
-            Some(true) => routes.edit(wanted.filter, |list| {
-                list.retain(|other| other.sink.address() != address);
-                list.push(entry);
-            }),
+            _ => {
+                let entry = Entry {
+                    sink: Sink::Session(Arc::clone(session)),
+                    qos: wanted.qos,
+                    no_local: wanted.no_local,
+                    retain_as_published: wanted.retain_as_published,
+                    id,
+                };
+                routes.edit(wanted.filter, |list| place(list, entry, replaces));
+            }
         }
+        add(&self.counters.subscriptions, u64::from(!replaces));
+        let shared = wanted.filter.starts_with("$share/");
+        add(&self.counters.shared_subscriptions, u64::from(!replaces && shared));
         Ok(existed)
     }
 
@@ -208,11 +219,18 @@ impl Core {
         let mut routes = write(&self.routes);
         let mut removed = 0;
         for filter in filters {
-            removed += routes.edit(filter, |list| {
-                let before = list.len();
-                list.retain(|entry| entry.sink.address() != subscriber);
-                before - list.len()
-            });
+            removed += match topic::shared(filter) {
+                Ok(Some((name, filter))) => {
+                    let left = routes.edit(filter, |list| part(list, name, subscriber));
+                    sub(&self.counters.shared_subscriptions, left as u64);
+                    left
+                }
+                _ => routes.edit(filter, |list| {
+                    let before = list.len();
+                    list.retain(|entry| entry.sink.address() != subscriber);
+                    before - list.len()
+                }),
+            };
         }
         sub(&self.counters.subscriptions, removed as u64);
     }
@@ -271,6 +289,46 @@ impl Core {
         }
         sub(&self.counters.connections, 1);
     }
+}
+
+/// Puts a subscription into the list of its filter.
+fn place(list: &mut Vec<Entry>, entry: Entry, replaces: bool) {
+    if replaces {
+        let address = entry.sink.address();
+        list.retain(|other| other.sink.address() != address);
+    }
+    // Most filters have one subscriber; a list grows by itself from the second on.
+    list.reserve_exact(usize::from(list.is_empty()));
+    list.push(entry);
+}
+
+fn group<'l>(list: &'l [Entry], name: &str) -> Option<&'l Arc<Group>> {
+    list.iter().find_map(|entry| match &entry.sink {
+        Sink::Shared(group) if *group.name == *name => Some(group),
+        _ => None,
+    })
+}
+
+/// Puts a member into its group, which is made if there is none.
+fn join(list: &mut Vec<Entry>, name: &str, member: Member) {
+    if let Some(group) = group(list, name) {
+        return group.join(member);
+    }
+    // What a group receives is decided member by member.
+    let sink = Sink::Shared(Arc::new(Group::new(name, member)));
+    let entry = Entry { sink, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true, id: None };
+    place(list, entry, false);
+}
+
+/// Takes a member out of its group, and out the group when nobody is left. Returns how many went.
+fn part(list: &mut Vec<Entry>, name: &str, subscriber: usize) -> usize {
+    let Some(group) = group(list, name) else { return 0 };
+    let (left, empty) = group.leave(subscriber);
+    if empty {
+        let address = Arc::as_ptr(group) as usize;
+        list.retain(|entry| entry.sink.address() != address);
+    }
+    usize::from(left)
 }
 
 /// The moment in so many seconds.

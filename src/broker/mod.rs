@@ -3,11 +3,12 @@
 //! Own codec; state behind short locks; no task per message. A connection reads what is there, handles
 //! every complete packet, routes under a read lock into the subscribers' queues and wakes each of them
 //! once; each writes what has gathered in one go. Sessions and retained messages live in memory.
-//! Deliberately absent: users and access lists (`access` is their place), transports besides TCP, shared
-//! subscriptions. Invariants: an acknowledgement leaves only after its message was routed; nobody waits
+//! Deliberately absent: users and access lists (`access` is their place), transports besides TCP.
+//! Invariants: an acknowledgement leaves only after its message was routed; nobody waits
 //! for a slow subscriber longer than a grace time; every queue has a limit and a counter.
 
 mod access;
+mod admin;
 pub mod codec;
 mod config;
 mod connection;
@@ -20,8 +21,10 @@ mod retained;
 mod route;
 mod server;
 mod session;
+mod share;
 mod stats;
 mod sync;
+mod sys;
 pub mod topic;
 mod trie;
 
@@ -105,6 +108,10 @@ impl Broker {
     ) -> Result<LocalSubscription, InvalidTopic> {
         for (filter, _) in filters {
             topic::check_filter(filter)
+                .and_then(|()| match filter.starts_with("$share/") {
+                    true => Err("shared subscriptions are for clients"),
+                    false => Ok(()),
+                })
                 .map_err(|what| InvalidTopic { text: filter.chars().take(256).collect(), what })?;
         }
         let queue = Arc::new(LocalQueue::new(capacity));

@@ -3,14 +3,14 @@
 //! Invariant: a session is in the map, or it has ended; its state says which. Wills are published after
 //! the map's lock is released.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::codec::ReasonCode;
 use super::core::Core;
-use super::session::{Link, Session, WillMessage};
+use super::session::{Link, Outgoing, Session, WillMessage};
 use super::stats::{add, sub};
 use super::sync::lock;
 use super::trie::FastMap;
@@ -40,12 +40,18 @@ pub(super) struct Attached {
 }
 
 /// A session that ended, with what is left to do about it.
-struct Ended {
+pub(super) struct Ended {
     session: Arc<Session>,
     filters: Vec<Box<str>>,
+    /// Messages that others of its groups may have instead.
+    left: Vec<Outgoing>,
 }
 
 impl Registry {
+    pub(super) fn lock(&self) -> MutexGuard<'_, FastMap<Arc<str>, Arc<Session>>> {
+        lock(&self.sessions)
+    }
+
     /// Every session there is.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
@@ -170,22 +176,26 @@ impl Core {
                 }
             }
         }
-        if let Some(ended) = ended {
-            self.clean_up(&ended);
+        match ended {
+            Some(ended) => self.clean_up(&ended),
+            None => self.hand_over(session, epoch),
         }
         if let Some(will) = due {
             self.publish_will(&will);
         }
     }
 
-    fn end(&self, session: &Arc<Session>) -> Ended {
-        let filters = lock(&session.state).end();
+    pub(super) fn end(&self, session: &Arc<Session>) -> Ended {
+        let (filters, left) = lock(&session.state).end();
         sub(&self.counters.sessions, 1);
-        Ended { session: Arc::clone(session), filters }
+        Ended { session: Arc::clone(session), filters, left }
     }
 
-    fn clean_up(&self, ended: &Ended) {
+    pub(super) fn clean_up(&self, ended: &Ended) {
         self.forget(Arc::as_ptr(&ended.session) as usize, &ended.filters);
+        if !ended.left.is_empty() {
+            self.redeliver(&ended.left);
+        }
     }
 
     /// Publishes the will of a client that stayed away for its delay.
@@ -214,6 +224,7 @@ impl Core {
             self.end(session)
         };
         self.clean_up(&ended);
+        add(&self.counters.sessions_expired, 1);
         tracing::debug!(client = %session.id, "session expired");
     }
 }

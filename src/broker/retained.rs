@@ -199,7 +199,8 @@ impl Retained {
         true
     }
 
-    fn delete(&self, topic: &str, counters: &Counters) {
+    /// Deletes what is kept for a topic.
+    pub(super) fn delete(&self, topic: &str, counters: &Counters) {
         let found = read(&self.tree).find(topic).is_some_and(|slot| {
             clear(slot, counters);
             true

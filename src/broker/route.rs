@@ -43,6 +43,10 @@ impl Limits {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) out: u64,
+    /// Payload bytes of `out`.
+    pub(super) out_bytes: u64,
+    /// Packets other than messages.
+    pub(super) other_out: u64,
     pub(super) local_out: u64,
     pub(super) dropped_queue_full: u64,
     pub(super) dropped_too_large: u64,
@@ -160,13 +164,15 @@ impl<'c> Round<'c> {
     }
 
     fn deliver(&mut self, to: View<'_>, message: &Incoming<'_>, stored: &mut Option<Arc<Stored>>) {
-        let grant = Grant { qos: to.qos.min(message.qos), retain: message.retain && to.rap, ids: to.ids };
+        let (qos, retain) = (to.qos.min(message.qos), message.retain && to.rap);
+        let grant = Grant { qos, retain, ids: to.ids, share: None };
         match to.sink {
             Sink::Session(session) => session.deliver(message, grant, stored, self),
             Sink::Local(queue) => {
                 let stored = stored.get_or_insert_with(|| message.store());
                 queue.push(stored, grant.qos, message.retain, false, self);
             }
+            Sink::Shared(group) => group.deliver(message, stored, self),
         }
     }
 }
@@ -176,6 +182,8 @@ impl Drop for Round<'_> {
         self.routes = None;
         let (tally, counters) = (&self.tally, &self.core.counters);
         add(&counters.messages_out, tally.out);
+        add(&counters.payload_bytes_out, tally.out_bytes);
+        add(&counters.packets_out, tally.other_out);
         add(&counters.messages_local_out, tally.local_out);
         add(&counters.dropped_queue_full, tally.dropped_queue_full);
         add(&counters.dropped_too_large, tally.dropped_too_large);

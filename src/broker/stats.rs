@@ -37,18 +37,26 @@ counters! {
     connections_refused,
     /// Connections whose CONNECT was refused or did not come in time.
     connects_refused,
+    /// CONNECTs accepted since the start.
+    connects,
     /// Connections ended because of what the client sent.
     protocol_errors,
     /// Connections ended because the client was silent for too long.
     keep_alive_timeouts,
     /// Connections ended because another one took the session over.
     takeovers,
+    /// Connections ended by the operator.
+    kicked,
     /// Sessions now, connected or not.
     sessions,
+    /// Sessions that ended because their client stayed away for too long.
+    sessions_expired,
     /// Connections refused because `max-sessions` was reached.
     sessions_refused,
     /// Subscriptions now.
     subscriptions,
+    /// Shared subscriptions now, which the subscriptions include.
+    shared_subscriptions,
     /// Subscriptions refused: invalid, over a limit, or not served.
     subscriptions_refused,
     /// Messages published by clients.
@@ -59,6 +67,14 @@ counters! {
     messages_out,
     /// Messages given to subscriptions inside the program.
     messages_local_out,
+    /// Packets of any kind received from clients.
+    packets_in,
+    /// Packets other than messages sent to clients.
+    packets_out,
+    /// Bytes of payload received in messages from clients.
+    payload_bytes_in,
+    /// Bytes of payload given to clients.
+    payload_bytes_out,
     /// Bytes read from clients.
     bytes_in,
     /// Bytes written to clients.
@@ -75,6 +91,8 @@ counters! {
     dropped_local,
     /// Times a publisher waited for a subscriber.
     pauses,
+    /// Times a client was not read for a while because it published faster than it may.
+    throttled,
     /// Retained messages now.
     retained,
     /// Bytes of all retained messages now, topics included.

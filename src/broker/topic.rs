@@ -45,6 +45,28 @@ pub fn check_filter(filter: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The two parts of a shared subscription `$share/<name>/<filter>` (MQTT 5 section 4.8.2); `None` for any
+/// other filter. The filter part is not checked.
+///
+/// # Errors
+/// What is wrong with the share name, in words ([MQTT-4.8.2-1], [MQTT-4.8.2-2]).
+///
+/// ```
+/// use iogate::broker::topic::shared;
+/// assert_eq!(shared("$share/workers/jobs/#"), Ok(Some(("workers", "jobs/#"))));
+/// assert_eq!(shared("jobs/#"), Ok(None));
+/// assert!(shared("$share/workers").is_err());
+/// ```
+pub fn shared(filter: &str) -> Result<Option<(&str, &str)>, &'static str> {
+    let Some(rest) = filter.strip_prefix("$share/") else { return Ok(None) };
+    match rest.split_once('/') {
+        None => Err("shared subscription without a filter"),
+        Some(("", _)) => Err("shared subscription without a name"),
+        Some((name, _)) if name.contains(['+', '#']) => Err("share name contains a wildcard"),
+        Some((name, filter)) => Ok(Some((name, filter))),
+    }
+}
+
 /// Number of levels of a name or filter.
 #[must_use]
 pub fn levels(topic: &str) -> usize {

@@ -4,6 +4,7 @@
 //! errors; 4 it cannot start (a port in use); 5 it ended, but an output did not confirm
 //! its safe state. Absent: any work; each command is one file beside this one.
 
+mod broker;
 mod check;
 mod demo;
 mod logging;
@@ -79,6 +80,9 @@ enum Command {
     /// Run a small simulated factory with gateway, broker and page: nothing else is needed.
     #[command(after_help = "Example:\n  iogate demo\n  mosquitto_sub -t 'busan/factory/#' -v")]
     Demo(demo::Arguments),
+    /// Run the MQTT broker alone; what it holds is in memory and ends with it.
+    #[command(after_help = "Example:\n  iogate broker -p 1883\n  mosquitto_sub -t '#' -v")]
+    Broker(broker::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -133,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
+        Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

@@ -84,6 +84,28 @@ pub fn load_str(text: &str, origin: &str, around: &Surroundings) -> Result<Plan,
     }
 }
 
+/// Loads the section `broker:` of a configuration file; the defaults if it has none. What the other
+/// sections say is not looked at.
+///
+/// # Errors
+/// Every mistake of the section, with its place, or that there is no readable file.
+pub fn load_broker(path: &Path) -> Result<crate::broker::Config, Report> {
+    let around = Surroundings::of(path);
+    let origin = path.display().to_string();
+    let cx = Context::new(&around);
+    let section = match profile::read_text(path) {
+        Ok(text) => {
+            let file = cx.sources.borrow_mut().add(&origin, &text);
+            parse::parse(&cx, file, &text).and_then(|root| plan::build_broker(&cx, &root))
+        }
+        Err(message) => {
+            cx.error_nowhere(message, None);
+            None
+        }
+    };
+    section.filter(|_| cx.error_count() == 0).ok_or_else(|| Report::new(&origin, cx.into_problems()))
+}
+
 impl Surroundings {
     /// The surroundings of a file: its folder, `profiles/` beside it, the system's profiles, and the
     /// environment of the process.

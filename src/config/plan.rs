@@ -96,6 +96,21 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     Some(assemble(cx, site, channels, devices, rules, broker, web))
 }
 
+/// The broker's section alone; mistakes are recorded in the context.
+pub(super) fn build_broker(cx: &Context<'_>, root: &Node) -> Option<broker::Config> {
+    if root.is_null() {
+        return Some(broker::Config::default());
+    }
+    if !expect_map(cx, root, "the configuration") {
+        return None;
+    }
+    check_keys(cx, root, &[fields_of::<SiteSection>(), &SECTIONS]);
+    let nothing = Node::map(root.span, Vec::new());
+    let section = read::<broker::Config>(cx, root.get("broker").unwrap_or(&nothing));
+    check_broker(cx, root, section.as_ref());
+    section
+}
+
 fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
     let place = root.span_of(&["site"]).unwrap_or(root.span);
     let fallback = || Topic::new("site").ok();

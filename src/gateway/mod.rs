@@ -135,6 +135,8 @@ impl Gateway {
         parts.spawn("broker", |stop| async move { broker.serve(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
+        let sys = self.broker.clone();
+        parts.spawn("$SYS", |stop| async move { sys.publish_sys(stop).await });
         let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
         let messages = setter.subscribe()?;
         parts.spawn("set topics", |stop| setter.run(messages, stop));

@@ -251,6 +251,12 @@ impl Client {
         assert_eq!(packet(first, &body), bytes, "expected {bytes:x?}");
     }
 
+    /// An acknowledgement that reports this failure, in whatever words.
+    pub(crate) async fn expect_failure(&mut self, first: u8, id: [u8; 2], code: u8) {
+        let (got, body) = self.packet().await;
+        assert_eq!((got, &body[..3]), (first, &[id[0], id[1], code][..]));
+    }
+
     /// The connection ends without another packet.
     pub(crate) async fn expect_end(&mut self) {
         assert_eq!(self.try_packet().await, None);
@@ -272,7 +278,7 @@ impl Client {
         self.parse(first, &body)
     }
 
-    fn parse(&self, first: u8, body: &[u8]) -> Arrived {
+    pub(crate) fn parse(&self, first: u8, body: &[u8]) -> Arrived {
         let qos = (first >> 1) & 3;
         let (len, rest) = body.split_at(2);
         let (topic, mut rest) = rest.split_at(usize::from(u16::from_be_bytes(len.try_into().unwrap())));
@@ -392,7 +398,8 @@ impl Client {
         self.send(&packet(0x82, &body)).await;
         let (first, body) = self.packet().await;
         assert_eq!((first, &body[..2]), (0x90, &id[..]));
-        body[if self.level == 5 { 3 } else { 2 }..].to_vec()
+        let skip = if self.level == 5 { 3 + usize::from(body[2]) } else { 2 };
+        body[skip..].to_vec()
     }
 
     pub(crate) async fn subscribe(&mut self, filter: &str, options: u8) {

@@ -15,8 +15,8 @@ async fn all_three_versions_connect_and_are_listed() {
     let b = server.v4("b").await;
     let c = server.v5("c").await;
     assert_eq!((a.connack, b.connack), (vec![0, 0], vec![0, 0]));
-    // Receive maximum 1000, maximum packet size 1 MiB, topic alias maximum 64, no shared subscriptions.
-    assert_eq!(c.connack, [0, 0, 13, 0x21, 3, 0xe8, 0x27, 0, 0x10, 0, 0, 0x22, 0, 64, 0x2a, 0]);
+    // Receive maximum 1000, maximum packet size 1 MiB, topic alias maximum 64, shared subscriptions.
+    assert_eq!(c.connack, [0, 0, 13, 0x21, 3, 0xe8, 0x27, 0, 0x10, 0, 0, 0x22, 0, 64, 0x2a, 1]);
     let clients = server.broker.clients();
     let versions: Vec<_> =
         clients.iter().map(|client| (&*client.client_id, client.connection.unwrap().version)).collect();

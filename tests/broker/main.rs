@@ -1,6 +1,7 @@
 //! The broker from outside: packets over real sockets, time under control over pipes, real peers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
+mod admin;
 mod client;
 mod connect;
 mod local;
@@ -10,7 +11,10 @@ mod publish;
 mod qos;
 mod retained;
 mod session;
+mod share;
 mod slow;
 mod storm;
 mod subscribe;
+mod sys;
+mod version5;
 mod will;

@@ -108,6 +108,24 @@ async fn mosquitto_sees_retained_messages_and_properties() {
 }
 
 #[tokio::test]
+async fn mosquittos_share_a_subscription() {
+    let server = Server::start().await;
+    let args = ["-t", "$share/g/t/#", "-q", "1", "-C", "2"];
+    let first = subscribed(&server, "mqttv5", &args).await;
+    let second = mosquitto(&server, "mosquitto_sub", "mqttv311", &args).spawn().unwrap();
+    until("the second subscription", || standing(&server) == 2).await;
+    for payload in ["1", "2", "3", "4"] {
+        publish(&server, "mqttv311", &["-t", "t/x", "-q", "1", "-m", payload]).await;
+    }
+    let got = [first, second].map(Child::wait_with_output);
+    let [first, second] = got;
+    let (first, second) = (text(&first.await.unwrap()), text(&second.await.unwrap()));
+    let mut both: Vec<_> = first.lines().chain(second.lines()).collect();
+    both.sort_unstable();
+    assert_eq!((first.lines().count(), both), (2, vec!["1", "2", "3", "4"]));
+}
+
+#[tokio::test]
 async fn mosquitto_resumes_its_session() {
     let server = Server::start().await;
     for (version, keep) in [("mqttv311", &["-c"][..]), ("mqttv5", &["-c", "-x", "600"])] {

@@ -109,10 +109,10 @@ async fn what_clients_may_not_publish_is_refused_and_routed_to_nobody() {
     {
         let (bytes, id) = client.publication(2, topic, &properties, b"x");
         client.send(&bytes).await;
-        client.expect(&[0x40, 3, id[0], id[1], code]).await;
+        client.expect_failure(0x40, id, code).await;
         let (bytes, id) = client.publication(4, topic, &properties, b"x");
         client.send(&bytes).await;
-        client.expect(&[0x50, 3, id[0], id[1], code]).await;
+        client.expect_failure(0x50, id, code).await;
     }
     let mut old = server.v4("old").await;
     old.publish(2, "$SYS/uptime", "x").await;

@@ -102,7 +102,7 @@ async fn a_full_store_refuses_new_topics_and_says_so() {
     client.publish(3, "a", "2").await;
     let (bytes, id) = client.publication(3, "b", &[], b"1");
     client.send(&bytes).await;
-    client.expect(&[0x40, 3, id[0], id[1], 0x97]).await;
+    client.expect_failure(0x40, id, 0x97).await;
     let stats = server.broker.stats();
     assert_eq!((stats.retained, stats.retained_refused), (1, 1));
     client.publish(3, "a", "").await;

@@ -92,7 +92,7 @@ async fn what_is_not_served_is_refused_filter_by_filter() {
         ("ok", 1),
         ("a#", 0),
         ("+a", 0),
-        ("$share/g/t", 0),
+        ("$share", 0),
         ("$share/", 0),
         ("", 0),
         ("1/2/3/4", 0),
@@ -102,7 +102,7 @@ async fn what_is_not_served_is_refused_filter_by_filter() {
     ];
     let mut client = server.v5("c").await;
     let codes = client.subscribe_with(&[], &filters).await;
-    assert_eq!(codes, [1, 0x8f, 0x8f, 0x9e, 0x9e, 0x8f, 0x97, 2, 0x97, 0]);
+    assert_eq!(codes, [1, 0x8f, 0x8f, 0x9e, 0x8f, 0x8f, 0x97, 2, 0x97, 0]);
     let mut client = server.v4("d").await;
     let codes = client.subscribe_with(&[], &filters).await;
     assert_eq!(codes, [1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2, 0x80, 0]);

@@ -32,6 +32,10 @@ pub struct Connect<'a> {
     pub max_packet: u32,
     /// How many topic aliases the client takes (5.0).
     pub topic_alias_maximum: u16,
+    /// The server may say in words why something failed, in any packet (5.0).
+    pub wants_problems: bool,
+    /// The client asks where it may have its answers (5.0).
+    pub wants_response_information: bool,
     /// Name of an enhanced authentication method (5.0).
     pub auth_method: Option<&'a str>,
 }
@@ -53,6 +57,8 @@ pub struct Will<'a> {
     pub expiry: Option<u32>,
     /// Properties that subscribers get as they are, encoded (5.0).
     pub forward: Vec<u8>,
+    /// Number of user properties.
+    pub user_properties: u32,
 }
 
 /// Decodes the body of a CONNECT.
@@ -96,6 +102,8 @@ fn decode_rest<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Connect<
         receive_maximum: u16::MAX,
         max_packet: u32::MAX,
         topic_alias_maximum: 0,
+        wants_problems: true,
+        wants_response_information: false,
         auth_method: None,
     };
     if version.is_v5() {
@@ -160,9 +168,8 @@ fn read_properties<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Re
                 connect.max_packet = value.positive("maximum packet size 0")?;
             }
             id::TOPIC_ALIAS_MAXIMUM => connect.topic_alias_maximum = value.number() as u16,
-            id::REQUEST_RESPONSE_INFO | id::REQUEST_PROBLEM_INFO => {
-                value.flag()?;
-            }
+            id::REQUEST_RESPONSE_INFO => connect.wants_response_information = value.flag()?,
+            id::REQUEST_PROBLEM_INFO => connect.wants_problems = value.flag()?,
             id::AUTH_METHOD => connect.auth_method = Some(value.text()),
             id::AUTH_DATA => auth_data = true,
             _ => {}
@@ -184,6 +191,7 @@ fn read_will<'a>(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result
         delay: 0,
         expiry: None,
         forward: Vec::new(),
+        user_properties: 0,
     };
     if version.is_v5() {
         let allowed = &[
@@ -204,6 +212,7 @@ fn read_will<'a>(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result
                     property.value.flag()?;
                 }
                 id::RESPONSE_TOPIC => super::publish::check_response_topic(property.value.text())?,
+                id::USER_PROPERTY => will.user_properties += 1,
                 _ => {}
             }
             if FORWARDED.contains(&property.id) {

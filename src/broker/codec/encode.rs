@@ -1,5 +1,7 @@
 //! Packets a server sends. Every function appends one whole packet to a buffer.
 
+use std::num::NonZeroU16;
+
 use super::property::id;
 use super::wire::{put_binary, put_varint, varint_len};
 use super::{AckKind, QoS, ReasonCode, Version};
@@ -21,8 +23,12 @@ pub struct ConnackProperties<'a> {
     pub reason: Option<&'a str>,
     /// Keep-alive in seconds that the client must use instead of its own.
     pub server_keep_alive: Option<u16>,
-    /// Whether `$share/...` filters are served; left out when they are.
-    pub shared_unavailable: bool,
+    /// Whether `$share/...` filters are served.
+    pub shared_available: Option<bool>,
+    /// Highest QoS that is served, where that is not 2.
+    pub maximum_qos: Option<QoS>,
+    /// Beginning of the topics at which the client may have its answers.
+    pub response_information: Option<&'a str>,
 }
 
 /// CONNACK (section 3.2).
@@ -45,12 +51,28 @@ pub fn encode_connack(
     put_u16(&mut section, id::TOPIC_ALIAS_MAXIMUM, properties.topic_alias_maximum);
     put_text(&mut section, id::REASON_STRING, properties.reason);
     put_u16(&mut section, id::SERVER_KEEP_ALIVE, properties.server_keep_alive);
-    if properties.shared_unavailable {
-        section.extend_from_slice(&[id::SHARED_AVAILABLE, 0]);
+    put_text(&mut section, id::RESPONSE_INFORMATION, properties.response_information);
+    if let Some(qos) = properties.maximum_qos {
+        section.extend_from_slice(&[id::MAXIMUM_QOS, qos as u8]);
+    }
+    if let Some(available) = properties.shared_available {
+        section.extend_from_slice(&[id::SHARED_AVAILABLE, u8::from(available)]);
     }
     out.push(0x20);
     put_varint(out, (2 + varint_len(section.len()) + section.len()) as u32);
     out.extend_from_slice(&[u8::from(session_present), code.0]);
+    put_varint(out, section.len() as u32);
+    out.extend_from_slice(&section);
+}
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP that tells a 5.0 client in words why.
+pub fn encode_refusal(out: &mut Vec<u8>, kind: AckKind, packet_id: u16, code: ReasonCode, reason: &str) {
+    let mut section = Vec::new();
+    put_text(&mut section, id::REASON_STRING, Some(reason));
+    out.push(kind.first_byte());
+    put_varint(out, (3 + varint_len(section.len()) + section.len()) as u32);
+    out.extend_from_slice(&packet_id.to_be_bytes());
+    out.push(code.0);
     put_varint(out, section.len() as u32);
     out.extend_from_slice(&section);
 }
@@ -65,9 +87,15 @@ pub fn encode_ack(out: &mut Vec<u8>, version: Version, kind: AckKind, packet_id:
     }
 }
 
-/// SUBACK (section 3.9): one code per filter.
-pub fn encode_suback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes: &[ReasonCode]) {
-    put_codes_head(out, 0x90, version, packet_id, codes.len());
+/// SUBACK (section 3.9): one code per filter; on 5.0 with a reason in words, if there is one.
+pub fn encode_suback(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    codes: &[ReasonCode],
+    reason: Option<&str>,
+) {
+    put_codes_head(out, 0x90, version, packet_id, codes.len(), reason);
     out.extend(codes.iter().map(|code| match version {
         // [MQTT-3.9.3-2] of 3.1.1 knows one failure.
         Version::V3 | Version::V4 if code.is_failure() => 0x80,
@@ -75,21 +103,38 @@ pub fn encode_suback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes:
     }));
 }
 
-/// UNSUBACK (section 3.11): one code per filter on 5.0, none before.
-pub fn encode_unsuback(out: &mut Vec<u8>, version: Version, packet_id: u16, codes: &[ReasonCode]) {
+/// UNSUBACK (section 3.11): one code per filter on 5.0, none before; with a reason as in a SUBACK.
+pub fn encode_unsuback(
+    out: &mut Vec<u8>,
+    version: Version,
+    packet_id: u16,
+    codes: &[ReasonCode],
+    reason: Option<&str>,
+) {
     let count = if version.is_v5() { codes.len() } else { 0 };
-    put_codes_head(out, 0xb0, version, packet_id, count);
+    put_codes_head(out, 0xb0, version, packet_id, count, reason);
     out.extend(codes[..count].iter().map(|code| code.0));
 }
 
-fn put_codes_head(out: &mut Vec<u8>, first: u8, version: Version, packet_id: u16, codes: usize) {
-    let properties = usize::from(version.is_v5());
-    out.push(first);
-    put_varint(out, (2 + properties + codes) as u32);
-    out.extend_from_slice(&packet_id.to_be_bytes());
-    if properties > 0 {
-        out.push(0);
+fn put_codes_head(
+    out: &mut Vec<u8>,
+    first: u8,
+    version: Version,
+    packet_id: u16,
+    codes: usize,
+    reason: Option<&str>,
+) {
+    let mut properties = Vec::new();
+    if version.is_v5() {
+        let mut section = Vec::new();
+        put_text(&mut section, id::REASON_STRING, reason);
+        put_varint(&mut properties, section.len() as u32);
+        properties.extend_from_slice(&section);
     }
+    out.push(first);
+    put_varint(out, (2 + properties.len() + codes) as u32);
+    out.extend_from_slice(&packet_id.to_be_bytes());
+    out.extend_from_slice(&properties);
 }
 
 /// PINGRESP (section 3.13).
@@ -122,6 +167,8 @@ pub(crate) struct PublishHead<'a> {
     /// What is left of the message expiry interval, in seconds.
     pub(crate) expiry: Option<u32>,
     pub(crate) subscription_ids: &'a [u32],
+    /// Topic alias; the topic is left empty once the client knows it.
+    pub(crate) alias: Option<NonZeroU16>,
     /// Encoded properties that are passed on as they came.
     pub(crate) forward: &'a [u8],
 }
@@ -130,7 +177,8 @@ impl PublishHead<'_> {
     /// Length of the property section's content on a 5.0 connection.
     fn section_len(&self) -> usize {
         let ids: usize = self.subscription_ids.iter().map(|&id| 1 + varint_len(id as usize)).sum();
-        ids + self.forward.len() + if self.expiry.is_some() { 5 } else { 0 }
+        let alias = if self.alias.is_some() { 3 } else { 0 };
+        ids + alias + self.forward.len() + if self.expiry.is_some() { 5 } else { 0 }
     }
 
     /// Lengths of the property section (0 before 5.0) and of everything behind the fixed header.
@@ -167,6 +215,7 @@ impl PublishHead<'_> {
         if version.is_v5() {
             put_varint(out, section as u32);
             put_u32(out, id::MESSAGE_EXPIRY, self.expiry);
+            put_u16(out, id::TOPIC_ALIAS, self.alias.map(NonZeroU16::get));
             for &subscription in self.subscription_ids {
                 out.push(id::SUBSCRIPTION_ID);
                 put_varint(out, subscription);

@@ -23,8 +23,8 @@ pub use ack::{Ack, Disconnect};
 pub use connect::{Connect, Will, decode_connect};
 pub(crate) use encode::PublishHead;
 pub use encode::{
-    ConnackProperties, encode_ack, encode_connack, encode_disconnect, encode_pingresp, encode_suback,
-    encode_unsuback,
+    ConnackProperties, encode_ack, encode_connack, encode_disconnect, encode_pingresp, encode_refusal,
+    encode_suback, encode_unsuback,
 };
 pub use frame::Frame;
 pub use packet::{AckKind, Packet, decode};

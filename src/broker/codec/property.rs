@@ -22,10 +22,12 @@ pub(crate) mod id {
     pub(crate) const REQUEST_PROBLEM_INFO: u8 = 0x17;
     pub(crate) const WILL_DELAY: u8 = 0x18;
     pub(crate) const REQUEST_RESPONSE_INFO: u8 = 0x19;
+    pub(crate) const RESPONSE_INFORMATION: u8 = 0x1a;
     pub(crate) const REASON_STRING: u8 = 0x1f;
     pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
     pub(crate) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
     pub(crate) const TOPIC_ALIAS: u8 = 0x23;
+    pub(crate) const MAXIMUM_QOS: u8 = 0x24;
     pub(crate) const USER_PROPERTY: u8 = 0x26;
     pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
     pub(crate) const SHARED_AVAILABLE: u8 = 0x2a;

@@ -66,6 +66,10 @@ codes! {
     PACKET_TOO_LARGE = 0x95, "packet too large";
     /// 0x97: a limit of this server is reached.
     QUOTA_EXCEEDED = 0x97, "quota exceeded";
+    /// 0x98: the operator ended the connection.
+    ADMINISTRATIVE_ACTION = 0x98, "administrative action";
+    /// 0x9B: a QoS above what the server serves.
+    QOS_NOT_SUPPORTED = 0x9b, "qos not supported";
     /// 0x9E: shared subscriptions are not served.
     SHARED_NOT_SUPPORTED = 0x9e, "shared subscriptions not supported";
     /// 0x9F: too many connections.

@@ -138,7 +138,7 @@ proptest! {
         let forward = passed.bytes();
         let dup = qos != QoS::AtMostOnce && payload.len() % 2 == 0;
         let head =
-            PublishHead { dup, qos, retain, packet_id: id, expiry, subscription_ids: &ids, forward: &forward };
+            PublishHead { dup, qos, retain, packet_id: id, expiry, subscription_ids: &ids, alias: None, forward: &forward };
         let mut out = Vec::new();
         prop_assert!(head.encode(&mut out, Version::V5, &topic, &payload, usize::MAX));
         let (frame, body) = split(&out);
@@ -265,21 +265,21 @@ proptest! {
     fn subacks_and_unsubacks(packet_id in 1..=u16::MAX, codes in proptest::collection::vec(prop_oneof![Just(0u8), Just(2), Just(0x8f)], 1..9)) {
         let codes: Vec<_> = codes.into_iter().map(ReasonCode).collect();
         let mut out = Vec::new();
-        encode_suback(&mut out, Version::V5, packet_id, &codes);
+        encode_suback(&mut out, Version::V5, packet_id, &codes, Some("why"));
         let (read, _) = oracle::v5_0::Suback::parse(split(&out).1).unwrap();
         prop_assert_eq!(read.packet_id(), packet_id);
         prop_assert_eq!(read.reason_codes().iter().map(|&c| c as u8).collect::<Vec<_>>(), codes.iter().map(|c| c.0).collect::<Vec<_>>());
         let mut out = Vec::new();
-        encode_suback(&mut out, Version::V4, packet_id, &codes);
+        encode_suback(&mut out, Version::V4, packet_id, &codes, Some("why"));
         let (read, _) = oracle::v3_1_1::Suback::parse(split(&out).1).unwrap();
         let expected: Vec<_> = codes.iter().map(|code| if code.is_failure() { 0x80 } else { code.0 }).collect();
         prop_assert_eq!(read.return_codes().iter().map(|&code| code as u8).collect::<Vec<_>>(), expected);
         let mut out = Vec::new();
-        encode_unsuback(&mut out, Version::V4, packet_id, &codes);
+        encode_unsuback(&mut out, Version::V4, packet_id, &codes, Some("why"));
         prop_assert_eq!(oracle::v3_1_1::Unsuback::parse(split(&out).1).unwrap().0.packet_id(), packet_id);
         let codes = vec![ReasonCode::SUCCESS, ReasonCode::NO_SUBSCRIPTION_EXISTED];
         let mut out = Vec::new();
-        encode_unsuback(&mut out, Version::V5, packet_id, &codes);
+        encode_unsuback(&mut out, Version::V5, packet_id, &codes, None);
         prop_assert_eq!(oracle::v5_0::Unsuback::parse(split(&out).1).unwrap().0.reason_codes().len(), 2);
     }
 
@@ -293,14 +293,16 @@ proptest! {
             topic_alias_maximum: Some(3),
             reason: reason.as_deref(),
             server_keep_alive: Some(60),
-            shared_unavailable: true,
+            shared_available: Some(true),
+            maximum_qos: Some(QoS::AtLeastOnce),
+            response_information: Some("replies/x"),
         };
         let mut out = Vec::new();
         encode_connack(&mut out, Version::V5, present, ReasonCode::SUCCESS, &properties);
         let (read, _) = oracle::v5_0::Connack::parse(split(&out).1).unwrap();
         prop_assert_eq!((read.session_present(), read.reason_code() as u8), (present, 0));
         let optional = usize::from(expiry.is_some()) + usize::from(id.is_some()) + usize::from(reason.is_some());
-        prop_assert_eq!(read.props.len(), 5 + optional);
+        prop_assert_eq!(read.props.len(), 7 + optional);
         let mut out = Vec::new();
         encode_connack(&mut out, Version::V4, present, ReasonCode::SUCCESS, &properties);
         prop_assert_eq!(oracle::v3_1_1::Connack::parse(split(&out).1).unwrap().0.session_present(), present);

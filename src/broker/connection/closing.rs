@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{Connection, SCRATCH};
+use super::{Connection, End, SCRATCH};
+use crate::broker::codec::{ReasonCode, encode_disconnect};
 use crate::broker::stats::add;
+use crate::broker::sync::lock;
 
 /// How long a connection that ends may take for its last bytes.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -25,6 +27,56 @@ pub(super) struct Closing {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Lets go of the session and prepares the last bytes.
+    pub(super) fn leave(&mut self, end: &End) {
+        let evicted = matches!(end, End::TakenOver) && lock(&self.session.state).evicted == self.epoch;
+        let end = if evicted { &End::Evicted } else { end };
+        let (will, expiry) = match end {
+            End::Goodbye { will, expiry } => (*will, *expiry),
+            _ => (true, None),
+        };
+        self.core.detach(&self.session, self.epoch, will, expiry);
+        self.log(end);
+        let code = match end {
+            End::Lost(_) | End::Goodbye { .. } => None,
+            End::Refused(error) => Some((error.code, Some(error.what))),
+            End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
+            End::Evicted => Some((ReasonCode::ADMINISTRATIVE_ACTION, None)),
+            End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
+            End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
+        };
+        if let Some((code, reason)) = code {
+            let reason = reason.filter(|reason| self.explain(reason.len()));
+            add(&self.core.counters.packets_out, u64::from(self.version.is_v5()));
+            encode_disconnect(&mut self.control, self.version, code, reason);
+        }
+        let linger = if code.is_some() { LINGER } else { Duration::ZERO };
+        self.pause = None;
+        self.throttled = None;
+        self.partial = Vec::new();
+        self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
+    }
+
+    fn log(&self, end: &End) {
+        let (client, counters) = (&*self.session.id, &self.core.counters);
+        match end {
+            End::Lost(Some(error)) => tracing::debug!(client, %error, "client lost"),
+            End::Lost(None) => tracing::debug!(client, "client closed the connection without a DISCONNECT"),
+            End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
+            End::Refused(error) => {
+                add(&counters.protocol_errors, 1);
+                tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
+            }
+            End::TakenOver => tracing::debug!(client, "session taken over by another connection"),
+            End::Evicted => tracing::debug!(client, "client sent away by the operator"),
+            End::Silent => {
+                add(&counters.keep_alive_timeouts, 1);
+                tracing::debug!(client, "client silent for too long");
+            }
+            End::Stopping => tracing::debug!(client, "client disconnected because the broker stops"),
+        }
+    }
+
     /// Writes the last bytes, then reads until the client closes or its time is up.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::closing::{LINGER, LINGER_BYTES};
 use super::{Connection, SCRATCH};
 use crate::broker::codec::{
-    CodecError, ConnackProperties, Connect, Frame, ReasonCode, Version, decode_connect, encode_connack,
+    CodecError, ConnackProperties, Connect, Frame, QoS, ReasonCode, Version, decode_connect, encode_connack,
 };
 use crate::broker::config::{Config, bytes};
 use crate::broker::core::Core;
@@ -96,6 +96,9 @@ where
         Ok(welcome) => {
             let early = input.split_off(frame.len());
             add(&core.counters.bytes_in, frame.len() as u64);
+            for counter in [&core.counters.connects, &core.counters.packets_in, &core.counters.packets_out] {
+                add(counter, 1);
+            }
             Ok((welcome.connection(core, stream), early))
         }
         Err((error, version)) => {
@@ -156,6 +159,7 @@ struct Welcome {
     version: Version,
     silence: Option<Duration>,
     ends_with_connection: bool,
+    explains: usize,
     connack: Vec<u8>,
 }
 
@@ -170,6 +174,7 @@ impl Welcome {
             Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));
         connection.control = self.connack;
         connection.ends_with_connection = self.ends_with_connection;
+        connection.explains = self.explains;
         connection
     }
 }
@@ -187,7 +192,8 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         client_id: connect.client_id.to_owned(),
         clean_start: connect.clean_start,
         expiry,
-        link: Link::new(version, connect.max_packet as usize, window, peer, now),
+        link: Link::new(version, connect.max_packet as usize, window, peer, now)
+            .with_aliases(connect.topic_alias_maximum.min(config.client_topic_aliases)),
     };
     let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
@@ -197,6 +203,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         .attach(arrival, |id| will_message(connect, id, now))
         .map_err(|code| CodecError { code, what: "too many sessions" })?;
     let mut connack = Vec::new();
+    let response_information = response_information(config, connect, &attached.session.id);
     let properties = ConnackProperties {
         session_expiry: (expiry != connect.session_expiry).then_some(expiry),
         receive_maximum: Some(config.receive_maximum),
@@ -205,7 +212,9 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         topic_alias_maximum: Some(config.topic_alias_maximum),
         reason: None,
         server_keep_alive,
-        shared_unavailable: true,
+        shared_available: Some(true),
+        maximum_qos: Some(config.highest_qos()).filter(|&qos| qos < QoS::ExactlyOnce),
+        response_information: response_information.as_deref(),
     };
     // MQTT 3.1 has no session-present flag.
     let present = attached.present && version != Version::V3;
@@ -217,8 +226,16 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         // [MQTT-3.1.2-22]: one and a half times the keep-alive.
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
+        explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
         connack,
     })
+}
+
+/// Where the client may have its answers, if it asks and the configuration says.
+fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Option<String> {
+    let prefix = config.response_prefix.as_deref().filter(|_| connect.wants_response_information)?;
+    // An identifier with a wildcard in it makes no topic.
+    (!id.contains(['+', '#'])).then(|| format!("{prefix}/{id}"))
 }
 
 fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
@@ -235,6 +252,14 @@ fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
     access::may_connect(connect)
         .map_err(|code| CodecError { code, what: "authentication method is not served" })?;
     if let Some(will) = &connect.will {
+        if will.qos > config.highest_qos() {
+            // [MQTT-3.2.2-12]
+            return Err(CodecError { code: ReasonCode::QOS_NOT_SUPPORTED, what: "will QoS is not served" });
+        }
+        if will.user_properties > config.max_user_properties {
+            let what = "will has too many user properties";
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
+        }
         if will.topic.len() > config.max_topic_length || topic::levels(will.topic) > config.max_topic_levels {
             return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what: "will topic is over a limit" });
         }

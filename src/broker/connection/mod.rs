@@ -8,6 +8,7 @@
 mod closing;
 mod handshake;
 mod packets;
+mod rate;
 mod writer;
 
 use std::cell::RefCell;
@@ -22,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::codec::{CodecError, Frame, ReasonCode, Version, encode_disconnect};
+use super::codec::{CodecError, Frame, Version};
 use super::config::bytes;
 use super::core::Core;
 use super::registry::Attached;
@@ -32,6 +33,8 @@ use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
 pub(super) use handshake::serve;
+use packets::Received;
+use rate::Bucket;
 use writer::Writer;
 
 /// How much is read at once, in bytes.
@@ -64,6 +67,8 @@ pub(super) enum End {
     Refused(CodecError),
     /// Another connection took the session over.
     TakenOver,
+    /// The operator ended the connection.
+    Evicted,
     /// The client was silent for too long.
     Silent,
     /// The server stops.
@@ -95,6 +100,12 @@ struct Connection<S> {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    /// Largest packet that may say in words why something failed; 0: none may.
+    explains: usize,
+    /// How fast the client may publish, if there is a limit.
+    rate: Option<Bucket>,
+    /// Nothing is read until then, because the client published too fast.
+    throttled: Option<Instant>,
     /// The session's expiry as the CONNECT asked for it was zero.
     ends_with_connection: bool,
     /// The beginning of a packet whose rest has not come.
@@ -123,6 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            explains: 0,
+            rate: Bucket::new(core.config.max_publish_rate, now),
+            throttled: None,
             stream,
             core,
             session: attached.session,
@@ -190,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let more = self.flush(cx, &mut written);
         add(&self.core.counters.bytes_out, written);
         let more = more?;
-        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx);
+        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx) && self.throttled.is_none();
         match if may_read { self.poll_read(cx) } else { Poll::Pending } {
             Poll::Pending if more => Poll::Ready(Ok(())),
             read => read,
@@ -261,11 +275,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         self.heard = now;
         let mut round = Round::new(&core, now);
-        let mut messages = 0;
-        let result = self.consume(input, &mut round, &mut messages);
+        let mut received = Received::default();
+        let result = self.consume(input, &mut round, &mut received);
         let (_, slow) = round.finish();
         add(&core.counters.bytes_in, input.len() as u64);
-        add(&core.counters.messages_in, messages);
+        received.count(&core.counters);
+        if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(received.messages, now)) {
+            add(&core.counters.throttled, 1);
+            self.throttled = Some(until);
+        }
         if !slow.is_empty() {
             add(&core.counters.pauses, 1);
             self.pause = Some((slow, now + core.limits.grace));
@@ -274,7 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Splits the input into packets; keeps what is not whole.
-    fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, messages: &mut u64) -> Result<(), End> {
+    fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, tally: &mut Received) -> Result<(), End> {
         let max = bytes(self.core.config.max_packet);
         while !self.partial.is_empty() {
             let Some(frame) = Frame::parse(&self.partial, max)? else {
@@ -291,11 +309,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             let packet = std::mem::take(&mut self.partial);
-            self.handle(frame, &packet[frame.header..], round, messages)?;
+            self.handle(frame, &packet[frame.header..], round, tally)?;
         }
         while let Some(frame) = Frame::parse(input, max)? {
             let Some((packet, rest)) = input.split_at_checked(frame.len()) else { break };
-            self.handle(frame, &packet[frame.header..], round, messages)?;
+            self.handle(frame, &packet[frame.header..], round, tally)?;
             input = rest;
         }
         self.partial.extend_from_slice(input);
@@ -307,7 +325,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let silence = self.silence.map(|silence| self.heard + silence);
         let pause = self.pause.as_ref().map(|(_, until)| *until);
         let closing = self.closing.as_ref().map(|closing| closing.until);
-        [silence.filter(|_| closing.is_none()), pause, closing].into_iter().flatten().min()
+        // What is not read on purpose is no silence.
+        let silence = silence.filter(|_| closing.is_none() && self.throttled.is_none());
+        [silence, pause, self.throttled, closing].into_iter().flatten().min()
     }
 
     /// Ready when a deadline has passed.
@@ -323,6 +343,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.timer.as_mut().reset(deadline);
                 continue;
             }
+            if self.throttled.is_some_and(|until| until <= now) {
+                self.throttled = None;
+                self.heard = now;
+                return Poll::Ready(Ok(()));
+            }
             if self.pause.as_ref().is_some_and(|(_, until)| *until <= now) {
                 self.pause = None;
                 self.heard = now;
@@ -331,49 +356,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Ready(Err(End::Silent));
         }
         Poll::Pending
-    }
-
-    /// Lets go of the session and prepares the last bytes.
-    fn leave(&mut self, end: &End) {
-        let (will, expiry) = match end {
-            End::Goodbye { will, expiry } => (*will, *expiry),
-            _ => (true, None),
-        };
-        self.core.detach(&self.session, self.epoch, will, expiry);
-        self.log(end);
-        let code = match end {
-            End::Lost(_) | End::Goodbye { .. } => None,
-            End::Refused(error) => Some((error.code, Some(error.what))),
-            End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
-            End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
-            End::Stopping => Some((ReasonCode::SHUTTING_DOWN, None)),
-        };
-        if let Some((code, reason)) = code {
-            encode_disconnect(&mut self.control, self.version, code, reason);
-        }
-        let linger = if code.is_some() { LINGER } else { Duration::ZERO };
-        self.pause = None;
-        self.partial = Vec::new();
-        self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
-    }
-
-    fn log(&self, end: &End) {
-        let (client, counters) = (&*self.session.id, &self.core.counters);
-        match end {
-            End::Lost(Some(error)) => tracing::debug!(client, %error, "client lost"),
-            End::Lost(None) => tracing::debug!(client, "client closed the connection without a DISCONNECT"),
-            End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
-            End::Refused(error) => {
-                add(&counters.protocol_errors, 1);
-                tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
-            }
-            End::TakenOver => tracing::debug!(client, "session taken over by another connection"),
-            End::Silent => {
-                add(&counters.keep_alive_timeouts, 1);
-                tracing::debug!(client, "client silent for too long");
-            }
-            End::Stopping => tracing::debug!(client, "client disconnected because the broker stops"),
-        }
     }
 }
 

@@ -7,13 +7,36 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Connection, End};
 use crate::broker::codec::{
     Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe, Unsubscribe,
-    decode, encode_ack, encode_pingresp, encode_suback, encode_unsuback,
+    decode, encode_ack, encode_pingresp, encode_refusal, encode_suback, encode_unsuback,
 };
 use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
 use crate::broker::route::Round;
-use crate::broker::stats::add;
+use crate::broker::stats::{Counters, add};
 use crate::broker::{access, topic};
+
+/// Bytes of an acknowledgement around its reason string and codes, at most.
+const ACK_WITH_REASON: usize = 16;
+
+/// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
+const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
+
+/// What came in one read; added to the counters at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    /// Packets of any kind.
+    packets: u64,
+    pub(super) messages: u64,
+    payload_bytes: u64,
+}
+
+impl Received {
+    pub(super) fn count(self, counters: &Counters) {
+        add(&counters.packets_in, self.packets);
+        add(&counters.messages_in, self.messages);
+        add(&counters.payload_bytes_in, self.payload_bytes);
+    }
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles one packet.
@@ -22,11 +45,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         frame: Frame,
         body: &[u8],
         round: &mut Round<'_>,
-        messages: &mut u64,
+        tally: &mut Received,
+    ) -> Result<(), End> {
+        let before = self.control.len();
+        let handled = self.dispatch(frame, body, round, tally);
+        tally.packets += 1;
+        // No packet is answered by more than one.
+        round.tally.other_out += u64::from(self.control.len() > before);
+        handled
+    }
+
+    fn dispatch(
+        &mut self,
+        frame: Frame,
+        body: &[u8],
+        round: &mut Round<'_>,
+        tally: &mut Received,
     ) -> Result<(), End> {
         match decode(frame, body, self.version)? {
             Packet::Publish(publish) => {
-                *messages += 1;
+                tally.messages += 1;
+                tally.payload_bytes += publish.payload.len() as u64;
                 self.on_publish(&publish, round)
             }
             Packet::Ack(kind, ack) => self.on_ack(kind, ack),
@@ -49,31 +88,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn on_publish(&mut self, publish: &Publish<'_>, round: &mut Round<'_>) -> Result<(), End> {
+        if self.version.is_v5() && publish.qos > self.core.config.highest_qos() {
+            // Section 3.2.2.3.4: the client was told.
+            let what = "QoS is above the maximum";
+            return Err(CodecError { code: ReasonCode::QOS_NOT_SUPPORTED, what }.into());
+        }
         let aliased = self.resolve_alias(publish)?;
         let name = aliased.as_deref().unwrap_or(publish.topic);
         if publish.qos == QoS::ExactlyOnce && self.received_before(publish.packet_id)? {
             self.acknowledge(AckKind::Pubrec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
         }
-        let code = match self.check_publish(name, publish) {
-            Ok(()) => self.route(name, publish, round),
-            Err(code) => {
-                add(&self.core.counters.publishes_refused, 1);
-                code
-            }
-        };
+        let routed = self.check_publish(name, publish).inspect_err(|_| {
+            add(&self.core.counters.publishes_refused, 1);
+        });
+        let routed = routed.and_then(|()| self.route(name, publish, round));
+        let (code, why) = routed.map_or_else(|refused| (refused.code, refused.what), |code| (code, ""));
         match publish.qos {
             QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.acknowledge(AckKind::Puback, publish.packet_id, code),
+            QoS::AtLeastOnce => self.answer(AckKind::Puback, publish.packet_id, code, why),
             QoS::ExactlyOnce => {
                 // A 3.x client cannot be told of the refusal: it completes the exchange as if all were well.
                 if !code.is_failure() || !self.version.is_v5() {
                     self.session.own(self.epoch, |state| state.received.insert(publish.packet_id))?;
                 }
-                self.acknowledge(AckKind::Pubrec, publish.packet_id, code);
+                self.answer(AckKind::Pubrec, publish.packet_id, code, why);
             }
         }
         Ok(())
+    }
+
+    /// Acknowledges, and tells in words why something failed if the client wants to know.
+    fn answer(&mut self, kind: AckKind, packet_id: u16, code: ReasonCode, why: &str) {
+        if code.is_failure() && self.explain(why.len()) {
+            return encode_refusal(&mut self.control, kind, packet_id, code, why);
+        }
+        self.acknowledge(kind, packet_id, code);
+    }
+
+    /// Whether the client wants reasons in words, and a packet with one of this length is not too large for
+    /// it ([MQTT-3.1.2-29], [MQTT-3.4.2-2]).
+    pub(super) fn explain(&self, reason: usize) -> bool {
+        self.version.is_v5() && reason > 0 && ACK_WITH_REASON + reason <= self.explains
+    }
+
+    /// Why the first filter of those that were refused was.
+    fn why(&self, codes: &[ReasonCode]) -> Option<String> {
+        let (at, code) = codes.iter().enumerate().find(|(_, code)| code.is_failure())?;
+        let why = format!("filter {}: {}", at + 1, code.text());
+        self.explain(why.len() + codes.len()).then_some(why)
     }
 
     /// Whether this QoS 2 packet identifier is in use; refuses more than the receive maximum.
@@ -105,18 +168,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Some(name))
     }
 
-    fn check_publish(&self, name: &str, publish: &Publish<'_>) -> Result<(), ReasonCode> {
+    fn check_publish(&self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
         let config = &self.core.config;
         if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
-            return Err(ReasonCode::TOPIC_INVALID);
+            let what = "topic is longer or has more levels than the limit";
+            return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what });
         }
         if publish.properties.user_properties > config.max_user_properties {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
+            let what = "more user properties than the limit";
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
         }
-        access::may_publish(name)
+        let what = "publishing to this topic is not allowed";
+        access::may_publish(name).map_err(|code| CodecError { code, what })
     }
 
-    fn route(&self, name: &str, publish: &Publish<'_>, round: &mut Round<'_>) -> ReasonCode {
+    fn route(
+        &self,
+        name: &str,
+        publish: &Publish<'_>,
+        round: &mut Round<'_>,
+    ) -> Result<ReasonCode, CodecError> {
         let message = Incoming {
             topic: name,
             shared_topic: None,
@@ -131,12 +202,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         // Kept before it is routed, so that a subscription made meanwhile gets it one way or the other.
         if publish.retain && self.core.retained.put(&message, &self.core.counters).is_err() {
-            return ReasonCode::QUOTA_EXCEEDED;
+            let what = "the store of retained messages is full";
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
         }
-        match round.route(&message) {
+        Ok(match round.route(&message) {
             0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             _ => ReasonCode::SUCCESS,
-        }
+        })
     }
 
     fn acknowledge(&mut self, kind: AckKind, packet_id: u16, code: ReasonCode) {
@@ -151,14 +223,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             AckKind::Pubrec => {
                 let answer = self.session.own(self.epoch, |state| state.pubrec(packet_id, code))?;
                 if let Some(code) = answer {
-                    self.acknowledge(AckKind::Pubrel, packet_id, code);
+                    self.answer(AckKind::Pubrel, packet_id, code, NOTHING_IN_FLIGHT);
                 }
                 answer != Some(ReasonCode::PACKET_ID_NOT_FOUND)
             }
             AckKind::Pubrel => {
                 let known = self.session.own(self.epoch, |state| state.received.remove(&packet_id))?;
                 let code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND };
-                self.acknowledge(AckKind::Pubcomp, packet_id, code);
+                self.answer(AckKind::Pubcomp, packet_id, code, NOTHING_IN_FLIGHT);
                 known
             }
         };
@@ -173,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for filter in &subscribe.filters {
             codes.push(self.core.subscribe(&self.session, self.epoch, filter, subscribe.subscription_id)?);
         }
-        encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes);
+        let why = self.why(&codes);
+        encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes, why.as_deref());
         Ok(())
     }
 
@@ -182,7 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for filter in &unsubscribe.filters {
             codes.push(self.core.unsubscribe(&self.session, self.epoch, filter)?);
         }
-        encode_unsuback(&mut self.control, self.version, unsubscribe.packet_id, &codes);
+        let why = self.why(&codes);
+        encode_unsuback(&mut self.control, self.version, unsubscribe.packet_id, &codes, why.as_deref());
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub struct InvalidTopic {
 }
 
 impl InvalidTopic {
-    fn new(text: &str, what: &'static str) -> Self {
+    pub(in crate::broker) fn new(text: &str, what: &'static str) -> Self {
         Self { text: text.chars().take(256).collect(), what }
     }
 }

@@ -10,6 +10,7 @@ use super::{Ids, Link, Session, State};
 use crate::broker::codec::{PublishHead, QoS, Version};
 use crate::broker::message::{Incoming, Stored, seconds_left};
 use crate::broker::route::Round;
+use crate::broker::share::{Group, Need};
 use crate::broker::sync::lock;
 
 /// What a client's subscriptions make of one message.
@@ -18,6 +19,8 @@ pub(in crate::broker) struct Grant<'a> {
     pub(in crate::broker) qos: QoS,
     pub(in crate::broker) retain: bool,
     pub(in crate::broker) ids: &'a [u32],
+    /// The group that gets the message back if this session cannot deliver it.
+    pub(in crate::broker) share: Option<&'a Arc<Group>>,
 }
 
 impl Session {
@@ -29,9 +32,26 @@ impl Session {
         stored: &mut Option<Arc<Stored>>,
         round: &mut Round<'_>,
     ) {
+        self.offer(Need::Alive, message, grant, stored, round);
+    }
+
+    /// As [`Self::deliver`], if the session is what it needs to be. Returns whether it was.
+    pub(in crate::broker) fn offer(
+        self: &Arc<Self>,
+        need: Need,
+        message: &Incoming<'_>,
+        grant: Grant<'_>,
+        stored: &mut Option<Arc<Stored>>,
+        round: &mut Round<'_>,
+    ) -> bool {
         let mut state = lock(&self.state);
-        if state.ended {
-            return;
+        let fits = match need {
+            Need::Alive => !state.ended,
+            Need::Connected => state.link.is_some(),
+            Need::Ready => state.link.is_some() && state.backlog() <= round.limits.pause_bytes,
+        };
+        if !fits {
+            return false;
         }
         if grant.qos == QoS::AtMostOnce {
             state.deliver_now(message, grant, round);
@@ -40,6 +60,7 @@ impl Session {
             state.deliver_kept(stored, grant, round);
         }
         state.after_push(self, round);
+        true
     }
 }
 
@@ -68,9 +89,10 @@ impl State {
         if self.ready.capacity() == 0 {
             self.ready = round.pool.take();
         }
-        if head.encode(&mut self.ready, link.version, message.topic, message.payload, link.max_packet) {
+        if link.encode(&mut self.ready, &head, message.topic, message.payload) {
             self.sent += 1;
             round.tally.out += 1;
+            round.tally.out_bytes += message.payload.len() as u64;
         } else {
             self.dropped += 1;
             round.tally.dropped_too_large += 1;
@@ -85,7 +107,9 @@ impl State {
             return;
         }
         let ids: Ids = if grant.ids.is_empty() { None } else { Some(grant.ids.into()) };
-        let outgoing = Outgoing { stored: Arc::clone(stored), qos: grant.qos, retain: grant.retain, ids };
+        let share = grant.share.map(Arc::downgrade);
+        let outgoing =
+            Outgoing { stored: Arc::clone(stored), qos: grant.qos, retain: grant.retain, ids, share };
         if self.queue.is_empty() && self.may_send(round) {
             self.send(outgoing, round);
         } else {
@@ -137,6 +161,7 @@ impl State {
         }
         if encode_kept(&mut self.ready, link, &outgoing, self.inflight.next_id(), false, expiry) {
             link.quota -= 1;
+            round.tally.out_bytes += outgoing.stored.payload.len() as u64;
             self.inflight.push(outgoing);
             self.sent += 1;
             round.tally.out += 1;
@@ -175,7 +200,7 @@ pub(super) fn remaining(expires: Option<tokio::time::Instant>, round: &Round<'_>
 /// Appends a QoS 1 or 2 PUBLISH; false if it is larger than the client takes.
 pub(super) fn encode_kept(
     out: &mut Vec<u8>,
-    link: &Link,
+    link: &mut Link,
     outgoing: &Outgoing,
     packet_id: u16,
     dup: bool,
@@ -190,7 +215,8 @@ pub(super) fn encode_kept(
         expiry,
         subscription_ids: outgoing.ids.as_deref().unwrap_or_default(),
         forward,
+        ..PublishHead::default()
     };
     debug_assert!(link.version != Version::V5 || packet_id != 0);
-    head.encode(out, link.version, topic, payload, link.max_packet)
+    link.encode(out, &head, topic, payload)
 }

@@ -6,10 +6,11 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::broker::codec::QoS;
 use crate::broker::message::Stored;
+use crate::broker::share::Group;
 
 /// Packet identifiers run from 1 to 65,535.
 const IDS: u64 = 65_535;
@@ -25,6 +26,8 @@ pub(in crate::broker) struct Outgoing {
     pub(in crate::broker) qos: QoS,
     pub(in crate::broker) retain: bool,
     pub(in crate::broker) ids: Ids,
+    /// The group of a shared subscription that the message came by.
+    pub(in crate::broker) share: Option<Weak<Group>>,
 }
 
 /// Subscription identifiers of one delivery; nearly always none.
@@ -132,6 +135,34 @@ impl InFlight {
         let before = self.slots[index].take();
         self.uncharge(before.as_ref());
         self.outstanding -= 1;
+        self.trim();
+    }
+
+    /// Everything that was sent and not acknowledged in any way.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Outgoing> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Some(Sent::Published(outgoing)) => Some(outgoing),
+            _ => None,
+        })
+    }
+
+    /// Takes out the QoS 1 messages that `which` names, oldest first.
+    pub(super) fn displace(&mut self, which: impl Fn(&Outgoing) -> bool, into: &mut Vec<Outgoing>) {
+        for slot in &mut self.slots {
+            let displaced = slot.take_if(|sent| {
+                matches!(sent, Sent::Published(outgoing) if outgoing.qos == QoS::AtLeastOnce && which(outgoing))
+            });
+            if let Some(Sent::Published(outgoing)) = displaced {
+                self.bytes -= outgoing.stored.cost();
+                self.outstanding -= 1;
+                into.push(outgoing);
+            }
+        }
+        self.trim();
+    }
+
+    /// Lets go of free slots at the front.
+    fn trim(&mut self) {
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
@@ -169,7 +200,7 @@ mod tests {
             publisher: Arc::from("p"),
             received: Instant::now(),
         };
-        Outgoing { stored: Arc::new(stored), qos: QoS::AtLeastOnce, retain: false, ids: None }
+        Outgoing { stored: Arc::new(stored), qos: QoS::AtLeastOnce, retain: false, ids: None, share: None }
     }
 
     proptest! {

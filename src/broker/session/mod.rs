@@ -5,6 +5,7 @@
 //! touches nothing. Sockets and timers are deliberately absent. Invariant: without a connection
 //! `ready` is empty, because what is in it was encoded for that connection.
 
+mod alias;
 mod deliver;
 mod inflight;
 mod outbox;
@@ -21,14 +22,16 @@ use tokio::time::Instant;
 use super::codec::{QoS, ReasonCode, Version};
 use super::message::Stored;
 use super::retained::Slot;
+use super::share::Group;
 use super::sync::lock;
 use super::trie::{FastHash, FastMap};
+use alias::Aliases;
 pub(super) use deliver::Grant;
 pub(super) use inflight::Ids;
 use inflight::InFlight;
 pub(super) use outbox::Taken;
 
-use inflight::Outgoing;
+pub(super) use inflight::Outgoing;
 
 /// One client's session.
 pub(super) struct Session {
@@ -42,6 +45,8 @@ pub(super) struct State {
     /// Counts the connections that served the session.
     pub(super) epoch: u64,
     pub(super) link: Option<Link>,
+    /// The last connection that the operator sent away.
+    pub(super) evicted: u64,
     /// The session is over; whoever still holds it leaves it alone.
     pub(super) ended: bool,
     /// Seconds to keep the session without a connection.
@@ -86,6 +91,8 @@ pub(super) struct Link {
     idle: bool,
     /// Bytes that the connection took and has not written yet.
     taken: usize,
+    /// Topics that the client knows by number; `None`: it takes no aliases.
+    aliases: Option<Box<Aliases>>,
 }
 
 /// A will message, kept until the connection ends.
@@ -120,7 +127,23 @@ impl Link {
         now: Instant,
     ) -> Self {
         let quota = window;
-        Self { version, max_packet, window, peer, since: now, quota, waker: None, idle: false, taken: 0 }
+        Self {
+            version,
+            max_packet,
+            window,
+            peer,
+            since: now,
+            quota,
+            waker: None,
+            idle: false,
+            taken: 0,
+            aliases: None,
+        }
+    }
+
+    /// So many topics may be sent to the client as numbers.
+    pub(super) fn with_aliases(self, max: u16) -> Self {
+        Self { aliases: Aliases::new(max), ..self }
     }
 }
 
@@ -176,17 +199,48 @@ impl State {
         true
     }
 
-    /// Ends the session; returns its filters, for removal from the tree.
-    pub(super) fn end(&mut self) -> Vec<Box<str>> {
+    /// Ends the session; returns its filters, for removal from the tree, and what it leaves to those who
+    /// share subscriptions with it.
+    pub(super) fn end(&mut self) -> (Vec<Box<str>>, Vec<Outgoing>) {
         self.unlink();
         self.stop_timer();
         self.ended = true;
+        let left = self.displace(|_| true);
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
         self.inflight = InFlight::default();
         self.retained = VecDeque::new();
         self.received.clear();
-        self.filters.drain().map(|(filter, ())| filter).collect()
+        (self.filters.drain().map(|(filter, ())| filter).collect(), left)
+    }
+
+    /// The groups whose messages wait here and could go to another member.
+    pub(super) fn groups(&self) -> Vec<Arc<Group>> {
+        let sent = self.inflight.published().filter(|outgoing| outgoing.qos == QoS::AtLeastOnce);
+        let mut groups: Vec<Arc<Group>> = Vec::new();
+        for share in sent.chain(&self.queue).filter_map(|outgoing| outgoing.share.as_ref()) {
+            if groups.iter().any(|known| std::ptr::eq(Arc::as_ptr(known), share.as_ptr())) {
+                continue;
+            }
+            groups.extend(share.upgrade());
+        }
+        groups
+    }
+
+    /// Takes out the messages of the groups that `which` names: QoS 1 ones without an acknowledgement, and
+    /// all that were not yet sent.
+    pub(super) fn displace(&mut self, which: impl Fn(*const Group) -> bool) -> Vec<Outgoing> {
+        let chosen = |outgoing: &Outgoing| outgoing.share.as_ref().is_some_and(|share| which(share.as_ptr()));
+        let mut left = Vec::new();
+        self.inflight.displace(chosen, &mut left);
+        if self.queue.iter().any(chosen) {
+            let (gone, kept): (VecDeque<_>, _) =
+                std::mem::take(&mut self.queue).into_iter().partition(chosen);
+            self.queue = kept;
+            self.queue_bytes = self.queue.iter().map(|waiting| waiting.stored.cost()).sum();
+            left.extend(gone);
+        }
+        left
     }
 
     /// The client acknowledged a QoS 1 message.

@@ -121,6 +121,7 @@ impl State {
         match sent {
             Sent::Released => {
                 encode_ack(&mut self.ready, link.version, AckKind::Pubrel, packet_id, ReasonCode::SUCCESS);
+                round.tally.other_out += 1;
             }
             Sent::Published(_) if link.quota == 0 => return false,
             Sent::Published(outgoing) => {
@@ -157,7 +158,7 @@ impl State {
             Some((_, None)) => return false,
             Some((qos, Some(stored))) => {
                 let ids = ids_of(pending.id);
-                self.send(Outgoing { stored, qos, retain: true, ids }, round);
+                self.send(Outgoing { stored, qos, retain: true, ids, share: None }, round);
             }
         }
         self.retained.pop_front();
@@ -166,7 +167,7 @@ impl State {
 
     /// The front retained message, at QoS 0.
     fn retained_now(&mut self, round: &mut Round<'_>) {
-        let (Some(link), Some(RetainedRef { slot, id, .. })) = (&self.link, self.retained.front()) else {
+        let (Some(link), Some(RetainedRef { slot, id, .. })) = (&mut self.link, self.retained.front()) else {
             return;
         };
         let ready = &mut self.ready;
@@ -180,14 +181,15 @@ impl State {
                 forward: &kept.forward,
                 ..PublishHead::default()
             };
-            head.encode(ready, link.version, &slot.topic, &kept.payload, link.max_packet)
+            (link.encode(ready, &head, &slot.topic, &kept.payload), kept.payload.len())
         });
         match encoded {
-            Some(true) => {
+            Some((true, len)) => {
                 self.sent += 1;
                 round.tally.out += 1;
+                round.tally.out_bytes += len as u64;
             }
-            Some(false) => {
+            Some((false, _)) => {
                 self.dropped += 1;
                 round.tally.dropped_too_large += 1;
             }

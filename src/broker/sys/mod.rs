@@ -1,0 +1,174 @@
+//! `$SYS`: the broker's state as retained messages, under the names that Mosquitto's users know.
+//!
+//! Published only when a value changes. Absent: memory figures, which the web page's metrics have.
+//! Invariant: the names and units are those of mosquitto(8); what they count is said in `docs/broker.md`.
+
+mod load;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{Broker, InvalidTopic, PublishOptions, QoS, Stats};
+use load::Loads;
+
+/// Root of all names.
+const ROOT: &str = "$SYS/broker/";
+
+/// What the broker calls itself.
+const VERSION: &str = concat!("iogate ", env!("CARGO_PKG_VERSION"));
+
+/// What is found by looking at every session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Census {
+    connected: u64,
+    total: u64,
+    /// The most that `total` has been.
+    maximum: u64,
+    /// Messages that wait for clients.
+    queued: u64,
+}
+
+impl Broker {
+    /// Publishes `$SYS` every `sys-interval` until `shutdown` is cancelled; returns at once if that is 0.
+    pub async fn publish_sys(&self, shutdown: CancellationToken) {
+        let interval = self.core.config.sys_interval.0;
+        if interval.is_zero() {
+            return;
+        }
+        let start = Instant::now();
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut state = Publisher::new(self, start);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => return,
+            }
+            if let Err(error) = state.publish(Instant::now()) {
+                tracing::error!(%error, "a name below $SYS is no topic");
+            }
+        }
+    }
+
+    fn census(&self, before: Census) -> Census {
+        let mut census = Census { maximum: before.maximum, ..Census::default() };
+        for session in self.core.registry.all() {
+            let state = super::lock(&session.state);
+            census.total += 1;
+            census.connected += u64::from(state.link.is_some());
+            census.queued += state.waiting().0 as u64;
+        }
+        census.maximum = census.maximum.max(census.total);
+        census
+    }
+}
+
+struct Publisher<'b> {
+    broker: &'b Broker,
+    publisher: super::LocalPublisher,
+    start: Instant,
+    last: Instant,
+    census: Census,
+    loads: Loads,
+    /// What was published last, by name.
+    known: HashMap<String, (super::TopicHandle, String)>,
+}
+
+impl<'b> Publisher<'b> {
+    fn new(broker: &'b Broker, start: Instant) -> Self {
+        let publisher = broker.publisher("$SYS");
+        let (census, loads) = (Census::default(), Loads::new(&broker.stats()));
+        Self { broker, publisher, start, last: start, census, loads, known: HashMap::new() }
+    }
+
+    /// Publishes what has changed.
+    fn publish(&mut self, now: Instant) -> Result<(), InvalidTopic> {
+        let stats = self.broker.stats();
+        self.census = self.broker.census(self.census);
+        self.loads.update(&stats, now - self.last);
+        self.last = now;
+        let mut values = values(&stats, self.census, now - self.start);
+        self.loads.report(|name, value| values.push((name, value)));
+        let mut changed = Vec::new();
+        for (name, value) in values {
+            match self.known.get_mut(&name) {
+                Some((_, known)) if *known == value => continue,
+                Some((topic, known)) => {
+                    changed.push((topic.clone(), value.clone()));
+                    *known = value;
+                }
+                None => {
+                    let topic = self.publisher.topic(&format!("{ROOT}{name}"))?;
+                    changed.push((topic.clone(), value.clone()));
+                    self.known.insert(name, (topic, value));
+                }
+            }
+        }
+        // Mosquitto's are of QoS 2, so that a subscriber decides.
+        let options = PublishOptions { qos: QoS::ExactlyOnce, retain: true, ..PublishOptions::default() };
+        let mut batch = self.publisher.batch();
+        for (topic, value) in &changed {
+            batch.publish(topic, value.as_bytes(), &options);
+        }
+        batch.commit();
+        Ok(())
+    }
+}
+
+/// Everything but the loads, without the root.
+fn values(stats: &Stats, census: Census, uptime: Duration) -> Vec<(String, String)> {
+    let stored = stats.retained + census.queued;
+    let dropped = stats.dropped_queue_full + stats.dropped_too_large + stats.dropped_expired;
+    let mut values = vec![
+        ("version".to_owned(), VERSION.to_owned()),
+        ("uptime".to_owned(), format!("{} seconds", uptime.as_secs())),
+    ];
+    let numbers = [
+        ("clients/connected", census.connected),
+        ("clients/active", census.connected),
+        ("clients/disconnected", census.total - census.connected),
+        ("clients/inactive", census.total - census.connected),
+        ("clients/total", census.total),
+        ("clients/maximum", census.maximum),
+        ("clients/expired", stats.sessions_expired),
+        ("messages/received", stats.packets_in),
+        ("messages/sent", stats.packets_out + stats.messages_out),
+        ("messages/stored", stored),
+        ("store/messages/count", stored),
+        ("store/messages/bytes", stats.retained_bytes),
+        ("publish/messages/received", stats.messages_in),
+        ("publish/messages/sent", stats.messages_out),
+        ("publish/messages/dropped", dropped),
+        ("publish/bytes/received", stats.payload_bytes_in),
+        ("publish/bytes/sent", stats.payload_bytes_out),
+        ("bytes/received", stats.bytes_in),
+        ("bytes/sent", stats.bytes_out),
+        ("retained messages/count", stats.retained),
+        ("subscriptions/count", stats.subscriptions),
+        ("shared_subscriptions/count", stats.shared_subscriptions),
+    ];
+    values.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_name_is_a_topic_of_its_own() {
+        let mut names = values(&Stats::default(), Census::default(), Duration::ZERO);
+        let mut loads = Loads::new(&Stats::default());
+        loads.update(&Stats::default(), Duration::from_secs(10));
+        loads.report(|name, value| names.push((name, value)));
+        let topics: HashSet<_> = names.iter().map(|(name, _)| format!("{ROOT}{name}")).collect();
+        assert_eq!(topics.len(), names.len());
+        for topic in &topics {
+            super::super::topic::check_name(topic).unwrap();
+        }
+    }
+}

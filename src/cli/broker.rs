@@ -1,0 +1,82 @@
+//! `iogate broker`: the MQTT broker alone, without devices, page or anything else.
+//!
+//! On the loopback address unless told otherwise. Absent: keeping sessions and retained messages over a
+//! restart; what is in memory ends with the program.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Exit, StopSignals, complain, print};
+use crate::broker::{Broker, Config};
+use crate::{config, systemd};
+
+/// What `broker` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen, instead of what the configuration says. Port 0: any that is free.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Listen on this port of the loopback address; short for `--listen 127.0.0.1:PORT`.
+    #[arg(short, long, value_name = "PORT", conflicts_with = "listen")]
+    port: Option<u16>,
+    /// A configuration file; only its section `broker:` is used. Without it: the defaults.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn broker(&self) -> Result<Config, Exit> {
+        let mut section = match &self.config {
+            None => Config::default(),
+            Some(path) => config::load_broker(path).map_err(|report| {
+                complain(&report.to_string());
+                Exit::Config
+            })?,
+        };
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        section.listen = self.listen.or(self.port.map(loopback)).unwrap_or(section.listen);
+        Ok(section)
+    }
+}
+
+/// Serves MQTT clients until it is asked to stop; asked again, it ends without waiting for them.
+pub(super) async fn run(arguments: Arguments) -> Exit {
+    let (section, mut signals) =
+        match arguments.broker().and_then(|section| Ok((section, StopSignals::listen()?))) {
+            Ok(ready) => ready,
+            Err(exit) => return exit,
+        };
+    let wanted = section.listen;
+    let bound = TcpListener::bind(wanted).await;
+    let (listener, address) = match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => (listener, address),
+        Err(error) => {
+            complain(&format!("the broker cannot listen on {wanted}: {error}"));
+            return Exit::CannotStart;
+        }
+    };
+    let (broker, stop, tasks) = (Broker::new(section), CancellationToken::new(), TaskTracker::new());
+    tasks.spawn({
+        let (broker, stop) = (broker.clone(), stop.clone());
+        async move { broker.publish_sys(stop).await }
+    });
+    tasks.spawn({
+        let stop = stop.clone();
+        async move { broker.serve(listener, stop).await }
+    });
+    tasks.close();
+    print(&format!("iogate broker: listening on {address}\n"));
+    systemd::ready(&format!("broker on {address}"));
+    signals.next().await;
+    systemd::stopping();
+    stop.cancel();
+    tokio::select! {
+        () = tasks.wait() => tracing::info!("stopped"),
+        () = signals.next() => tracing::warn!("asked again: ending without waiting"),
+    }
+    Exit::Ok
+}
