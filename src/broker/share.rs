@@ -142,6 +142,7 @@ impl Core {
             let stored = &outgoing.stored;
             let message = Incoming {
                 topic: &stored.topic,
+                shared_topic: Some(&stored.topic),
                 payload: &stored.payload,
                 qos: outgoing.qos,
                 retain: outgoing.retain,
