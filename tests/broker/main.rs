@@ -3,6 +3,7 @@
 
 mod admin;
 mod client;
+mod conformance;
 mod connect;
 mod local;
 mod malformed;
@@ -13,6 +14,7 @@ mod retained;
 mod session;
 mod share;
 mod slow;
+mod statements;
 mod storm;
 mod subscribe;
 mod sys;

@@ -89,8 +89,9 @@ where
         read_more(&mut stream, &mut input).await?;
     };
     let admitted = match decode_connect(&input[frame.header..frame.len()]) {
-        Ok(connect) => admit(core, &connect, peer).map_err(|error| (error, Some(connect.version))),
-        Err(refused) => Err(refused),
+        Ok(connect) => admit(core, &connect, peer)
+            .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
+        Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
         Ok(welcome) => {
@@ -101,9 +102,9 @@ where
             }
             Ok((welcome.connection(core, stream), early))
         }
-        Err((error, version)) => {
+        Err((error, version, max_packet)) => {
             if let Some(version) = version {
-                refuse(&mut stream, version, error).await;
+                refuse(&mut stream, version, error, max_packet).await;
             }
             Err(Refused::Code(error))
         }
@@ -128,7 +129,10 @@ async fn read_more<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) ->
 }
 
 /// Tells the client why, and reads on for a moment so that it can hear it.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, version: Version, error: CodecError) {
+async fn refuse<S>(stream: &mut S, version: Version, error: CodecError, max_packet: usize)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     // A 3.x client is answered only where 3.1.1 has a code for it (section 3.2.2.3).
     let mapped = matches!(
         error.code,
@@ -142,7 +146,9 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, version: Vers
         return;
     }
     let mut answer = Vec::new();
-    let properties = ConnackProperties { reason: Some(error.what), ..ConnackProperties::default() };
+    // [MQTT-3.2.2-19]: header, flags, code and lengths take twelve bytes at most.
+    let reason = Some(error.what).filter(|what| what.len() + 12 <= max_packet);
+    let properties = ConnackProperties { reason, ..ConnackProperties::default() };
     encode_connack(&mut answer, version, false, error.code, &properties);
     let farewell = async {
         stream.write_all(&answer).await?;
