@@ -4,6 +4,7 @@
 mod admin;
 mod client;
 mod connect;
+mod listen;
 mod local;
 mod malformed;
 mod peers;
@@ -16,5 +17,7 @@ mod slow;
 mod storm;
 mod subscribe;
 mod sys;
+mod users;
 mod version5;
+mod websocket;
 mod will;
