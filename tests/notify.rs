@@ -56,3 +56,36 @@ fn systemd_hears_ready_then_the_watchdog_then_stopping() {
     wait_for(&socket, "STOPPING=1");
     assert_eq!(process.wait().expect("it ends").code(), Some(0));
 }
+
+#[test]
+fn a_hangup_takes_in_new_users_and_ends_nothing() {
+    use std::io::{BufRead, BufReader};
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (config, users) = (directory.path().join("site.yaml"), directory.path().join("users"));
+    let broker = format!("{{ listen: 127.0.0.1:0, password-file: {} }}", users.display());
+    std::fs::write(&config, SITE.replace("{ listen: 127.0.0.1:0 }\nweb", &format!("{broker}\nweb")))
+        .expect("written");
+    std::fs::write(&users, "# nobody\n").expect("written");
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("bound");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_iogate"))
+        .args(["run", "-c"])
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &path)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_for(&socket, "READY=1");
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
+    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+    let told =
+        lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("asked to take in changed users")));
+    assert!(told.is_some(), "the hangup was not told");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    for line in lines {
+        line.expect("readable");
+    }
+    assert_eq!(process.wait().expect("it ends").code(), Some(0));
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests use as independent peers: Debian packages by apt-get,
-# Python packages into tests/.peers/venv. Idempotent, and done in a fraction of a second when
+# Python packages into tests/.peers/venv, Node packages into tests/.peers/node. Idempotent, and done in a fraction of a second when
 # everything is there. Needs Debian or Ubuntu and root (or sudo) only when a package is missing.
 #
 # usage: bash tests/peers.sh
@@ -34,6 +34,9 @@ libmodbus-dev       have pkg-config && pkg-config --exists libmodbus
 chromium            have chromium || have chromium-browser || have google-chrome
 systemd             have systemd-analyze
 python3             have python3
+nodejs              have node
+npm                 have npm
+openssl             have openssl
 python3-venv        have python3 && python3 -c 'import ensurepip, venv'
 LIST
 }
@@ -110,6 +113,21 @@ install_python_peers() {
     venv_stamp >"$peers/venv.stamp"
 }
 
+# The stamp is the list itself; Node's own version does not matter to packages without native code.
+install_node_peers() {
+    local list="$root/tests/peers/package.json" node="$peers/node"
+    if cmp -s "$list" "$node/package.json" && [ -d "$node/node_modules" ]; then
+        return
+    fi
+    say "installing Node peers into ${node#"$root"/}"
+    rm -rf "$node"
+    mkdir -p "$node.new"
+    cp "$list" "$node.new/"
+    (cd "$node.new" && npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock) ||
+        die "npm could not install $list"
+    mv "$node.new" "$node"
+}
+
 mkdir -p "$peers"
 # Two runs at once would build the same environment twice.
 if have flock; then
@@ -118,4 +136,5 @@ if have flock; then
 fi
 install_debian_peers
 install_python_peers
+install_node_peers
 say "ready"

@@ -1,25 +1,33 @@
 //! The `broker:` section of the configuration.
 //!
-//! Every limit has a name, a safe default and a counter in [`Stats`](super::Stats). Users and
-//! access rules are deliberately absent: anybody who reaches the listener is served, so the
-//! default address is the loopback.
+//! Every limit has a name, a safe default and a counter in [`Stats`](super::Stats). Without users
+//! anybody who reaches a listener is served, so only this machine can reach one then.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::auth::check_file;
 use super::codec::QoS;
+use super::listen::{BrokerListener, with_cause};
 use crate::model::units::{ByteSize, Period};
 
 /// The embedded broker: `broker: { listen: 127.0.0.1:1883, max-packet: 1MiB }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
-    /// Address and port that MQTT clients connect to. Everybody who reaches it may publish and subscribe.
+    /// Address and port that MQTT clients connect to. Without `password-file` it must be of this machine only.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// More listeners, by their names: other addresses, Unix sockets, TLS.
+    pub listeners: IndexMap<String, BrokerListener>,
+    /// File with the users and their hashed passwords, written by `iogate passwd`; Mosquitto's are read, too. With it,
+    /// clients log in on every listener that is not `anonymous`. It is watched: a change counts at once.
+    pub password_file: Option<PathBuf>,
     /// Largest packet accepted, its header included. A larger one ends the connection.
     pub max_packet: ByteSize,
     /// Connections at one time.
@@ -80,6 +88,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            listeners: IndexMap::new(),
+            password_file: None,
             max_packet: ByteSize(1 << 20),
             max_connections: 10_000,
             max_connections_per_address: 10_000,
@@ -115,6 +125,22 @@ impl Config {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        for (name, listener) in &self.listeners {
+            problems.extend(listener.problems(name, self.password_file.is_some()));
+        }
+        if self.listeners.contains_key(super::listen::PLAIN) {
+            problems.push("broker.listeners: the name `listen` is taken by `broker.listen`".into());
+        }
+        if self.password_file.is_none() && !self.listen.ip().is_loopback() {
+            problems.push(format!(
+                "broker.listen: everybody who reaches {} could publish and subscribe; add `password-file`, or listen on 127.0.0.1",
+                self.listen
+            ));
+        }
+        if self.password_file.as_deref().is_some_and(|path| !path.is_absolute()) {
+            problems.push("broker.password-file: must be an absolute path".into());
+        }
+        problems.extend(same_place(self));
         let mut positive = |name: &str, value: u64| {
             if value == 0 {
                 problems.push(format!("broker.{name}: must be at least 1"));
@@ -150,6 +176,21 @@ impl Config {
         problems
     }
 
+    /// What is wrong with the files that the section names, one sentence each. Reads them.
+    #[must_use]
+    pub fn file_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(Err(error)) = self.password_file.as_deref().map(check_file) {
+            problems.push(format!("broker.password-file: {}", with_cause(&error)));
+        }
+        for (name, listener) in &self.listeners {
+            if let Err(error) = listener.check_files() {
+                problems.push(format!("broker.listeners.{name}: {}", with_cause(&error)));
+            }
+        }
+        problems
+    }
+
     /// The longest keep-alive in whole seconds, as MQTT counts it.
     pub(super) fn max_keep_alive_secs(&self) -> u16 {
         u16::try_from(self.max_keep_alive.0.as_secs()).unwrap_or(u16::MAX).max(1)
@@ -169,6 +210,21 @@ impl Config {
     pub(super) fn grace(&self) -> Duration {
         self.pause_grace.0
     }
+}
+
+/// A sentence for every listener on the address of one before it.
+fn same_place(config: &Config) -> Vec<String> {
+    let mut taken = vec![config.listen];
+    let mut problems = Vec::new();
+    for (name, listener) in &config.listeners {
+        let Some(address) = listener.address else { continue };
+        if address.port() != 0 && taken.contains(&address) {
+            problems
+                .push(format!("broker.listeners.{name}: another listener has the address {address} already"));
+        }
+        taken.push(address);
+    }
+    problems
 }
 
 /// A configured size as a length in memory.

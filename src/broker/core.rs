@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::time::Instant;
 
+use super::auth::Auth;
 use super::codec::{QoS, ReasonCode, RetainHandling, SubscribeFilter};
 use super::config::Config;
+use super::listen::Gate;
 use super::local::LocalQueue;
 use super::message::Incoming;
 use super::pool::Pool;
@@ -33,6 +35,9 @@ pub(super) struct Core {
     pub(super) addresses: Mutex<FastMap<IpAddr, usize>>,
     pub(super) counters: Counters,
     pub(super) pool: Pool,
+    pub(super) auth: Auth,
+    /// The listeners, while they are served.
+    pub(super) gates: Mutex<Vec<Arc<Gate>>>,
 }
 
 /// One subscription in the tree.
@@ -83,6 +88,8 @@ impl Core {
             addresses: Mutex::default(),
             counters: Counters::default(),
             pool: Pool::default(),
+            auth: Auth::new(config.password_file.clone()),
+            gates: Mutex::default(),
             config,
         }
     }

@@ -1,18 +1,20 @@
-//! The embedded MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, and publishing and subscribing without a socket.
+//! The embedded MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, TLS and Unix sockets, and publishing and subscribing without a socket.
 //!
 //! Own codec; state behind short locks; no task per message. A connection reads what is there, handles
 //! every complete packet, routes under a read lock into the subscribers' queues and wakes each of them
 //! once; each writes what has gathered in one go. Sessions and retained messages live in memory.
-//! Deliberately absent: users and access lists (`access` is their place), transports besides TCP.
+//! Deliberately absent: access lists (`access` is their place).
 //! Invariants: an acknowledgement leaves only after its message was routed; nobody waits
 //! for a slow subscriber longer than a grace time; every queue has a limit and a counter.
 
 mod access;
 mod admin;
+pub mod auth;
 pub mod codec;
 mod config;
 mod connection;
 mod core;
+pub mod listen;
 mod local;
 mod message;
 mod pool;
@@ -36,6 +38,7 @@ use tokio::time::Instant;
 
 pub use codec::{QoS, Version};
 pub use config::Config;
+pub use listen::{ListenError, Listeners};
 pub use local::{
     Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, TopicHandle,
 };
@@ -60,6 +63,8 @@ pub struct ClientInfo {
     pub client_id: Arc<str>,
     /// The connection; `None` while the client is absent.
     pub connection: Option<ConnectionInfo>,
+    /// The user that the session belongs to, if its client logged in as one.
+    pub user: Option<Arc<str>>,
     /// Subscriptions.
     pub subscriptions: usize,
     /// QoS 1 and 2 messages that wait for the client.
@@ -175,6 +180,7 @@ fn describe(session: &session::Session, now: Instant) -> ClientInfo {
             version: link.version,
             age: now.saturating_duration_since(link.since),
         }),
+        user: state.login.as_ref().map(|login| Arc::clone(&login.user)),
         subscriptions: state.filters.len(),
         queued,
         in_flight,

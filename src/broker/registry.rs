@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::auth::{Login, Standing};
 use super::codec::ReasonCode;
 use super::core::Core;
 use super::session::{Link, Outgoing, Session, WillMessage};
@@ -29,6 +30,8 @@ pub(super) struct Arrival {
     /// Seconds to keep the session after the connection, already limited.
     pub(super) expiry: u32,
     pub(super) link: Link,
+    /// Who the client is.
+    pub(super) login: Option<Login>,
 }
 
 /// A connection's hold on its session.
@@ -71,6 +74,9 @@ impl Core {
         let attached = {
             let mut sessions = lock(&self.registry.sessions);
             let known = sessions.get(arrival.client_id.as_str()).cloned();
+            if known.as_ref().is_some_and(|session| !session.belongs_to(arrival.login.as_ref())) {
+                return Err(ReasonCode::CLIENT_ID_INVALID);
+            }
             let known = known.and_then(|session| {
                 wills.extend(self.leave_behind(&session, arrival.clean_start));
                 if arrival.clean_start {
@@ -129,7 +135,10 @@ impl Core {
             }
         };
         let will = will(&session.id);
-        let epoch = lock(&session.state).attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
+        let mut state = lock(&session.state);
+        state.login = arrival.login;
+        let epoch = state.attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
+        drop(state);
         Ok(Attached { session, epoch, present })
     }
 
@@ -183,6 +192,41 @@ impl Core {
         if let Some(will) = due {
             self.publish_will(&will);
         }
+    }
+
+    /// After a change of the users: ends the sessions of those that are gone, with everything that waits in
+    /// them, and the connections of those whose password is another one now.
+    pub(super) fn apply_users(self: &Arc<Self>) {
+        for session in self.registry.all() {
+            let (standing, epoch) = {
+                let mut state = lock(&session.state);
+                let standing = state.login.as_ref().map(|login| self.auth.standing(login));
+                state.revoked |= standing.is_some_and(|standing| standing != Standing::Unchanged);
+                (standing, state.epoch)
+            };
+            match standing {
+                None | Some(Standing::Unchanged) => continue,
+                Some(Standing::Changed) => self.detach(&session, epoch, true, None),
+                Some(Standing::Gone) => self.revoke(&session),
+            }
+            tracing::info!(client = %session.id, ?standing, "the user's login holds no more");
+        }
+    }
+
+    /// Ends a session without a word to anybody but its client.
+    fn revoke(&self, session: &Arc<Session>) {
+        let ended = {
+            let mut sessions = lock(&self.registry.sessions);
+            let mut state = lock(&session.state);
+            if state.ended {
+                return;
+            }
+            state.will = None;
+            drop(state);
+            sessions.remove(&session.id);
+            self.end(session)
+        };
+        self.clean_up(&ended);
     }
 
     pub(super) fn end(&self, session: &Arc<Session>) -> Ended {

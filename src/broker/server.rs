@@ -5,15 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::Peer;
 use super::core::Core;
+use super::listen::{Accepted, Bound, Gate, Listeners, Socket, Stream, with_cause};
+use super::stats::add;
+use super::sync::lock;
 use super::{Broker, connection};
 
 /// How long connections may take to end after the listener stopped.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often files of users and listeners are looked at for changes.
+const WATCH_PERIOD: Duration = Duration::from_secs(2);
 
 /// Pause after a failure to accept, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -22,42 +30,114 @@ impl Broker {
     /// Serves clients that connect to `listener` until `shutdown` is cancelled. Then every client is told
     /// that the server stops, and the call returns when all are gone, after five seconds at the latest.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
-        let tracker = TaskTracker::new();
+        let bound =
+            Bound { socket: Socket::Tcp(listener), gate: Arc::new(Gate::plain(!self.core.auth.has_users())) };
+        self.serve_all(Listeners { bound: vec![bound] }, shutdown).await;
+    }
+
+    /// As [`Self::serve`], on every listener.
+    pub async fn serve_all(&self, listeners: Listeners, shutdown: CancellationToken) {
+        let gates: Vec<_> = listeners.bound.iter().map(|bound| Arc::clone(&bound.gate)).collect();
+        *lock(&self.core.gates) = gates.clone();
+        let (loops, clients) = (TaskTracker::new(), TaskTracker::new());
+        // Before the first client; what is wrong with files was told when the listeners were bound.
+        self.reload();
+        loops.spawn(self.clone().watch(gates, shutdown.clone()));
+        for bound in listeners.bound {
+            let (broker, clients, stop) = (self.clone(), clients.clone(), shutdown.clone());
+            loops.spawn(async move { broker.accept(bound, &clients, &stop).await });
+        }
+        loops.close();
+        loops.wait().await;
+        clients.close();
+        if tokio::time::timeout(DRAIN, clients.wait()).await.is_err() {
+            tracing::warn!(left = clients.len(), "broker connections did not end in time");
+        }
+    }
+
+    /// Takes in certificates and users that have changed, at once instead of within seconds. What cannot be
+    /// used is logged and changes nothing. Reads files: not for a thread that serves clients.
+    pub fn reload(&self) {
+        let gates = lock(&self.core.gates).clone();
+        gates.iter().for_each(|gate| gate.reload());
+        match self.core.auth.reload() {
+            Ok(true) => self.core.apply_users(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(error = %with_cause(&error), "the users stay as they were"),
+        }
+    }
+
+    /// Looks at files until told to stop.
+    async fn watch(self, gates: Vec<Arc<Gate>>, stop: CancellationToken) {
+        if !self.core.auth.has_users() && !gates.iter().any(|gate| gate.has_files()) {
+            return;
+        }
+        let mut ticks = tokio::time::interval(WATCH_PERIOD);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let broker = self.clone();
+            // Files may lie on a slow card: reading them must not hold up clients.
+            if tokio::task::spawn_blocking(move || broker.reload()).await.is_err() {
+                tracing::error!("the files of users and listeners could not be looked at");
+            }
+        }
+    }
+
+    async fn accept(&self, bound: Bound, clients: &TaskTracker, shutdown: &CancellationToken) {
         let mut failing = false;
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => break,
+                accepted = bound.socket.accept() => accepted,
+                () = shutdown.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     failing = false;
-                    self.welcome(stream, &tracker, &shutdown);
+                    self.welcome(
+                        stream,
+                        Peer::new(peer, bound.gate.anonymous),
+                        &bound.gate,
+                        clients,
+                        shutdown,
+                    );
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "broker cannot accept connections");
+                        tracing::warn!(listener = &*bound.gate.name, %error, "broker cannot accept connections");
                     }
                     failing = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
-        drop(listener);
-        tracker.close();
-        if tokio::time::timeout(DRAIN, tracker.wait()).await.is_err() {
-            tracing::warn!(left = tracker.len(), "broker connections did not end in time");
-        }
     }
 
-    fn welcome(&self, stream: TcpStream, tracker: &TaskTracker, shutdown: &CancellationToken) {
-        // A client that is gone already has no address any more.
-        let Ok(peer) = stream.peer_addr() else { return };
-        let Some(place) = self.admit(peer) else { return };
-        // Answers are small and urgent; without this option they wait for the client's acknowledgement.
-        let _ = stream.set_nodelay(true);
+    fn welcome(
+        &self,
+        stream: Accepted,
+        peer: Peer,
+        gate: &Arc<Gate>,
+        clients: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        let Some(place) = self.admit(peer.address, Some(gate)) else { return };
         let stop = shutdown.clone();
-        tracker.spawn(async move { connection::serve(Arc::clone(&place.core), stream, peer, stop).await });
+        match stream {
+            Accepted::Tcp(stream) if gate.is_plain() => {
+                clients.spawn(async move {
+                    connection::serve(Arc::clone(&place.core), stream, peer, stop).await;
+                });
+            }
+            Accepted::Tcp(stream) => {
+                clients.spawn(open_and_serve(stream, peer, place, stop));
+            }
+            Accepted::Unix(stream) => {
+                clients.spawn(open_and_serve(stream, peer, place, stop));
+            }
+        }
     }
 
     /// Serves one client over any byte stream, such as a pipe, until its connection ends.
@@ -65,25 +145,67 @@ impl Broker {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        if let Some(place) = self.admit(peer) {
+        if let Some(place) = self.admit(peer, None) {
+            let peer = Peer::new(peer, !self.core.auth.has_users());
             connection::serve(Arc::clone(&place.core), stream, peer, shutdown).await;
         }
     }
 
-    fn admit(&self, peer: SocketAddr) -> Option<Place> {
-        let admitted = self.core.admit(peer.ip());
-        admitted.then(|| Place { core: Arc::clone(&self.core), address: peer.ip() })
+    fn admit(&self, peer: SocketAddr, gate: Option<&Arc<Gate>>) -> Option<Place> {
+        if let Some(gate) = gate
+            && !gate.enter()
+        {
+            add(&self.core.counters.connections_refused, 1);
+            return None;
+        }
+        let mut place = Place { core: Arc::clone(&self.core), address: None, gate: gate.cloned() };
+        if !self.core.admit(peer.ip()) {
+            return None;
+        }
+        place.address = Some(peer.ip());
+        Some(place)
     }
+}
+
+/// Does what lies below MQTT, inside the time that a CONNECT may take, and then serves the client.
+async fn open_and_serve<S: Stream + 'static>(
+    stream: S,
+    mut peer: Peer,
+    place: Place,
+    stop: CancellationToken,
+) {
+    let core = Arc::clone(&place.core);
+    let Some(gate) = place.gate.clone() else { return };
+    let deadline = peer.accepted + core.config.connect_timeout.0;
+    // Boxed, so that what only the beginning needs does not stay with the connection.
+    let opening = Box::pin(timeout_at(deadline, gate.open(stream, &mut peer)));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = stop.cancelled() => return,
+    };
+    let error = match opened {
+        Ok(Ok(stream)) => return connection::serve(core, stream, peer, stop).await,
+        Ok(Err(error)) => error,
+        Err(_) => "no handshake in time".to_owned(),
+    };
+    add(&core.counters.connects_refused, 1);
+    tracing::debug!(peer = %peer.address, listener = &*gate.name, error, "connection ended before its CONNECT");
 }
 
 /// A counted connection; counted off when dropped.
 struct Place {
     core: Arc<Core>,
-    address: std::net::IpAddr,
+    address: Option<std::net::IpAddr>,
+    gate: Option<Arc<Gate>>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.core.dismiss(self.address);
+        if let Some(address) = self.address {
+            self.core.dismiss(address);
+        }
+        if let Some(gate) = &self.gate {
+            gate.leave();
+        }
     }
 }

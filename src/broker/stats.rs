@@ -39,6 +39,8 @@ counters! {
     connects_refused,
     /// CONNECTs accepted since the start.
     connects,
+    /// Logins refused: wrong user name or password, or too many tries.
+    logins_refused,
     /// Connections ended because of what the client sent.
     protocol_errors,
     /// Connections ended because the client was silent for too long.

@@ -6,12 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Exit, StopSignals, complain, print};
-use crate::broker::{Broker, Config};
+use super::{Exit, StopSignals, complain, print, run, with_causes};
+use crate::broker::{Broker, Config, Listeners};
 use crate::{config, systemd};
 
 /// What `broker` takes.
@@ -50,25 +49,25 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
             Ok(ready) => ready,
             Err(exit) => return exit,
         };
-    let wanted = section.listen;
-    let bound = TcpListener::bind(wanted).await;
-    let (listener, address) = match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
-        Ok((address, listener)) => (listener, address),
+    let listeners = match Listeners::bind(&section).await {
+        Ok(listeners) => listeners,
         Err(error) => {
-            complain(&format!("the broker cannot listen on {wanted}: {error}"));
+            complain(&format!("the broker cannot start: {}", with_causes(&error)));
             return Exit::CannotStart;
         }
     };
+    let address = listeners.address("listen").unwrap_or(section.listen);
     let (broker, stop, tasks) = (Broker::new(section), CancellationToken::new(), TaskTracker::new());
     tasks.spawn({
         let (broker, stop) = (broker.clone(), stop.clone());
         async move { broker.publish_sys(stop).await }
     });
     tasks.spawn({
-        let stop = stop.clone();
-        async move { broker.serve(listener, stop).await }
+        let (broker, stop) = (broker.clone(), stop.clone());
+        async move { broker.serve_all(listeners, stop).await }
     });
     tasks.close();
+    run::reload_when_asked(broker);
     print(&format!("iogate broker: listening on {address}\n"));
     systemd::ready(&format!("broker on {address}"));
     signals.next().await;

@@ -8,6 +8,7 @@ mod broker;
 mod check;
 mod demo;
 mod logging;
+mod passwd;
 mod run;
 mod schema;
 mod simulate;
@@ -83,6 +84,9 @@ enum Command {
     /// Run the MQTT broker alone; what it holds is in memory and ends with it.
     #[command(after_help = "Example:\n  iogate broker -p 1883\n  mosquitto_sub -t '#' -v")]
     Broker(broker::Arguments),
+    /// Set the password of an MQTT user in a password file.
+    #[command(after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna")]
+    Passwd(passwd::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -138,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
+        Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

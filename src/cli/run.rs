@@ -2,7 +2,10 @@
 
 use std::io::ErrorKind;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{ConfigFile, Exit, Listen, StopSignals, complain, load, with_causes};
+use crate::broker::{Broker, ListenError};
 use crate::clock::Clock;
 use crate::config::{Level, Plan};
 use crate::gateway::{Gateway, StartError};
@@ -59,22 +62,27 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
         web = gateway.web.map(tracing::field::display),
         "gateway started"
     );
+    reload_when_asked(gateway.broker.clone());
     systemd::ready(&format!("{} points", gateway.bus.points().len()));
     Ok(gateway)
 }
 
 /// How to mend what kept the gateway from starting.
 fn advice(error: &StartError) -> &'static str {
-    match error {
-        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+    let source = match error {
+        StartError::Listen { source, .. } => source,
+        // A path of a Unix socket is blamed by what the system says.
+        StartError::Broker(ListenError::Bind { source, place, .. }) if !place.starts_with('/') => source,
+        _ => return "",
+    };
+    match source.kind() {
+        ErrorKind::AddrInUse => {
             "; another program listens there: stop it, or choose another address with --mqtt or --web"
         }
-        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrNotAvailable => {
+        ErrorKind::AddrNotAvailable => {
             "; it is not an address of this machine: 127.0.0.1 is always one, 0.0.0.0 stands for all"
         }
-        StartError::Listen { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            "; ports below 1024 are the system's: choose a higher one"
-        }
+        ErrorKind::PermissionDenied => "; ports below 1024 are the system's: choose a higher one",
         _ => "",
     }
 }
@@ -94,4 +102,24 @@ pub(super) async fn run_until_asked(gateway: Gateway, mut signals: StopSignals) 
             Exit::NotSafe
         }
     }
+}
+
+/// Takes in the broker's users and certificates at every SIGHUP from now on.
+pub(super) fn reload_when_asked(broker: Broker) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be caught");
+            return;
+        }
+    };
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("asked to take in changed users and certificates");
+            let broker = broker.clone();
+            if tokio::task::spawn_blocking(move || broker.reload()).await.is_err() {
+                tracing::error!("users and certificates could not be taken in");
+            }
+        }
+    });
 }

@@ -148,7 +148,11 @@ fn check_profile_path(cx: &Context<'_>, root: &Node) {
 }
 
 fn check_broker(cx: &Context<'_>, root: &Node, broker: Option<&broker::Config>) {
-    for message in broker.map(broker::Config::problems).unwrap_or_default() {
+    let mut problems = broker.map(broker::Config::problems).unwrap_or_default();
+    if problems.is_empty() {
+        problems = broker.map(broker::Config::file_problems).unwrap_or_default();
+    }
+    for message in problems {
         let message = message.strip_prefix("broker.").unwrap_or(&message);
         super::modbus::blame(cx, root.get("broker").unwrap_or(root), &[], message);
     }

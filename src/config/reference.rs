@@ -37,6 +37,9 @@ pub fn reference() -> String {
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
+    let listener = tables.definition("BrokerListener");
+    tables.section("A listener", "Under `broker.listeners`, by its name.", listener, &[]);
+    tables.section("`tls` of a listener", "", tables.definition("BrokerTls"), &[]);
     tables.section("`web`", "", tables.definition_of("web"), &[]);
     let mut tables = Tables { out: &mut out, root: &profile };
     tables.section(

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
-use crate::broker::{Broker, InvalidTopic};
+use crate::broker::{Broker, InvalidTopic, ListenError, Listeners};
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
@@ -56,6 +56,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// One of the broker's listeners cannot listen.
+    #[error("the MQTT broker cannot start")]
+    Broker(#[from] ListenError),
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
@@ -89,7 +92,7 @@ impl Gateway {
     /// # Errors
     /// When a listener cannot be bound or a topic cannot be built. Nothing runs then.
     pub async fn start(plan: Plan, clock: Clock) -> Result<Self, StartError> {
-        let mqtt_listener = bind(plan.broker.listen, "the MQTT broker").await?;
+        let mqtt_listeners = Listeners::bind(&plan.broker).await?;
         let web_listener = match plan.web.enabled {
             true => Some(bind(plan.web.listen, "the web page").await?),
             false => None,
@@ -106,7 +109,7 @@ impl Gateway {
         let bus = Bus::new(Arc::clone(&plan.points), observers);
 
         let mut gateway = Self {
-            mqtt: local_address(&mqtt_listener, "the MQTT broker")?,
+            mqtt: mqtt_listeners.address("listen").unwrap_or(plan.broker.listen),
             web: web_listener.as_ref().map(|l| local_address(l, "the web page")).transpose()?,
             bus,
             commander,
@@ -118,7 +121,7 @@ impl Gateway {
             channels_stop: CancellationToken::new(),
             parts: Parts::default(),
         };
-        gateway.start_parts(mqtt_listener, &clock)?;
+        gateway.start_parts(mqtt_listeners, &clock)?;
         if let Some(listener) = web_listener {
             gateway.start_web(listener, &plan, &clock, alarm_changes);
         }
@@ -128,11 +131,11 @@ impl Gateway {
     }
 
     /// Broker, commands, alarms and the watchers.
-    fn start_parts(&self, mqtt: TcpListener, clock: &Clock) -> Result<(), StartError> {
+    fn start_parts(&self, mqtt: Listeners, clock: &Clock) -> Result<(), StartError> {
         let parts = &self.parts;
         let (broker, commander, alarms) =
             (self.broker.clone(), self.commander.clone(), Arc::clone(&self.alarms));
-        parts.spawn("broker", |stop| async move { broker.serve(mqtt, stop).await });
+        parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
         let sys = self.broker.clone();

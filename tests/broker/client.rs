@@ -82,6 +82,8 @@ pub(crate) struct Connect {
     pub(crate) keep_alive: u16,
     pub(crate) properties: Vec<u8>,
     pub(crate) will: Option<Will>,
+    /// User name and password.
+    pub(crate) login: Option<(String, String)>,
 }
 
 #[derive(Clone)]
@@ -95,7 +97,15 @@ pub(crate) struct Will {
 
 impl Connect {
     pub(crate) fn new(level: u8, id: &str) -> Self {
-        Self { level, id: id.into(), clean: true, keep_alive: 60, properties: vec![], will: None }
+        Self {
+            level,
+            id: id.into(),
+            clean: true,
+            keep_alive: 60,
+            properties: vec![],
+            will: None,
+            login: None,
+        }
     }
 
     pub(crate) fn v4(id: &str) -> Self {
@@ -117,7 +127,10 @@ impl Connect {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = string(if self.level == 3 { "MQIsdp" } else { "MQTT" });
         let will = self.will.as_ref().map_or(0, |will| 0x04 | will.qos << 3 | u8::from(will.retain) << 5);
-        body.extend([self.level, u8::from(self.clean) << 1 | will]);
+        body.extend([
+            self.level,
+            u8::from(self.clean) << 1 | will | if self.login.is_some() { 0xc0 } else { 0 },
+        ]);
         body.extend(self.keep_alive.to_be_bytes());
         if self.level == 5 {
             body.extend(section(&self.properties));
@@ -129,6 +142,10 @@ impl Connect {
             }
             body.extend(string(will.topic));
             body.extend(binary(will.payload));
+        }
+        if let Some((user, password)) = &self.login {
+            body.extend(string(user));
+            body.extend(string(password));
         }
         packet(0x10, &body)
     }

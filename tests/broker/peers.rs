@@ -155,7 +155,7 @@ async fn a_killed_mosquitto_leaves_its_will() {
 }
 
 /// The interpreter that has the Python peers.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.peers/venv/bin/python");
     let path = std::env::var_os("IOGATE_PEERS_PYTHON").map_or(made, PathBuf::from);
     assert!(

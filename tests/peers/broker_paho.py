@@ -1,4 +1,4 @@
-"""Drives a broker with paho-mqtt: python broker_paho.py HOST PORT 3.1|3.1.1|5
+"""Drives a broker with paho-mqtt: python broker_paho.py HOST PORT 3.1|3.1.1|5 [websockets]
 
 Every check waits for what it expects with a limit and fails with its own name; nothing sleeps.
 """
@@ -12,6 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 HOST, PORT, VERSION = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+TRANSPORT = sys.argv[4] if len(sys.argv) > 4 else "tcp"
 PROTOCOL = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}[VERSION]
 V5 = PROTOCOL == mqtt.MQTTv5
 PATIENCE = 30
@@ -23,7 +24,7 @@ class Peer:
     def __init__(self, name, keep=False, will=None):
         arguments = {} if V5 else {"clean_session": not keep}
         self.client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=PROTOCOL, **arguments
+            mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=PROTOCOL, transport=TRANSPORT, **arguments
         )
         self.connected, self.ended, self.messages, self.acks = (queue.Queue() for _ in range(4))
         self.client.on_connect = lambda c, u, flags, code, props: self.connected.put((flags, code))

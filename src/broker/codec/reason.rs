@@ -42,6 +42,8 @@ codes! {
     UNSUPPORTED_VERSION = 0x84, "unsupported protocol version";
     /// 0x85: the client identifier is not acceptable.
     CLIENT_ID_INVALID = 0x85, "client identifier not valid";
+    /// 0x86: no such user, or another password.
+    BAD_USER_NAME_OR_PASSWORD = 0x86, "bad user name or password";
     /// 0x87: not allowed for this client.
     NOT_AUTHORIZED = 0x87, "not authorized";
     /// 0x8B: the server stops.
@@ -90,7 +92,7 @@ impl ReasonCode {
             Self::SUCCESS => 0,
             Self::UNSUPPORTED_VERSION => 1,
             Self::CLIENT_ID_INVALID => 2,
-            Self::BAD_AUTHENTICATION_METHOD => 4,
+            Self::BAD_USER_NAME_OR_PASSWORD | Self::BAD_AUTHENTICATION_METHOD => 4,
             Self::NOT_AUTHORIZED => 5,
             _ => 3,
         }

@@ -40,6 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let code = match end {
             End::Lost(_) | End::Goodbye { .. } => None,
             End::Refused(error) => Some((error.code, Some(error.what))),
+            End::TakenOver if self.session.revoked() => Some((ReasonCode::NOT_AUTHORIZED, None)),
             End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
             End::Evicted => Some((ReasonCode::ADMINISTRATIVE_ACTION, None)),
             End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),

@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -17,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::closing::{LINGER, LINGER_BYTES};
 use super::{Connection, SCRATCH};
+use crate::broker::access::Peer;
+use crate::broker::auth::Login;
 use crate::broker::codec::{
     CodecError, ConnackProperties, Connect, Frame, QoS, ReasonCode, Version, decode_connect, encode_connack,
 };
@@ -29,17 +30,19 @@ use crate::broker::stats::add;
 use crate::broker::{access, topic};
 
 /// Serves one client from its first byte to its last.
-pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: SocketAddr, stop: CancellationToken)
+pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: Peer, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     // Boxed, so that what only the beginning needs does not stay with the connection.
-    let limit = core.config.connect_timeout.0;
-    let opening = Box::pin(tokio::time::timeout(limit, open(&core, stream, peer)));
+    let limit = peer.accepted + core.config.connect_timeout.0;
+    let address = peer.address;
+    let opening = Box::pin(tokio::time::timeout_at(limit, open(&core, stream, peer)));
     let opened = tokio::select! {
         opened = opening => opened,
         () = stop.cancelled() => return,
     };
+    let peer = address;
     match opened {
         Ok(Ok((connection, early))) => connection.run(early, stop).await,
         Ok(Err(refused)) => {
@@ -68,7 +71,7 @@ enum Refused {
 async fn open<S>(
     core: &Arc<Core>,
     mut stream: S,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<(Box<Connection<S>>, Vec<u8>), Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -89,8 +92,11 @@ where
         read_more(&mut stream, &mut input).await?;
     };
     let admitted = match decode_connect(&input[frame.header..frame.len()]) {
-        Ok(connect) => admit(core, &connect, peer)
-            .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
+        Ok(connect) => match core.auth.login(&peer, &connect, &core.counters).await {
+            Ok(login) => admit(core, &connect, &peer, login),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
@@ -139,6 +145,7 @@ where
         ReasonCode::UNSUPPORTED_VERSION
             | ReasonCode::CLIENT_ID_INVALID
             | ReasonCode::BAD_AUTHENTICATION_METHOD
+            | ReasonCode::BAD_USER_NAME_OR_PASSWORD
             | ReasonCode::NOT_AUTHORIZED
             | ReasonCode::QUOTA_EXCEEDED
     );
@@ -187,7 +194,12 @@ impl Welcome {
 
 /// Checks a CONNECT, attaches its session and writes the CONNACK. Who may connect is decided here and in
 /// [`access`].
-fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome, CodecError> {
+fn admit(
+    core: &Core,
+    connect: &Connect<'_>,
+    peer: &Peer,
+    login: Option<Login>,
+) -> Result<Welcome, CodecError> {
     let config = &core.config;
     check(config, connect)?;
     let now = Instant::now();
@@ -198,8 +210,9 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
         client_id: connect.client_id.to_owned(),
         clean_start: connect.clean_start,
         expiry,
-        link: Link::new(version, connect.max_packet as usize, window, peer, now)
+        link: Link::new(version, connect.max_packet as usize, window, peer.address, now)
             .with_aliases(connect.topic_alias_maximum.min(config.client_topic_aliases)),
+        login,
     };
     let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
@@ -207,7 +220,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
     let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
     let attached = core
         .attach(arrival, |id| will_message(connect, id, now))
-        .map_err(|code| CodecError { code, what: "too many sessions" })?;
+        .map_err(|code| CodecError { code, what: no_session(code) })?;
     let mut connack = Vec::new();
     let response_information = response_information(config, connect, &attached.session.id);
     let properties = ConnackProperties {
@@ -225,7 +238,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Welcome
     // MQTT 3.1 has no session-present flag.
     let present = attached.present && version != Version::V3;
     encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
-    tracing::debug!(client = %attached.session.id, %peer, version = version.text(), "client connected");
+    tracing::debug!(client = %attached.session.id, peer = %peer.address, version = version.text(), "client connected");
     Ok(Welcome {
         attached,
         version,
@@ -242,6 +255,13 @@ fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Opt
     let prefix = config.response_prefix.as_deref().filter(|_| connect.wants_response_information)?;
     // An identifier with a wildcard in it makes no topic.
     (!id.contains(['+', '#'])).then(|| format!("{prefix}/{id}"))
+}
+
+fn no_session(code: ReasonCode) -> &'static str {
+    match code {
+        ReasonCode::CLIENT_ID_INVALID => "client identifier belongs to another user",
+        _ => "too many sessions",
+    }
 }
 
 fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {

@@ -19,6 +19,7 @@ use std::task::Waker;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::auth::Login;
 use super::codec::{QoS, ReasonCode, Version};
 use super::message::Stored;
 use super::retained::Slot;
@@ -47,6 +48,10 @@ pub(super) struct State {
     pub(super) link: Option<Link>,
     /// The last connection that the operator sent away.
     pub(super) evicted: u64,
+    /// Whose session it is; `None`: nobody's in particular.
+    pub(super) login: Option<Login>,
+    /// The user was taken away what the connection began with.
+    pub(super) revoked: bool,
     /// The session is over; whoever still holds it leaves it alone.
     pub(super) ended: bool,
     /// Seconds to keep the session without a connection.
@@ -152,6 +157,17 @@ impl Session {
         Self { id, state: Mutex::default() }
     }
 
+    /// Whether the connection ended because its login holds no more.
+    pub(super) fn revoked(&self) -> bool {
+        lock(&self.state).revoked
+    }
+
+    /// Whether this client may have the session: messages that wait for one user are not for another.
+    pub(super) fn belongs_to(&self, login: Option<&Login>) -> bool {
+        let state = lock(&self.state);
+        state.login.as_ref().map(|login| &login.user) == login.map(|login| &login.user)
+    }
+
     /// Runs `act` on the state, if the connection with this epoch still owns it.
     pub(super) fn own<R>(&self, epoch: u64, act: impl FnOnce(&mut State) -> R) -> Result<R, Gone> {
         let mut state = lock(&self.state);
@@ -171,6 +187,7 @@ impl State {
         self.epoch += 1;
         self.expiry = expiry;
         self.will = will;
+        self.revoked = false;
         self.inflight.restart();
         if self.backlog() > pause {
             // Nobody waits for a backlog from before: it counts as slow until it has drained.

@@ -1,0 +1,271 @@
+//! Who a client is: users, their passwords, and the delay for those who guess.
+//!
+//! Passwords are checked on threads of their own, one at a time, so that hashing never holds up clients. A
+//! password that was right is remembered by a keyed digest until it changes: a thousand clients that come back
+//! at once need no thousand hashes. Invariant: with a password file in the configuration, nobody logs in by
+//! name before the file was read.
+
+mod passwords;
+mod throttle;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwapOption;
+use ring::{digest, hmac};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use passwords::{BadLine, check_name, hash};
+
+use super::access::Peer;
+use super::codec::{CodecError, Connect, ReasonCode};
+use super::stats::{Counters, add};
+use super::sync::lock;
+use super::trie::FastHash;
+use passwords::{StoredPassword, Users};
+use throttle::Throttle;
+
+/// Password checks that run or wait at one time; more are refused.
+const MAX_CHECKS: usize = 64;
+
+/// Passwords remembered as right.
+const MAX_KNOWN: usize = 4_096;
+
+/// Largest password file in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Longest user name that is looked at, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Why a password file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// It cannot be read.
+    #[error("the password file {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A line is not understood; nothing of the file is used then.
+    #[error("the password file {} cannot be used", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        source: BadLine,
+    },
+}
+
+/// The users of a broker and what is needed to check them.
+pub(super) struct Auth {
+    file: Option<PathBuf>,
+    users: ArcSwapOption<Users>,
+    /// Digest of what the file held when it was last looked at.
+    seen: Mutex<Option<digest::Digest>>,
+    throttle: Mutex<Throttle>,
+    turn: Arc<Semaphore>,
+    checks: Semaphore,
+    known: Mutex<std::collections::HashSet<[u8; 32], FastHash>>,
+    key: hmac::Key,
+}
+
+/// Who logged in.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) user: Arc<str>,
+    /// What the password file had for the user; `None`: a certificate spoke for it.
+    password: Option<Arc<StoredPassword>>,
+}
+
+/// What a change of the users means for somebody who logged in before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Unchanged,
+    /// The password is another one.
+    Changed,
+    /// The user is gone.
+    Gone,
+}
+
+impl Auth {
+    /// `file`: the password file, which [`Self::reload`] reads.
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        let random = ring::rand::SystemRandom::new();
+        #[allow(clippy::expect_used, reason = "the system's random numbers do not fail once it has started")]
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("random numbers");
+        Self {
+            file,
+            users: ArcSwapOption::empty(),
+            seen: Mutex::default(),
+            throttle: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            checks: Semaphore::new(MAX_CHECKS),
+            known: Mutex::default(),
+            key,
+        }
+    }
+
+    /// Whether there is a password file.
+    pub(super) fn has_users(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Takes in what the password file holds now. Returns whether it differs from before.
+    pub(super) fn reload(&self) -> Result<bool, UsersError> {
+        let Some(path) = &self.file else { return Ok(false) };
+        let text = read(path)?;
+        let seen = digest::digest(&digest::SHA256, text.as_bytes());
+        let mut before = lock(&self.seen);
+        if before.is_some_and(|before| before.as_ref() == seen.as_ref()) {
+            return Ok(false);
+        }
+        // A mistake is told once, not at every look.
+        *before = Some(seen);
+        let users = parse(path, &text)?;
+        tracing::info!(users = users.len(), "password file read");
+        self.users.store(Some(Arc::new(users)));
+        Ok(true)
+    }
+
+    /// What has become of somebody who logged in.
+    pub(super) fn standing(&self, login: &Login) -> Standing {
+        let Some(password) = &login.password else { return Standing::Unchanged };
+        match self
+            .users
+            .load()
+            .as_ref()
+            .and_then(|users| Some(users.get(&login.user)?.1.text == password.text))
+        {
+            Some(true) => Standing::Unchanged,
+            Some(false) => Standing::Changed,
+            None => Standing::Gone,
+        }
+    }
+
+    /// Finds out who a client is. `None`: nobody in particular, where the listener allows that.
+    pub(super) async fn login(
+        &self,
+        peer: &Peer,
+        connect: &Connect<'_>,
+        counters: &Counters,
+    ) -> Result<Option<Login>, CodecError> {
+        if let Some(user) = &peer.user {
+            return Ok(Some(Login { user: Arc::clone(user), password: None }));
+        }
+        let Some(name) = connect.username.filter(|_| self.has_users()) else {
+            let what = "log in with a user name and password";
+            return if peer.anonymous {
+                Ok(None)
+            } else {
+                Err(CodecError { code: ReasonCode::NOT_AUTHORIZED, what })
+            };
+        };
+        let checked = self.check(peer, name, connect.password.unwrap_or_default()).await;
+        if checked.is_err() {
+            add(&counters.logins_refused, 1);
+        }
+        checked.map(Some)
+    }
+
+    async fn check(&self, peer: &Peer, name: &str, password: &[u8]) -> Result<Login, CodecError> {
+        let wrong = CodecError {
+            code: ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+            what: "user name or password is wrong",
+        };
+        let users = self.users.load_full();
+        let Some(users) = users.filter(|_| name.len() <= MAX_NAME) else { return Err(wrong) };
+        let found = users.get(name).map(|(name, stored)| (Arc::clone(name), Arc::clone(stored)));
+        let login = |user, password| Login { user, password: Some(password) };
+        if let Some((user, stored)) = &found
+            && lock(&self.known).contains(&self.mark(stored, password))
+        {
+            return Ok(login(Arc::clone(user), Arc::clone(stored)));
+        }
+        let busy =
+            CodecError { code: ReasonCode::CONNECTION_RATE_EXCEEDED, what: "too many tries to log in" };
+        let Ok(_place) = self.checks.try_acquire() else { return Err(busy) };
+        let address = peer.address.ip();
+        let admitted = lock(&self.throttle).admit(address, name, Instant::now());
+        tokio::time::sleep(admitted.map_err(|_| busy)?).await;
+        let right = match &found {
+            Some((_, stored)) => self.verify(Arc::clone(stored), password).await,
+            None => {
+                // As long as for a user that exists, so that the time does not tell which ones do.
+                let _ = self.verify(Arc::clone(decoy(&users)?), password).await;
+                false
+            }
+        };
+        match found.filter(|_| right) {
+            Some((user, stored)) => {
+                self.remember(self.mark(&stored, password));
+                lock(&self.throttle).succeeded(name);
+                Ok(login(user, stored))
+            }
+            None => {
+                lock(&self.throttle).failed(address, name, Instant::now());
+                let user = name.escape_debug();
+                tracing::warn!(peer = %peer.address, %user, "login refused: user name or password is wrong");
+                Err(wrong)
+            }
+        }
+    }
+
+    async fn verify(&self, stored: Arc<StoredPassword>, password: &[u8]) -> bool {
+        let password = password.to_vec();
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return false };
+        let checked = tokio::task::spawn_blocking(move || {
+            // Held until the end even if the client goes away meanwhile.
+            let _turn = turn;
+            stored.verify(&password)
+        });
+        checked.await.unwrap_or(false)
+    }
+
+    /// Stands for a password that was right for a stored one; useless outside this process.
+    fn mark(&self, stored: &StoredPassword, password: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(stored.text.as_bytes());
+        context.update(&[0]);
+        context.update(password);
+        let mut mark = [0; 32];
+        mark.copy_from_slice(context.sign().as_ref());
+        mark
+    }
+
+    fn remember(&self, mark: [u8; 32]) {
+        let mut known = lock(&self.known);
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(mark);
+    }
+}
+
+fn decoy(users: &Users) -> Result<&Arc<StoredPassword>, CodecError> {
+    let what = "user name or password is wrong";
+    users.any().ok_or(CodecError { code: ReasonCode::BAD_USER_NAME_OR_PASSWORD, what })
+}
+
+/// Whether a password file can be used.
+///
+/// # Errors
+/// It cannot be read, or a line is not understood.
+pub fn check_file(path: &Path) -> Result<(), UsersError> {
+    parse(path, &read(path)?).map(|_| ())
+}
+
+fn parse(path: &Path, text: &str) -> Result<Users, UsersError> {
+    Users::parse(text).map_err(|source| UsersError::Content { path: path.into(), source })
+}
+
+fn read(path: &Path) -> Result<String, UsersError> {
+    let unreadable = |source| UsersError::Unreadable { path: path.into(), source };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
+        return Err(unreadable(std::io::Error::other("it is larger than 4 MiB")));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}

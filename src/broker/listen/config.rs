@@ -1,0 +1,173 @@
+//! The `broker.listeners` map of the configuration.
+//!
+//! Absent: reading the files that are named here; `tls` does that, at the start and at every change.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::tls::{Tls, TlsError};
+
+/// One more place where MQTT clients connect: `{ address: "0.0.0.0:8883", tls: { cert: …, key: … } }`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct BrokerListener {
+    /// Address and port. A listener has either this or `unix`.
+    #[schemars(with = "Option<String>")]
+    pub address: Option<SocketAddr>,
+    /// Path of a Unix socket, open to the gateway's user and group. Its clients count as 127.0.0.1.
+    pub unix: Option<PathBuf>,
+    /// Serve TLS 1.2 and 1.3 only.
+    pub tls: Option<BrokerTls>,
+    /// Speak MQTT over WebSocket (with `tls`: WSS) on this path, such as `/mqtt`. A browser is let in from pages of
+    /// the same host, and from `origins`.
+    pub websocket: Option<String>,
+    /// Where else pages may come from that connect over WebSocket, such as `https://panel.example.com`.
+    pub origins: Vec<String>,
+    /// Serve clients that do not log in though there is a `password-file`; only for an address of this machine.
+    pub anonymous: bool,
+    /// Connections of this listener at one time; `max-connections` of the broker when nothing is said.
+    pub max_connections: Option<usize>,
+}
+
+/// Certificates of a listener. The files are watched: a change holds for the connections made after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BrokerTls {
+    /// PEM file with the server's certificate, then those that lead to its root.
+    pub cert: PathBuf,
+    /// PEM file with the private key of the certificate.
+    pub key: PathBuf,
+    /// PEM file with the roots of client certificates. When given, a client may show a certificate.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+    /// PEM file with the revocation lists of `client-ca`. A client certificate on a list, or one whose issuer has no list, is refused.
+    #[serde(default)]
+    pub crl: Option<PathBuf>,
+    /// Refuse clients without a certificate.
+    #[serde(default)]
+    pub require_client_cert: bool,
+    /// Take the user name from the client's certificate; needs `client-ca`. A certificate without it is refused.
+    #[serde(default)]
+    pub identity: Option<CertificateIdentity>,
+}
+
+/// Which part of a client certificate names the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateIdentity {
+    /// The common name of the subject.
+    Cn,
+    /// The first DNS name among the alternative names, else the first e-mail address, else the first URI.
+    San,
+}
+
+impl BrokerListener {
+    /// What is wrong with the listener, one sentence each, without looking into files.
+    pub(crate) fn problems(&self, name: &str, has_users: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut add = |text: &str| problems.push(format!("broker.listeners.{name}: {text}"));
+        match (&self.address, &self.unix) {
+            (None, None) => add("give it `address: 127.0.0.1:1884` or `unix: /run/iogate/mqtt.sock`"),
+            (Some(_), Some(_)) => add("`address` and `unix` exclude each other; make it two listeners"),
+            _ => {}
+        }
+        let local = self.address.is_none_or(|address| address.ip().is_loopback());
+        let certified = self.tls.as_ref().is_some_and(|tls| tls.require_client_cert);
+        if self.anonymous && !local {
+            add("anonymous: only on an address of this machine or a Unix socket");
+        } else if !local && !has_users && !certified {
+            add(
+                "everybody who reaches it could publish and subscribe; add `broker.password-file`, or `tls.require-client-cert`",
+            );
+        }
+        if self.max_connections == Some(0) {
+            add("max-connections: must be at least 1");
+        }
+        if self.unix.as_deref().is_some_and(|path| !path.is_absolute()) {
+            add("unix: must be an absolute path");
+        }
+        if self.websocket.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            add("websocket: the path must begin with `/`, such as /mqtt");
+        }
+        if self.websocket.is_none() && !self.origins.is_empty() {
+            add("origins: are for a listener with `websocket`");
+        }
+        if let Some(tls) = &self.tls {
+            tls.check(&mut add);
+        }
+        problems
+    }
+}
+
+impl BrokerListener {
+    /// Whether a client may stay nobody in particular.
+    pub(super) fn is_anonymous(&self, has_users: bool) -> bool {
+        // A required certificate that names no user still says that the client belongs here.
+        let certified =
+            self.tls.as_ref().is_some_and(|tls| tls.require_client_cert && tls.identity.is_none());
+        self.anonymous || !has_users || certified
+    }
+
+    /// Reads the files that are named here.
+    pub(crate) fn check_files(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), |tls| Tls::load(tls).map(|_| ()))
+    }
+}
+
+impl BrokerTls {
+    fn check(&self, add: &mut impl FnMut(&str)) {
+        let relative = |path: &Path| !path.is_absolute();
+        if relative(&self.cert) || relative(&self.key) {
+            add("tls needs `cert` and `key`, both absolute paths of PEM files");
+        }
+        if self.client_ca.as_deref().is_some_and(relative) || self.crl.as_deref().is_some_and(relative) {
+            add("tls.client-ca and tls.crl: must be absolute paths");
+        }
+        if self.client_ca.is_none()
+            && (self.crl.is_some() || self.require_client_cert || self.identity.is_some())
+        {
+            add("tls: `crl`, `require-client-cert` and `identity` need `client-ca`");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(yaml: &str) -> String {
+        serde_yaml::from_str::<BrokerListener>(yaml).unwrap().problems("x", false).join("\n")
+    }
+
+    #[test]
+    fn a_listener_has_one_place() {
+        assert_eq!(problems("{ address: 127.0.0.1:0 }"), "");
+        assert_eq!(problems("{ unix: /run/mqtt.sock }"), "");
+        assert!(problems("{ address: 192.0.2.1:1, anonymous: true }").contains("only on"));
+        assert!(problems("{ address: 192.0.2.1:1 }").contains("everybody"));
+        assert!(problems("{}").contains("give it `address"));
+        assert!(problems("{ address: 127.0.0.1:0, unix: /x }").contains("exclude each other"));
+        assert!(problems("{ address: 127.0.0.1:0, websocket: mqtt }").contains("begin with `/`"));
+        assert!(problems("{ address: 127.0.0.1:0, origins: [a] }").contains("`websocket`"));
+        assert!(problems("{ unix: x }").contains("absolute"));
+        assert!(problems("{ address: 127.0.0.1:0, max-connections: 0 }").contains("at least 1"));
+        assert!(serde_yaml::from_str::<BrokerListener>("{ adress: 127.0.0.1:0 }").is_err());
+    }
+
+    #[test]
+    fn client_certificates_need_their_roots() {
+        let tls = |more: &str| problems(&format!("{{ address: 127.0.0.1:0, tls: {{ {more} }} }}"));
+        assert_eq!(
+            tls("cert: /a, key: /b, client-ca: /c, crl: /d, identity: cn, require-client-cert: true"),
+            ""
+        );
+        assert!(tls("cert: /a, key: b").contains("`cert` and `key`"));
+        assert!(tls("cert: /a, key: /b, client-ca: c").contains("absolute"));
+        for more in ["crl: /d", "identity: san", "require-client-cert: true"] {
+            assert!(tls(&format!("cert: /a, key: /b, {more}")).contains("need `client-ca`"), "{more}");
+        }
+    }
+}
