@@ -247,16 +247,10 @@ impl Core {
         let now = Instant::now();
         let stored = &will.stored;
         let message = Incoming {
-            topic: &stored.topic,
-            shared_topic: Some(&stored.topic),
-            payload: &stored.payload,
-            qos: will.qos,
-            retain: will.retain,
             dup: false,
-            forward: &stored.forward,
             expires: will.expiry.map(|seconds| deadline(now, seconds)),
-            publisher: &stored.publisher,
             received: now,
+            ..stored.incoming(will.qos, will.retain)
         };
         if will.retain && self.retained.put(&message, &self.counters).is_err() {
             tracing::warn!(topic = %stored.topic, "a will could not be retained: the store is full");

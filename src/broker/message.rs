@@ -54,6 +54,22 @@ impl Incoming<'_> {
 }
 
 impl Stored {
+    /// The kept message on its way once more, at this QoS and with this retain flag.
+    pub(super) fn incoming(&self, qos: QoS, retain: bool) -> Incoming<'_> {
+        Incoming {
+            topic: &self.topic,
+            shared_topic: Some(&self.topic),
+            payload: &self.payload,
+            qos,
+            retain,
+            dup: self.dup,
+            forward: &self.forward,
+            expires: self.expires,
+            publisher: &self.publisher,
+            received: self.received,
+        }
+    }
+
     /// What a session is charged for keeping it, in bytes.
     pub(super) fn cost(&self) -> usize {
         ENTRY_COST + self.topic.len() + self.payload.len() + self.forward.len()

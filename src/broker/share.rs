@@ -140,18 +140,7 @@ impl Core {
         for outgoing in left {
             let Some(group) = outgoing.share.as_ref().and_then(std::sync::Weak::upgrade) else { continue };
             let stored = &outgoing.stored;
-            let message = Incoming {
-                topic: &stored.topic,
-                shared_topic: Some(&stored.topic),
-                payload: &stored.payload,
-                qos: outgoing.qos,
-                retain: outgoing.retain,
-                dup: stored.dup,
-                forward: &stored.forward,
-                expires: stored.expires,
-                publisher: &stored.publisher,
-                received: stored.received,
-            };
+            let message = stored.incoming(outgoing.qos, outgoing.retain);
             group.deliver(&message, &mut Some(Arc::clone(stored)), &mut round);
         }
     }
