@@ -49,6 +49,8 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn shipped() -> Vec<PathBuf> {
     let mut found = Vec::new();
     yaml_files(&root().join("config"), &mut found);
+    // The broker's rules are a form of their own.
+    found.retain(|path| !path.ends_with("config/access.yaml"));
     assert!(found.len() > 10, "the shipped files were not found: {found:?}");
     found
 }

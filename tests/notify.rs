@@ -62,7 +62,10 @@ fn a_hangup_takes_in_new_users_and_ends_nothing() {
     use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (config, users) = (directory.path().join("site.yaml"), directory.path().join("users"));
-    let broker = format!("{{ listen: 127.0.0.1:0, password-file: {} }}", users.display());
+    let access = directory.path().join("access.yaml");
+    std::fs::write(&access, "everyone: { read: ['#'] }\n").expect("written");
+    let (users_at, access_at) = (users.display(), access.display());
+    let broker = format!("{{ listen: 127.0.0.1:0, password-file: {users_at}, access-file: {access_at} }}");
     std::fs::write(&config, SITE.replace("{ listen: 127.0.0.1:0 }\nweb", &format!("{broker}\nweb")))
         .expect("written");
     std::fs::write(&users, "# nobody\n").expect("written");

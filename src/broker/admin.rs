@@ -69,7 +69,7 @@ impl Core {
             let mut sessions = self.registry.lock();
             let Some(session) = sessions.remove(client_id) else { return false };
             let connected = evict(&session).is_some();
-            let will = lock(&session.state).will.take();
+            let will = lock(&session.state).take_will();
             (self.end(&session), will, connected)
         };
         add(&self.counters.kicked, u64::from(connected));

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::access::check_access_file;
 use super::auth::check_file;
 use super::codec::QoS;
 use super::listen::{BrokerListener, with_cause};
@@ -28,6 +29,9 @@ pub struct Config {
     /// File with the users and their hashed passwords, written by `iogate passwd`; Mosquitto's are read, too. With it,
     /// clients log in on every listener that is not `anonymous`. It is watched: a change counts at once.
     pub password_file: Option<PathBuf>,
+    /// File with the rules who may read and write which topics. What no rule permits is refused; needed as soon as clients
+    /// log in. It is watched: a change counts at once.
+    pub access_file: Option<PathBuf>,
     /// Largest packet accepted, its header included. A larger one ends the connection.
     pub max_packet: ByteSize,
     /// Connections at one time.
@@ -90,6 +94,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
             listeners: IndexMap::new(),
             password_file: None,
+            access_file: None,
             max_packet: ByteSize(1 << 20),
             max_connections: 10_000,
             max_connections_per_address: 10_000,
@@ -140,6 +145,12 @@ impl Config {
         if self.password_file.as_deref().is_some_and(|path| !path.is_absolute()) {
             problems.push("broker.password-file: must be an absolute path".into());
         }
+        if self.access_file.as_deref().is_some_and(|path| !path.is_absolute()) {
+            problems.push("broker.access-file: must be an absolute path".into());
+        }
+        if self.access_file.is_none() && self.authenticates() {
+            problems.push(NO_RULES.into());
+        }
         problems.extend(same_place(self));
         let mut positive = |name: &str, value: u64| {
             if value == 0 {
@@ -176,12 +187,23 @@ impl Config {
         problems
     }
 
+    /// Whether the broker can tell one client from another, by a password or a certificate.
+    pub(super) fn authenticates(&self) -> bool {
+        let certified = |listener: &BrokerListener| {
+            listener.tls.as_ref().is_some_and(|tls| tls.require_client_cert || tls.identity.is_some())
+        };
+        self.password_file.is_some() || self.listeners.values().any(certified)
+    }
+
     /// What is wrong with the files that the section names, one sentence each. Reads them.
     #[must_use]
     pub fn file_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.password_file.as_deref().map(check_file) {
             problems.push(format!("broker.password-file: {}", with_cause(&error)));
+        }
+        if let Some(Err(error)) = self.access_file.as_deref().map(check_access_file) {
+            problems.push(format!("broker.access-file: {}", with_cause(&error)));
         }
         for (name, listener) in &self.listeners {
             if let Err(error) = listener.check_files() {
@@ -211,6 +233,10 @@ impl Config {
         self.pause_grace.0
     }
 }
+
+/// Said when clients log in and nothing grants them anything.
+const NO_RULES: &str = "broker.access-file: clients log in, and nothing says what they may do. This file lets all of them do everything; \
+    name it as `access-file: /etc/iogate/access.yaml`:\neveryone:\n  read: [\"#\", $SYS/#]\n  write: [\"#\"]";
 
 /// A sentence for every listener on the address of one before it.
 fn same_place(config: &Config) -> Vec<String> {

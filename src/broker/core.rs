@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::time::Instant;
 
+use super::access::{Access, Verdict, is_served, selects};
 use super::auth::Auth;
 use super::codec::{QoS, ReasonCode, RetainHandling, SubscribeFilter};
 use super::config::Config;
@@ -22,8 +23,8 @@ use super::session::{Gone, RetainedRef, Session, WillMessage};
 use super::share::{Group, Member};
 use super::stats::{Counters, add, sub};
 use super::sync::{lock, write};
+use super::topic;
 use super::trie::{FastMap, Trie};
-use super::{access, topic};
 
 /// Everything that connections, publishers and subscriptions share.
 pub(super) struct Core {
@@ -36,6 +37,7 @@ pub(super) struct Core {
     pub(super) counters: Counters,
     pub(super) pool: Pool,
     pub(super) auth: Auth,
+    pub(super) access: Access,
     /// The listeners, while they are served.
     pub(super) gates: Mutex<Vec<Arc<Gate>>>,
 }
@@ -47,6 +49,8 @@ pub(super) struct Entry {
     pub(super) no_local: bool,
     pub(super) retain_as_published: bool,
     pub(super) id: Option<NonZeroU32>,
+    /// Not all that the filter selects may be read by the client: each topic is checked at delivery.
+    pub(super) checked: bool,
 }
 
 /// Who receives what a subscription selects.
@@ -89,6 +93,7 @@ impl Core {
             counters: Counters::default(),
             pool: Pool::default(),
             auth: Auth::new(config.password_file.clone()),
+            access: Access::new(&config),
             gates: Mutex::default(),
             config,
         }
@@ -108,9 +113,12 @@ impl Core {
             add(&self.counters.subscriptions_refused, 1);
             return Ok(code);
         }
-        let Some(existed) = self.enter(session, epoch, wanted, id)? else {
-            add(&self.counters.subscriptions_refused, 1);
-            return Ok(ReasonCode::QUOTA_EXCEEDED);
+        let existed = match self.enter(session, epoch, wanted, id)? {
+            Ok(existed) => existed,
+            Err(code) => {
+                add(&self.counters.subscriptions_refused, 1);
+                return Ok(code);
+            }
         };
         let send_retained = match wanted.retain_handling {
             // Section 4.8.2: a shared subscription begins without retained messages.
@@ -133,10 +141,10 @@ impl Core {
         if topic::levels(selects) > config.max_topic_levels || filter.len() > config.max_topic_length {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
-        access::may_subscribe(selects)
+        is_served(selects)
     }
 
-    /// Puts the subscription into the tree. `None`: the session has too many. Otherwise whether it
+    /// Puts the subscription into the tree, unless the client may read nothing of it or has too many. Returns whether it
     /// replaced one.
     fn enter(
         &self,
@@ -144,20 +152,32 @@ impl Core {
         epoch: u64,
         wanted: &SubscribeFilter<'_>,
         id: Option<NonZeroU32>,
-    ) -> Result<Option<bool>, Gone> {
+    ) -> Result<Result<bool, ReasonCode>, Gone> {
         // The tree is locked first, so that a session that ends meanwhile leaves nothing in it.
         let mut routes = write(&self.routes);
-        let existed = session.own(epoch, |state| {
+        let entered = session.own(epoch, |state| {
+            let verdict = state.permissions.subscription(selects(wanted.filter));
+            if verdict == Verdict::Nothing {
+                return Err(ReasonCode::NOT_AUTHORIZED);
+            }
+            let checked = verdict == Verdict::Part;
             if state.filters.contains_key(wanted.filter) {
-                return Some(true);
+                return Ok((true, checked));
             }
             if state.filters.len() >= self.config.max_subscriptions {
-                return None;
+                return Err(ReasonCode::QUOTA_EXCEEDED);
             }
             state.filters.insert(wanted.filter.into(), ());
-            Some(false)
+            Ok((false, checked))
         })?;
-        let Some(replaces) = existed else { return Ok(None) };
+        let (replaces, checked) = match entered {
+            Ok(entered) => entered,
+            Err(code) => {
+                let denied = code == ReasonCode::NOT_AUTHORIZED;
+                add(&self.counters.subscriptions_denied, u64::from(denied));
+                return Ok(Err(code));
+            }
+        };
         match topic::shared(wanted.filter) {
             Ok(Some((name, filter))) => {
                 let member = Member {
@@ -165,6 +185,7 @@ impl Core {
                     qos: wanted.qos,
                     retain_as_published: wanted.retain_as_published,
                     id,
+                    checked,
                 };
                 routes.edit(filter, |list| join(list, name, member));
             }
@@ -175,6 +196,7 @@ impl Core {
                     no_local: wanted.no_local,
                     retain_as_published: wanted.retain_as_published,
                     id,
+                    checked,
                 };
                 routes.edit(wanted.filter, |list| place(list, entry, replaces));
             }
@@ -182,7 +204,7 @@ impl Core {
         add(&self.counters.subscriptions, u64::from(!replaces));
         let shared = wanted.filter.starts_with("$share/");
         add(&self.counters.shared_subscriptions, u64::from(!replaces && shared));
-        Ok(existed)
+        Ok(Ok(replaces))
     }
 
     /// Notes the retained messages that a subscription selects; the connection fetches them as it writes.
@@ -224,21 +246,25 @@ impl Core {
             return;
         }
         let mut routes = write(&self.routes);
-        let mut removed = 0;
         for filter in filters {
-            removed += match topic::shared(filter) {
-                Ok(Some((name, filter))) => {
-                    let left = routes.edit(filter, |list| part(list, name, subscriber));
-                    sub(&self.counters.shared_subscriptions, left as u64);
-                    left
-                }
-                _ => routes.edit(filter, |list| {
-                    let before = list.len();
-                    list.retain(|entry| entry.sink.address() != subscriber);
-                    before - list.len()
-                }),
-            };
+            self.forget_one(&mut routes, subscriber, filter);
         }
+    }
+
+    /// Takes one subscription out of the tree.
+    pub(super) fn forget_one(&self, routes: &mut Trie<Entry>, subscriber: usize, filter: &str) {
+        let removed = match topic::shared(filter) {
+            Ok(Some((name, filter))) => {
+                let left = routes.edit(filter, |list| part(list, name, subscriber));
+                sub(&self.counters.shared_subscriptions, left as u64);
+                left
+            }
+            _ => routes.edit(filter, |list| {
+                let before = list.len();
+                list.retain(|entry| entry.sink.address() != subscriber);
+                before - list.len()
+            }),
+        };
         sub(&self.counters.subscriptions, removed as u64);
     }
 
@@ -317,8 +343,31 @@ fn join(list: &mut Vec<Entry>, name: &str, member: Member) {
     }
     // What a group receives is decided member by member.
     let sink = Sink::Shared(Arc::new(Group::new(name, member)));
-    let entry = Entry { sink, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true, id: None };
+    let entry = Entry {
+        sink,
+        qos: QoS::ExactlyOnce,
+        no_local: false,
+        retain_as_published: true,
+        id: None,
+        checked: false,
+    };
     place(list, entry, false);
+}
+
+/// Notes whether what a subscription selects is checked topic by topic.
+pub(super) fn mark(routes: &mut Trie<Entry>, subscriber: usize, filter: &str, checked: bool) {
+    match topic::shared(filter) {
+        Ok(Some((name, filter))) => routes.edit(filter, |list| {
+            if let Some(group) = group(list, name) {
+                group.mark(subscriber, checked);
+            }
+        }),
+        _ => routes.edit(filter, |list| {
+            for entry in list.iter_mut().filter(|entry| entry.sink.address() == subscriber) {
+                entry.checked = checked;
+            }
+        }),
+    }
 }
 
 /// Takes a member out of its group, and out the group when nobody is left. Returns how many went.

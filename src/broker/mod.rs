@@ -3,11 +3,10 @@
 //! Own codec; state behind short locks; no task per message. A connection reads what is there, handles
 //! every complete packet, routes under a read lock into the subscribers' queues and wakes each of them
 //! once; each writes what has gathered in one go. Sessions and retained messages live in memory.
-//! Deliberately absent: access lists (`access` is their place).
 //! Invariants: an acknowledgement leaves only after its message was routed; nobody waits
 //! for a slow subscriber longer than a grace time; every queue has a limit and a counter.
 
-mod access;
+pub mod access;
 mod admin;
 pub mod auth;
 pub mod codec;
@@ -29,6 +28,7 @@ mod sync;
 mod sys;
 pub mod topic;
 mod trie;
+mod watched;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -124,7 +124,8 @@ impl Broker {
             let mut routes = write(&self.core.routes);
             for &(filter, qos) in filters {
                 let sink = Sink::Local(Arc::clone(&queue));
-                let entry = Entry { sink, qos, no_local: false, retain_as_published: true, id: None };
+                let entry =
+                    Entry { sink, qos, no_local: false, retain_as_published: true, id: None, checked: false };
                 routes.edit(filter, |list| list.push(entry));
             }
             stats::add(&self.core.counters.subscriptions, filters.len() as u64);

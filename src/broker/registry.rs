@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::access::Permissions;
 use super::auth::{Login, Standing};
 use super::codec::ReasonCode;
 use super::core::Core;
@@ -74,6 +75,18 @@ impl Core {
         let attached = {
             let mut sessions = lock(&self.registry.sessions);
             let known = sessions.get(arrival.client_id.as_str()).cloned();
+            let id = match &known {
+                Some(session) => Arc::clone(&session.id),
+                None if arrival.client_id.is_empty() => unused_id(&sessions),
+                None => arrival.client_id.as_str().into(),
+            };
+            // Looked up under this lock: a change of the rules is applied to every session that is in the map by then.
+            let permissions = self.access.permissions(arrival.login.as_ref(), &id);
+            let will = will(&id);
+            if will.as_ref().is_some_and(|will| !permissions.may_write(&will.stored.topic)) {
+                add(&self.counters.publishes_denied, 1);
+                return Err(ReasonCode::NOT_AUTHORIZED);
+            }
             if known.as_ref().is_some_and(|session| !session.belongs_to(arrival.login.as_ref())) {
                 return Err(ReasonCode::CLIENT_ID_INVALID);
             }
@@ -86,7 +99,7 @@ impl Core {
                 }
                 Some(session)
             });
-            self.place(&mut sessions, known, arrival, will)
+            self.place(&mut sessions, known, arrival, (id, permissions, will))
         };
         if let Some(ended) = ended {
             self.clean_up(&ended);
@@ -108,7 +121,7 @@ impl Core {
         if connected {
             add(&self.counters.takeovers, 1);
         }
-        state.will.take().filter(|will| clean_start || (connected && will.delay == 0))
+        state.take_will().filter(|will| clean_start || (connected && will.delay == 0))
     }
 
     fn place(
@@ -116,7 +129,7 @@ impl Core {
         sessions: &mut FastMap<Arc<str>, Arc<Session>>,
         known: Option<Arc<Session>>,
         arrival: Arrival,
-        will: impl FnOnce(&Arc<str>) -> Option<Box<WillMessage>>,
+        (id, permissions, will): (Arc<str>, Arc<Permissions>, Option<Box<WillMessage>>),
     ) -> Result<Attached, ReasonCode> {
         let present = known.is_some();
         let session = match known {
@@ -126,17 +139,22 @@ impl Core {
                     add(&self.counters.sessions_refused, 1);
                     return Err(ReasonCode::QUOTA_EXCEEDED);
                 }
-                let id: Arc<str> =
-                    if arrival.client_id.is_empty() { unused_id(sessions) } else { arrival.client_id.into() };
                 let session = Arc::new(Session::new(Arc::clone(&id)));
                 sessions.insert(id, Arc::clone(&session));
                 add(&self.counters.sessions, 1);
                 session
             }
         };
-        let will = will(&session.id);
         let mut state = lock(&session.state);
         state.login = arrival.login;
+        if present && state.permissions != permissions {
+            // Another token of the same user, perhaps; its subscriptions are judged anew.
+            drop(state);
+            self.reassess(&session);
+            state = lock(&session.state);
+        } else {
+            state.permissions = permissions;
+        }
         let epoch = state.attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
         drop(state);
         Ok(Attached { session, epoch, present })
@@ -165,7 +183,7 @@ impl Core {
             }
             let now_or_never = state.expiry == 0 || state.will.as_ref().is_some_and(|will| will.delay == 0);
             if now_or_never {
-                due = state.will.take();
+                due = state.take_will();
             }
             if state.expiry == 0 {
                 drop(state);
@@ -246,7 +264,7 @@ impl Core {
     fn will_due(&self, session: &Session, epoch: u64) {
         let will = {
             let mut state = lock(&session.state);
-            if state.epoch == epoch { state.will.take() } else { None }
+            if state.epoch == epoch { state.take_will() } else { None }
         };
         if let Some(will) = will {
             self.publish_will(&will);

@@ -16,7 +16,7 @@ use super::message::{Incoming, Stored};
 use super::pool::Pool;
 use super::session::{Grant, Session, State};
 use super::stats::add;
-use super::sync::read;
+use super::sync::{lock, read};
 use super::trie::Trie;
 
 /// Limits that routing looks at for every message.
@@ -52,6 +52,8 @@ pub(super) struct Tally {
     pub(super) dropped_too_large: u64,
     pub(super) dropped_expired: u64,
     pub(super) dropped_local: u64,
+    /// Not given to a client that may not read the topic.
+    pub(super) withheld: u64,
 }
 
 /// One batch of routing.
@@ -75,6 +77,7 @@ pub(super) struct Target {
     qos: QoS,
     retain_as_published: bool,
     ids: Box<[u32]>,
+    checked: bool,
 }
 
 impl<'c> Round<'c> {
@@ -130,6 +133,7 @@ impl<'c> Round<'c> {
                     qos: entry.qos,
                     rap: entry.retain_as_published,
                     ids: id.as_slice(),
+                    checked: entry.checked,
                 };
                 self.deliver(view, message, &mut stored);
                 matched += 1;
@@ -153,7 +157,10 @@ impl<'c> Round<'c> {
             let mut all: Vec<&Entry> = Vec::new();
             routes.select(message.topic, &mut |list| all.extend(list));
             all.retain(|entry| entry.wants(message.publisher));
-            *cache = RouteCache { generation: routes.generation(), targets: merge(&mut all) };
+            let mut targets = merge(&mut all);
+            // The permissions of sessions change only together with the generation.
+            targets.retain_mut(|target| target.settle(message.topic));
+            *cache = RouteCache { generation: routes.generation(), targets };
         }
         self.routes = Some(routes);
         let mut stored = None;
@@ -165,7 +172,7 @@ impl<'c> Round<'c> {
 
     fn deliver(&mut self, to: View<'_>, message: &Incoming<'_>, stored: &mut Option<Arc<Stored>>) {
         let (qos, retain) = (to.qos.min(message.qos), message.retain && to.rap);
-        let grant = Grant { qos, retain, ids: to.ids, share: None };
+        let grant = Grant { qos, retain, ids: to.ids, share: None, checked: to.checked };
         match to.sink {
             Sink::Session(session) => session.deliver(message, grant, stored, self),
             Sink::Local(queue) => {
@@ -189,6 +196,7 @@ impl Drop for Round<'_> {
         add(&counters.dropped_too_large, tally.dropped_too_large);
         add(&counters.dropped_expired, tally.dropped_expired);
         add(&counters.dropped_local, tally.dropped_local);
+        add(&counters.withheld, tally.withheld);
         for waker in self.wakes.drain(..) {
             waker.wake();
         }
@@ -208,11 +216,23 @@ struct View<'a> {
     qos: QoS,
     rap: bool,
     ids: &'a [u32],
+    checked: bool,
 }
 
 impl Target {
     fn view(&self) -> View<'_> {
-        View { sink: &self.sink, qos: self.qos, rap: self.retain_as_published, ids: &self.ids }
+        let (rap, checked) = (self.retain_as_published, self.checked);
+        View { sink: &self.sink, qos: self.qos, rap, ids: &self.ids, checked }
+    }
+
+    /// Finds out once whether the subscriber may read the topic. Returns the answer.
+    fn settle(&mut self, topic: &str) -> bool {
+        match &self.sink {
+            Sink::Session(session) if std::mem::take(&mut self.checked) => {
+                lock(&session.state).permissions.may_read(topic)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -226,6 +246,8 @@ fn merge(entries: &mut [&Entry]) -> Vec<Target> {
             sink: same[0].sink.clone(),
             qos: same.iter().map(|entry| entry.qos).max().unwrap_or_default(),
             retain_as_published: same.iter().any(|entry| entry.retain_as_published),
+            // What one of its subscriptions gives without a look, none of the others takes away.
+            checked: same.iter().all(|entry| entry.checked),
             ids: same.iter().filter_map(|entry| entry.id).map(std::num::NonZeroU32::get).collect(),
         })
         .collect()

@@ -15,6 +15,7 @@ use super::core::Core;
 use super::listen::{Accepted, Bound, Gate, Listeners, Socket, Stream, with_cause};
 use super::stats::add;
 use super::sync::lock;
+use super::watched::Look;
 use super::{Broker, connection};
 
 /// How long connections may take to end after the listener stopped.
@@ -58,18 +59,28 @@ impl Broker {
     /// Takes in certificates and users that have changed, at once instead of within seconds. What cannot be
     /// used is logged and changes nothing. Reads files: not for a thread that serves clients.
     pub fn reload(&self) {
+        self.look(Look::Asked);
+    }
+
+    fn look(&self, look: Look) {
         let gates = lock(&self.core.gates).clone();
         gates.iter().for_each(|gate| gate.reload());
-        match self.core.auth.reload() {
+        match self.core.auth.reload(look) {
             Ok(true) => self.core.apply_users(),
             Ok(false) => {}
             Err(error) => tracing::error!(error = %with_cause(&error), "the users stay as they were"),
+        }
+        match self.core.access.reload(look) {
+            Ok(true) => self.core.apply_access(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(error = %with_cause(&error), "the rules stay as they were"),
         }
     }
 
     /// Looks at files until told to stop.
     async fn watch(self, gates: Vec<Arc<Gate>>, stop: CancellationToken) {
-        if !self.core.auth.has_users() && !gates.iter().any(|gate| gate.has_files()) {
+        let core = &self.core;
+        if !core.auth.has_users() && !core.access.has_file() && !gates.iter().any(|gate| gate.has_files()) {
             return;
         }
         let mut ticks = tokio::time::interval(WATCH_PERIOD);
@@ -80,7 +91,7 @@ impl Broker {
             }
             let broker = self.clone();
             // Files may lie on a slow card: reading them must not hold up clients.
-            if tokio::task::spawn_blocking(move || broker.reload()).await.is_err() {
+            if tokio::task::spawn_blocking(move || broker.look(Look::Passing)).await.is_err() {
                 tracing::error!("the files of users and listeners could not be looked at");
             }
         }

@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub(super) qos: QoS,
     pub(super) retain_as_published: bool,
     pub(super) id: Option<NonZeroU32>,
+    /// Not all that the filter selects may be read by this member.
+    pub(super) checked: bool,
 }
 
 struct Members {
@@ -79,6 +81,15 @@ impl Group {
         (at.is_some(), members.list.is_empty())
     }
 
+    /// Notes whether what the member at this address is given is checked.
+    pub(super) fn mark(&self, address: usize, checked: bool) {
+        let mut members = lock(&self.members);
+        let same = |member: &&mut Member| Arc::as_ptr(&member.session) as usize == address;
+        if let Some(member) = members.list.iter_mut().find(same) {
+            member.checked = checked;
+        }
+    }
+
     /// Whether a member other than `session` is connected.
     fn has_another(&self, session: &Arc<Session>) -> bool {
         let members = lock(&self.members);
@@ -105,6 +116,7 @@ impl Group {
                     retain: message.retain && member.retain_as_published,
                     ids: id.as_slice(),
                     share: Some(self),
+                    checked: member.checked,
                 };
                 if member.session.offer(need, message, grant, stored, round) {
                     members.next = (at + 1) % count;

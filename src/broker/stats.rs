@@ -61,6 +61,10 @@ counters! {
     shared_subscriptions,
     /// Subscriptions refused: invalid, over a limit, or not served.
     subscriptions_refused,
+    /// Subscriptions refused because the client may read nothing that they select; refused ones include them.
+    subscriptions_denied,
+    /// Subscriptions taken away because their clients may no longer read what they select.
+    subscriptions_revoked,
     /// Messages published by clients.
     messages_in,
     /// Messages published inside the program.
@@ -83,6 +87,10 @@ counters! {
     bytes_out,
     /// Publications refused: topic over a limit, not writable, too many user properties.
     publishes_refused,
+    /// Publications and wills refused because the client may not write the topic; refused ones include them.
+    publishes_denied,
+    /// Messages that a subscription selected and its client may not read.
+    withheld,
     /// Messages dropped because a session's queue was full.
     dropped_queue_full,
     /// Messages dropped because they were larger than the client accepts.

@@ -57,6 +57,11 @@ impl<E> Trie<E> {
         self.generation
     }
 
+    /// Makes every cached answer invalid.
+    pub(super) fn touch(&mut self) {
+        self.generation += 1;
+    }
+
     /// Runs `change` on the list of `filter`, which is made if it does not exist. An empty list is
     /// removed afterwards.
     pub(super) fn edit<R>(&mut self, filter: &str, change: impl FnOnce(&mut Vec<E>) -> R) -> R {

@@ -39,6 +39,13 @@ impl Site {
         listeners: Vec<(&str, BrokerListener)>,
     ) -> Self {
         config.listen.set_port(0);
+        // Where a test is not about rules, they let everybody do everything.
+        config.access_file.get_or_insert_with(|| {
+            let file = folder.path().join("access.yaml");
+            let all = "{ read: ['#', $SYS/#], write: ['#'] }";
+            std::fs::write(&file, format!("everyone: {all}\nanonymous: {all}\n")).unwrap();
+            file
+        });
         config.listeners =
             listeners.into_iter().map(|(name, listener)| (name.to_owned(), listener)).collect();
         assert_eq!(config.problems(), Vec::<String>::new());
@@ -407,6 +414,13 @@ async fn files_that_cannot_be_used_stop_the_start() {
         let listeners = [(name.to_owned(), listener)].into_iter().collect();
         let mut config = Config { listeners, ..Config::default() };
         config.listen.set_port(0);
+        // Where a test is not about rules, they let everybody do everything.
+        config.access_file.get_or_insert_with(|| {
+            let file = folder.path().join("access.yaml");
+            let all = "{ read: ['#', $SYS/#], write: ['#'] }";
+            std::fs::write(&file, format!("everyone: {all}\nanonymous: {all}\n")).unwrap();
+            file
+        });
         let error = Arc::new(Listeners::bind(&config).await.err().expect(name));
         let told = format!("{error}: {}", std::error::Error::source(&*error).unwrap());
         assert!(told.contains(expected) && told.contains(name), "{told}");

@@ -1,6 +1,7 @@
 //! The broker from outside: packets over real sockets, time under control over pipes, real peers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
+mod access;
 mod admin;
 mod client;
 mod conformance;

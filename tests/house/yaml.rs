@@ -6,6 +6,10 @@ use crate::tree::{self, File};
 
 /// What is wrong with a configuration.
 pub(crate) fn configuration_fault(file: &File) -> Option<String> {
+    if file.path == "config/access.yaml" {
+        let checked = iogate::broker::access::check_access_file(&tree::root().join(&file.path));
+        return checked.err().map(|error| format!("{}: {error:?}", file.path));
+    }
     let around = Surroundings::of(&tree::root().join(&file.path));
     fault(&file.path, config::load_str(&file.text, &file.path, &around))
 }

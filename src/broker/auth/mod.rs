@@ -12,17 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
-use ring::{digest, hmac};
+use ring::hmac;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use passwords::{BadLine, check_name, hash};
 
-use super::access::Peer;
+use super::access::{Claims, Peer};
 use super::codec::{CodecError, Connect, ReasonCode};
 use super::stats::{Counters, add};
 use super::sync::lock;
 use super::trie::FastHash;
+use super::watched::{Look, Watched, read};
 use passwords::{StoredPassword, Users};
 use throttle::Throttle;
 
@@ -61,10 +62,8 @@ pub enum UsersError {
 
 /// The users of a broker and what is needed to check them.
 pub(super) struct Auth {
-    file: Option<PathBuf>,
+    file: Option<Watched>,
     users: ArcSwapOption<Users>,
-    /// Digest of what the file held when it was last looked at.
-    seen: Mutex<Option<digest::Digest>>,
     throttle: Mutex<Throttle>,
     turn: Arc<Semaphore>,
     checks: Semaphore,
@@ -78,6 +77,8 @@ pub(super) struct Login {
     pub(super) user: Arc<str>,
     /// What the password file had for the user; `None`: a certificate spoke for it.
     password: Option<Arc<StoredPassword>>,
+    /// What the login grants beside the access file.
+    pub(super) claims: Option<Arc<Claims>>,
 }
 
 /// What a change of the users means for somebody who logged in before it.
@@ -98,9 +99,8 @@ impl Auth {
         #[allow(clippy::expect_used, reason = "the system's random numbers do not fail once it has started")]
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("random numbers");
         Self {
-            file,
+            file: file.map(|path| Watched::new(path, MAX_FILE)),
             users: ArcSwapOption::empty(),
-            seen: Mutex::default(),
             throttle: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
             checks: Semaphore::new(MAX_CHECKS),
@@ -115,17 +115,12 @@ impl Auth {
     }
 
     /// Takes in what the password file holds now. Returns whether it differs from before.
-    pub(super) fn reload(&self) -> Result<bool, UsersError> {
-        let Some(path) = &self.file else { return Ok(false) };
-        let text = read(path)?;
-        let seen = digest::digest(&digest::SHA256, text.as_bytes());
-        let mut before = lock(&self.seen);
-        if before.is_some_and(|before| before.as_ref() == seen.as_ref()) {
-            return Ok(false);
-        }
-        // A mistake is told once, not at every look.
-        *before = Some(seen);
-        let users = parse(path, &text)?;
+    pub(super) fn reload(&self, look: Look) -> Result<bool, UsersError> {
+        let Some(file) = &self.file else { return Ok(false) };
+        let path = || file.path().to_owned();
+        let text = file.look(look).map_err(|source| UsersError::Unreadable { path: path(), source })?;
+        let Some(text) = text else { return Ok(false) };
+        let users = parse(file.path(), &text)?;
         tracing::info!(users = users.len(), "password file read");
         self.users.store(Some(Arc::new(users)));
         Ok(true)
@@ -154,7 +149,7 @@ impl Auth {
         counters: &Counters,
     ) -> Result<Option<Login>, CodecError> {
         if let Some(user) = &peer.user {
-            return Ok(Some(Login { user: Arc::clone(user), password: None }));
+            return Ok(Some(Login { user: Arc::clone(user), password: None, claims: None }));
         }
         let Some(name) = connect.username.filter(|_| self.has_users()) else {
             let what = "log in with a user name and password";
@@ -179,7 +174,7 @@ impl Auth {
         let users = self.users.load_full();
         let Some(users) = users.filter(|_| name.len() <= MAX_NAME) else { return Err(wrong) };
         let found = users.get(name).map(|(name, stored)| (Arc::clone(name), Arc::clone(stored)));
-        let login = |user, password| Login { user, password: Some(password) };
+        let login = |user, password| Login { user, password: Some(password), claims: None };
         if let Some((user, stored)) = &found
             && lock(&self.known).contains(&self.mark(stored, password))
         {
@@ -255,17 +250,11 @@ fn decoy(users: &Users) -> Result<&Arc<StoredPassword>, CodecError> {
 /// # Errors
 /// It cannot be read, or a line is not understood.
 pub fn check_file(path: &Path) -> Result<(), UsersError> {
-    parse(path, &read(path)?).map(|_| ())
+    let text = read(path, MAX_FILE);
+    let text = text.map_err(|source| UsersError::Unreadable { path: path.into(), source })?;
+    parse(path, &text).map(|_| ())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Users, UsersError> {
     Users::parse(text).map_err(|source| UsersError::Content { path: path.into(), source })
-}
-
-fn read(path: &Path) -> Result<String, UsersError> {
-    let unreadable = |source| UsersError::Unreadable { path: path.into(), source };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
-        return Err(unreadable(std::io::Error::other("it is larger than 4 MiB")));
-    }
-    std::fs::read_to_string(path).map_err(unreadable)
 }

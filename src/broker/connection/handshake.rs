@@ -260,6 +260,7 @@ fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Opt
 fn no_session(code: ReasonCode) -> &'static str {
     match code {
         ReasonCode::CLIENT_ID_INVALID => "client identifier belongs to another user",
+        ReasonCode::NOT_AUTHORIZED => "will topic is not writable",
         _ => "too many sessions",
     }
 }
@@ -289,8 +290,6 @@ fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
         if will.topic.len() > config.max_topic_length || topic::levels(will.topic) > config.max_topic_levels {
             return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what: "will topic is over a limit" });
         }
-        access::may_publish(will.topic)
-            .map_err(|code| CodecError { code, what: "will topic is not writable" })?;
     }
     Ok(())
 }

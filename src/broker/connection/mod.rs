@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::access::WriteCheck;
 use super::codec::{CodecError, Frame, Version};
 use super::config::bytes;
 use super::core::Core;
@@ -102,6 +103,8 @@ struct Connection<S> {
     version: Version,
     /// Largest packet that may say in words why something failed; 0: none may.
     explains: usize,
+    /// Where the client may publish.
+    writes: WriteCheck,
     /// How fast the client may publish, if there is a limit.
     rate: Option<Bucket>,
     /// Nothing is read until then, because the client published too fast.
@@ -135,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         Self {
             explains: 0,
+            writes: WriteCheck::default(),
             rate: Bucket::new(core.config.max_publish_rate, now),
             throttled: None,
             stream,

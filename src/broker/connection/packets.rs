@@ -13,7 +13,7 @@ use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
 use crate::broker::route::Round;
 use crate::broker::stats::{Counters, add};
-use crate::broker::{access, topic};
+use crate::broker::topic;
 
 /// Bytes of an acknowledgement around its reason string and codes, at most.
 const ACK_WITH_REASON: usize = 16;
@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Some(name))
     }
 
-    fn check_publish(&self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
+    fn check_publish(&mut self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
         let config = &self.core.config;
         if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
             let what = "topic is longer or has more levels than the limit";
@@ -178,8 +178,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let what = "more user properties than the limit";
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
         }
-        let what = "publishing to this topic is not allowed";
-        access::may_publish(name).map_err(|code| CodecError { code, what })
+        if self.writes.may_write(&self.core, &self.session, name) {
+            return Ok(());
+        }
+        add(&self.core.counters.publishes_denied, 1);
+        self.writes.log_refusal(&self.session.id, name, self.heard);
+        Err(CodecError { code: ReasonCode::NOT_AUTHORIZED, what: "publishing to this topic is not allowed" })
     }
 
     fn route(

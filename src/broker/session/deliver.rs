@@ -21,6 +21,8 @@ pub(in crate::broker) struct Grant<'a> {
     pub(in crate::broker) ids: &'a [u32],
     /// The group that gets the message back if this session cannot deliver it.
     pub(in crate::broker) share: Option<&'a Arc<Group>>,
+    /// Whether the client may read the topic is looked up.
+    pub(in crate::broker) checked: bool,
 }
 
 impl Session {
@@ -51,6 +53,10 @@ impl Session {
             Need::Ready => state.link.is_some() && state.backlog() <= round.limits.pause_bytes,
         };
         if !fits {
+            return false;
+        }
+        if grant.checked && !state.permissions.may_read(message.topic) {
+            round.tally.withheld += 1;
             return false;
         }
         if grant.qos == QoS::AtMostOnce {

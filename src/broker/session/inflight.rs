@@ -161,6 +161,30 @@ impl InFlight {
         self.trim();
     }
 
+    /// Takes out the content of messages whose topic `keep` does not name: of all of them, or of those that were not yet sent on
+    /// this connection. A QoS 1 message is forgotten. A QoS 2 message was sent before, and its receiver may know its packet
+    /// identifier: the exchange goes on with a PUBREL, so that both sides end it. Returns how many there were.
+    pub(super) fn withdraw(&mut self, all: bool, keep: impl Fn(&str) -> bool) -> u64 {
+        let from = if all { 0 } else { self.unsent };
+        let mut withdrawn = 0;
+        for slot in self.slots.iter_mut().skip(from) {
+            let Some(Sent::Published(outgoing)) = slot else { continue };
+            if keep(&outgoing.stored.topic) {
+                continue;
+            }
+            withdrawn += 1;
+            self.bytes -= outgoing.stored.cost();
+            if outgoing.qos == QoS::ExactlyOnce {
+                *slot = Some(Sent::Released);
+            } else {
+                *slot = None;
+                self.outstanding -= 1;
+            }
+        }
+        self.trim();
+        withdrawn
+    }
+
     /// Lets go of free slots at the front.
     fn trim(&mut self) {
         while let Some(None) = self.slots.front() {

@@ -9,6 +9,7 @@ mod alias;
 mod deliver;
 mod inflight;
 mod outbox;
+mod restrict;
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use std::task::Waker;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::access::Permissions;
 use super::auth::Login;
 use super::codec::{QoS, ReasonCode, Version};
 use super::message::Stored;
@@ -50,6 +52,8 @@ pub(super) struct State {
     pub(super) evicted: u64,
     /// Whose session it is; `None`: nobody's in particular.
     pub(super) login: Option<Login>,
+    /// What its client may do.
+    pub(super) permissions: Arc<Permissions>,
     /// The user was taken away what the connection began with.
     pub(super) revoked: bool,
     /// The session is over; whoever still holds it leaves it alone.
@@ -189,6 +193,7 @@ impl State {
         self.will = will;
         self.revoked = false;
         self.inflight.restart();
+        self.withdraw_sent();
         if self.backlog() > pause {
             // Nobody waits for a backlog from before: it counts as slow until it has drained.
             self.congested = Some(Instant::now() - std::time::Duration::from_secs(3600));

@@ -143,6 +143,11 @@ impl State {
     /// Sends one retained message for a new subscription. False: nothing more now.
     fn send_retained(&mut self, client: &str, round: &mut Round<'_>) -> bool {
         let Some(pending) = self.retained.front() else { return false };
+        if !self.permissions.may_read(&pending.slot.topic) {
+            round.tally.withheld += 1;
+            self.retained.pop_front();
+            return true;
+        }
         let may_send = self.may_send(round);
         let chosen = pending.slot.with(round.now, |kept| {
             if pending.no_local && *kept.publisher == *client {

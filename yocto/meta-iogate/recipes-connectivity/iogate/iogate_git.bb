@@ -51,7 +51,7 @@ do_install:append() {
 
     # Keys and passwords live here: the gateway reads them, other users do not.
     install -d -m 0750 ${D}${sysconfdir}/iogate
-    install -m 0640 ${S}/config/iogate.yaml ${D}${sysconfdir}/iogate/iogate.yaml
+    install -m 0640 ${S}/config/iogate.yaml ${S}/config/access.yaml ${D}${sysconfdir}/iogate/
     chown -R root:iogate ${D}${sysconfdir}/iogate
 
     install -d ${D}${datadir}/iogate/profiles
@@ -60,4 +60,4 @@ do_install:append() {
 }
 
 FILES:${PN} += "${nonarch_base_libdir}/udev/rules.d"
-CONFFILES:${PN} = "${sysconfdir}/iogate/iogate.yaml"
+CONFFILES:${PN} = "${sysconfdir}/iogate/iogate.yaml ${sysconfdir}/iogate/access.yaml"
