@@ -100,7 +100,7 @@ fn only_the_broker_section_of_a_file_is_used() {
 }
 
 #[test]
-fn a_port_in_use_ends_it_with_4_and_a_wrong_command_line_with_2() {
+fn a_port_in_use_or_open_to_all_ends_it_with_4_and_a_wrong_command_line_with_2() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = command(&["-p", &port]).output().unwrap();
@@ -108,6 +108,12 @@ fn a_port_in_use_ends_it_with_4_and_a_wrong_command_line_with_2() {
     assert!(text(&output.stderr).contains(&format!("127.0.0.1:{port}")), "{output:?}");
     for wrong in [&["-p", "1", "--listen", "127.0.0.1:2"][..], &["--listen", "nowhere"], &["-p", "70000"]] {
         assert_eq!(command(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+    for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let output = command(&["--listen", open]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        let told = text(&output.stderr);
+        assert!(told.contains("everybody who reaches") && told.contains("password-file"), "{told}");
     }
     let help = text(&command(&["--help"]).output().unwrap().stdout);
     assert!(help.contains("Example:") && help.contains("--listen"), "{help}");

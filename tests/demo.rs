@@ -176,6 +176,17 @@ fn a_command_over_mqtt_is_written_read_back_and_answered() {
 }
 
 #[test]
+fn the_command_line_opens_nothing_to_all_either() {
+    let ended = Command::new(env!("CARGO_BIN_EXE_iogate"))
+        .args(["demo", "--mqtt", "0.0.0.0:0", "--web", "127.0.0.1:0"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(ended.status.code(), Some(4));
+    let complaint = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(complaint.contains("everybody who reaches 0.0.0.0:0"), "{complaint}");
+}
+
+#[test]
 fn a_port_in_use_is_a_clear_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();

@@ -25,6 +25,8 @@ struct Seen {
     taken: Option<digest::Digest>,
     /// Digest of what the last look found, if it was something else.
     candidate: Option<digest::Digest>,
+    /// The last look failed, and that was told.
+    failed: bool,
 }
 
 /// Who looks at a file.
@@ -47,11 +49,19 @@ impl Watched {
 
     /// What the file holds, if that is to be taken in now.
     pub(super) fn look(&self, look: Look) -> io::Result<Option<String>> {
-        let text = read(&self.path, self.max_bytes)?;
+        let mut seen = lock(&self.seen);
+        let text = match read(&self.path, self.max_bytes) {
+            Ok(text) => text,
+            Err(_) if look == Look::Passing && seen.failed => return Ok(None),
+            Err(error) => {
+                seen.failed = true;
+                return Err(error);
+            }
+        };
+        seen.failed = false;
         let found = digest::digest(&digest::SHA256, text.as_bytes());
         let same =
             |known: &Option<digest::Digest>| known.is_some_and(|known| known.as_ref() == found.as_ref());
-        let mut seen = lock(&self.seen);
         if same(&seen.taken) {
             seen.candidate = None;
             return Ok(None);
@@ -60,7 +70,7 @@ impl Watched {
             seen.candidate = Some(found);
             return Ok(None);
         }
-        *seen = Seen { taken: Some(found), candidate: None };
+        *seen = Seen { taken: Some(found), ..Seen::default() };
         Ok(Some(text))
     }
 }
@@ -83,6 +93,8 @@ mod tests {
         let path = folder.path().join("file");
         let write = |text: &str| std::fs::write(&path, text).unwrap();
         let watched = Watched::new(path.clone(), 64);
+        assert!(watched.look(Look::Passing).is_err());
+        assert_eq!(watched.look(Look::Passing).unwrap(), None, "told once");
         assert!(watched.look(Look::Asked).is_err());
         write("a\nb\n");
         let look = |look| watched.look(look).unwrap();

@@ -146,6 +146,7 @@ async fn a_damaged_password_file_never_opens_the_door() {
         assert_eq!(code(&site, "listen", &Connect::v5("x")).await, 0x87);
         let mut config = config.clone();
         config.listen.set_port(0);
+        config.access_file = Some(site.folder.path().join("access.yaml"));
         assert!(matches!(Listeners::bind(&config).await, Err(ListenError::Users(_))), "{damage}");
         assert!(!config.file_problems().is_empty());
     }

@@ -23,7 +23,7 @@ pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
 pub use tls::TlsError;
 
 use super::Config;
-use super::access::Peer;
+use super::access::{AccessError, Peer, check_access_file};
 use super::auth::{UsersError, check_file};
 use super::config::bytes;
 use flushing::Flushing;
@@ -41,6 +41,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// Why the broker cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
+    /// The configuration has a mistake, by the file or by what the command line put in its place: an address that others
+    /// reach without users, for example. One sentence each.
+    #[error("{}", .0.join("\n"))]
+    Config(Vec<String>),
     /// A listener's address or path is taken, or not this machine's.
     #[error("listener `{name}`: cannot listen on {place}")]
     Bind {
@@ -54,6 +58,9 @@ pub enum ListenError {
     /// The users cannot be read.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// The rules cannot be read.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A listener's certificates cannot be used.
     #[error("listener `{name}`")]
     Tls {
@@ -107,12 +114,18 @@ impl Listeners {
     /// Binds `listen` and every one of `listeners`, and reads their certificates.
     ///
     /// # Errors
-    /// A place is taken, or a file cannot be used. Nothing listens then.
+    /// The configuration has a mistake, a place is taken, or a file cannot be used. Nothing listens then.
     pub async fn bind(config: &Config) -> Result<Self, ListenError> {
+        // Here every way to a listener meets; what was checked before may have been changed since.
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(ListenError::Config(problems));
+        }
         let plain = BrokerListener { address: Some(config.listen), ..BrokerListener::default() };
         let all = std::iter::once((PLAIN, &plain))
             .chain(config.listeners.iter().map(|(name, listener)| (name.as_str(), listener)));
         config.password_file.as_deref().map_or(Ok(()), check_file)?;
+        config.access_file.as_deref().map_or(Ok(()), check_access_file)?;
         let mut bound = Vec::new();
         for (name, listener) in all {
             let gate = Arc::new(Gate::new(name, listener, config)?);
