@@ -10,6 +10,7 @@ mod deliver;
 mod inflight;
 mod outbox;
 mod restrict;
+mod winnow;
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
