@@ -38,6 +38,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections at one time from one address.
     pub max_connections_per_address: usize,
+    /// Connections at one time of one user; clients that did not log in are not counted.
+    pub max_connections_per_user: usize,
     /// How long a new connection may take to send its CONNECT.
     pub connect_timeout: Period,
     /// Longest keep-alive; MQTT 5 clients that ask for more, or for none, are told this one.
@@ -98,6 +100,7 @@ impl Default for Config {
             max_packet: ByteSize(1 << 20),
             max_connections: 10_000,
             max_connections_per_address: 10_000,
+            max_connections_per_user: 10_000,
             connect_timeout: Period::from_secs(10),
             max_keep_alive: Period::from_secs(65_535),
             max_sessions: 20_000,
@@ -159,6 +162,7 @@ impl Config {
         };
         positive("max-connections", self.max_connections as u64);
         positive("max-connections-per-address", self.max_connections_per_address as u64);
+        positive("max-connections-per-user", self.max_connections_per_user as u64);
         positive("max-sessions", self.max_sessions as u64);
         positive("max-client-id", self.max_client_id as u64);
         positive("max-subscriptions", self.max_subscriptions as u64);

@@ -197,7 +197,10 @@ async fn open_and_serve<S: Stream + 'static>(
     let error = match opened {
         Ok(Ok(stream)) => return connection::serve(core, stream, peer, stop).await,
         Ok(Err(error)) => error,
-        Err(_) => "no handshake in time".to_owned(),
+        Err(_) => {
+            add(&core.counters.connects_late, 1);
+            "no handshake in time".to_owned()
+        }
     };
     add(&core.counters.connects_refused, 1);
     tracing::debug!(peer = %peer.address, listener = &*gate.name, error, "connection ended before its CONNECT");

@@ -66,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
             End::Refused(error) => {
                 add(&counters.protocol_errors, 1);
+                add(&counters.packets_too_large, u64::from(error.code == ReasonCode::PACKET_TOO_LARGE));
                 tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
             }
             End::TakenOver => tracing::debug!(client, "session taken over by another connection"),

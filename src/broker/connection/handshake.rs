@@ -52,12 +52,17 @@ where
                     tracing::debug!(%peer, ?error, "connection closed before its CONNECT");
                 }
                 Refused::Code(error) => {
+                    add(
+                        &core.counters.packets_too_large,
+                        u64::from(error.code == ReasonCode::PACKET_TOO_LARGE),
+                    );
                     tracing::warn!(%peer, code = %error.code, what = error.what, "CONNECT refused");
                 }
             }
         }
         Err(_) => {
             add(&core.counters.connects_refused, 1);
+            add(&core.counters.connects_late, 1);
             tracing::debug!(%peer, "no CONNECT in time");
         }
     }
@@ -218,9 +223,7 @@ fn admit(
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
         .then(|| config.max_keep_alive_secs());
     let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
-    let attached = core
-        .attach(arrival, |id| will_message(connect, id, now))
-        .map_err(|code| CodecError { code, what: no_session(code) })?;
+    let attached = core.attach(arrival, |id| will_message(connect, id, now))?;
     let mut connack = Vec::new();
     let response_information = response_information(config, connect, &attached.session.id);
     let properties = ConnackProperties {
@@ -255,14 +258,6 @@ fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Opt
     let prefix = config.response_prefix.as_deref().filter(|_| connect.wants_response_information)?;
     // An identifier with a wildcard in it makes no topic.
     (!id.contains(['+', '#'])).then(|| format!("{prefix}/{id}"))
-}
-
-fn no_session(code: ReasonCode) -> &'static str {
-    match code {
-        ReasonCode::CLIENT_ID_INVALID => "client identifier belongs to another user",
-        ReasonCode::NOT_AUTHORIZED => "will topic is not writable",
-        _ => "too many sessions",
-    }
 }
 
 fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {

@@ -25,6 +25,7 @@ use super::access::Permissions;
 use super::auth::Login;
 use super::codec::{QoS, ReasonCode, Version};
 use super::message::Stored;
+use super::places::Place;
 use super::retained::Slot;
 use super::share::Group;
 use super::sync::lock;
@@ -94,6 +95,8 @@ pub(super) struct Link {
     pub(super) window: u16,
     pub(super) peer: SocketAddr,
     pub(super) since: Instant,
+    /// Counts it among those of its user, if it has one.
+    pub(super) place: Option<Place>,
     /// How many more messages may be sent before an acknowledgement.
     quota: u16,
     waker: Option<Waker>,
@@ -143,6 +146,7 @@ impl Link {
             window,
             peer,
             since: now,
+            place: None,
             quota,
             waker: None,
             idle: false,
