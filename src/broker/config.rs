@@ -135,6 +135,13 @@ impl Config {
         let mut problems = Vec::new();
         for (name, listener) in &self.listeners {
             problems.extend(listener.problems(name, self.password_file.is_some()));
+            if listener.max_packet.is_some_and(|size| !PACKETS.contains(&size.0)) {
+                problems
+                    .push(format!("broker.listeners.{name}: max-packet: must lie between 256B and 256MiB"));
+            }
+            if listener.max_qos.is_some_and(|qos| qos > 2) {
+                problems.push(format!("broker.listeners.{name}: max-qos: must be 0, 1 or 2"));
+            }
         }
         if self.listeners.contains_key(super::listen::PLAIN) {
             problems.push("broker.listeners: the name `listen` is taken by `broker.listen`".into());
@@ -173,7 +180,7 @@ impl Config {
         if self.max_topic_levels > 128 {
             problems.push("broker.max-topic-levels: at most 128".into());
         }
-        if !(256..=(256 << 20)).contains(&self.max_packet.0) {
+        if !PACKETS.contains(&self.max_packet.0) {
             problems.push("broker.max-packet: must lie between 256B and 256MiB".into());
         }
         if self.max_queue_bytes.0 < self.pause_bytes.0 {
@@ -237,6 +244,9 @@ impl Config {
         self.pause_grace.0
     }
 }
+
+/// What `max-packet` may be, in bytes.
+const PACKETS: std::ops::RangeInclusive<u64> = 256..=(256 << 20);
 
 /// Said when clients log in and nothing grants them anything.
 const NO_RULES: &str = "broker.access-file: clients log in, and nothing says what they may do. This file lets all of them do everything; \

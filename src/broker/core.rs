@@ -107,8 +107,6 @@ impl Core {
         wanted: &SubscribeFilter<'_>,
         id: Option<NonZeroU32>,
     ) -> Result<ReasonCode, Gone> {
-        // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
-        let wanted = &SubscribeFilter { qos: wanted.qos.min(self.config.highest_qos()), ..*wanted };
         if let Err(code) = self.check_filter(wanted.filter) {
             add(&self.counters.subscriptions_refused, 1);
             return Ok(code);

@@ -107,13 +107,9 @@ impl Broker {
             match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    self.welcome(
-                        stream,
-                        Peer::new(peer, bound.gate.anonymous),
-                        &bound.gate,
-                        clients,
-                        shutdown,
-                    );
+                    let bounds = bound.gate.bounds;
+                    let peer = Peer { bounds, ..Peer::new(peer, bound.gate.anonymous) };
+                    self.welcome(stream, peer, &bound.gate, clients, shutdown);
                 }
                 Err(error) => {
                     if !failing {

@@ -6,6 +6,7 @@ mod admin;
 mod client;
 mod conformance;
 mod connect;
+mod limits;
 mod listen;
 mod local;
 mod malformed;

@@ -28,8 +28,8 @@ pub(super) use rules::Claims;
 pub(super) use write_check::WriteCheck;
 
 use super::auth::Login;
-use super::codec::{Connect, ReasonCode};
-use super::config::Config;
+use super::codec::{Connect, QoS, ReasonCode};
+use super::config::{Config, bytes};
 use super::watched::{Look, Watched, read};
 use rules::{Rules, Who};
 
@@ -46,12 +46,35 @@ pub(super) struct Peer {
     pub(super) user: Option<Arc<str>>,
     /// It may stay nobody in particular.
     pub(super) anonymous: bool,
+    /// What its listener says of packets and QoS.
+    pub(super) bounds: Bounds,
+}
+
+/// Limits that a listener may have of its own; `None`: the broker's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Largest packet in bytes.
+    pub(super) max_packet: Option<usize>,
+    /// Highest QoS that is served.
+    pub(super) max_qos: Option<QoS>,
+}
+
+impl Bounds {
+    /// Largest packet in bytes.
+    pub(super) fn max_packet(&self, config: &Config) -> usize {
+        self.max_packet.unwrap_or_else(|| bytes(config.max_packet))
+    }
+
+    /// Highest QoS that is served.
+    pub(super) fn max_qos(&self, config: &Config) -> QoS {
+        self.max_qos.unwrap_or_else(|| config.highest_qos())
+    }
 }
 
 impl Peer {
     /// A client that has just connected.
     pub(super) fn new(address: SocketAddr, anonymous: bool) -> Self {
-        Self { address, accepted: Instant::now(), user: None, anonymous }
+        Self { address, accepted: Instant::now(), user: None, anonymous, bounds: Bounds::default() }
     }
 }
 

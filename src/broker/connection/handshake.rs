@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::closing::{LINGER, LINGER_BYTES};
 use super::{Connection, SCRATCH};
-use crate::broker::access::Peer;
+use crate::broker::access::{Bounds, Peer};
 use crate::broker::auth::Login;
 use crate::broker::codec::{
     CodecError, ConnackProperties, Connect, Frame, QoS, ReasonCode, Version, decode_connect, encode_connack,
 };
-use crate::broker::config::{Config, bytes};
+use crate::broker::config::Config;
 use crate::broker::core::Core;
 use crate::broker::message::Stored;
 use crate::broker::registry::{Arrival, Attached};
@@ -82,7 +82,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut input = Vec::new();
-    let max_packet = bytes(core.config.max_packet);
+    let max_packet = peer.bounds.max_packet(&core.config);
     let frame = loop {
         if let Some(&first) = input.first() {
             if first != 0x10 {
@@ -178,6 +178,7 @@ struct Welcome {
     silence: Option<Duration>,
     ends_with_connection: bool,
     explains: usize,
+    bounds: Bounds,
     connack: Vec<u8>,
 }
 
@@ -193,6 +194,7 @@ impl Welcome {
         connection.control = self.connack;
         connection.ends_with_connection = self.ends_with_connection;
         connection.explains = self.explains;
+        connection.bounds = self.bounds;
         connection
     }
 }
@@ -206,7 +208,7 @@ fn admit(
     login: Option<Login>,
 ) -> Result<Welcome, CodecError> {
     let config = &core.config;
-    check(config, connect)?;
+    check(config, connect, peer.bounds.max_qos(config))?;
     let now = Instant::now();
     let version = connect.version;
     let expiry = connect.session_expiry.min(config.max_session_expiry_secs());
@@ -229,13 +231,13 @@ fn admit(
     let properties = ConnackProperties {
         session_expiry: (expiry != connect.session_expiry).then_some(expiry),
         receive_maximum: Some(config.receive_maximum),
-        max_packet: Some(u32::try_from(config.max_packet.0).unwrap_or(u32::MAX)),
+        max_packet: Some(u32::try_from(peer.bounds.max_packet(config)).unwrap_or(u32::MAX)),
         assigned_client_id: connect.client_id.is_empty().then_some(&*attached.session.id),
         topic_alias_maximum: Some(config.topic_alias_maximum),
         reason: None,
         server_keep_alive,
         shared_available: Some(true),
-        maximum_qos: Some(config.highest_qos()).filter(|&qos| qos < QoS::ExactlyOnce),
+        maximum_qos: Some(peer.bounds.max_qos(config)).filter(|&qos| qos < QoS::ExactlyOnce),
         response_information: response_information.as_deref(),
     };
     // MQTT 3.1 has no session-present flag.
@@ -249,6 +251,7 @@ fn admit(
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
         explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
+        bounds: peer.bounds,
         connack,
     })
 }
@@ -260,7 +263,7 @@ fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Opt
     (!id.contains(['+', '#'])).then(|| format!("{prefix}/{id}"))
 }
 
-fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
+fn check(config: &Config, connect: &Connect<'_>, max_qos: QoS) -> Result<(), CodecError> {
     let id_missing = connect.client_id.is_empty()
         && match connect.version {
             Version::V3 => true,
@@ -274,7 +277,7 @@ fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
     access::may_connect(connect)
         .map_err(|code| CodecError { code, what: "authentication method is not served" })?;
     if let Some(will) = &connect.will {
-        if will.qos > config.highest_qos() {
+        if will.qos > max_qos {
             // [MQTT-3.2.2-12]
             return Err(CodecError { code: ReasonCode::QOS_NOT_SUPPORTED, what: "will QoS is not served" });
         }

@@ -23,9 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::access::WriteCheck;
+use super::access::{Bounds, WriteCheck};
 use super::codec::{CodecError, Frame, Version};
-use super::config::bytes;
 use super::core::Core;
 use super::registry::Attached;
 use super::route::Round;
@@ -101,6 +100,7 @@ struct Connection<S> {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    bounds: Bounds,
     /// Largest packet that may say in words why something failed; 0: none may.
     explains: usize,
     /// Where the client may publish.
@@ -137,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            bounds: Bounds::default(),
             explains: 0,
             writes: WriteCheck::default(),
             rate: Bucket::new(core.config.max_publish_rate, now),
@@ -297,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Splits the input into packets; keeps what is not whole.
     fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, tally: &mut Received) -> Result<(), End> {
-        let max = bytes(self.core.config.max_packet);
+        let max = self.bounds.max_packet(&self.core.config);
         while !self.partial.is_empty() {
             let Some(frame) = Frame::parse(&self.partial, max)? else {
                 let Some((&byte, rest)) = input.split_first() else { return Ok(()) };

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::tls::{Tls, TlsError};
+use crate::model::units::ByteSize;
 
 /// One more place where MQTT clients connect: `{ address: "0.0.0.0:8883", tls: { cert: …, key: … } }`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -30,6 +31,10 @@ pub struct BrokerListener {
     pub anonymous: bool,
     /// Connections of this listener at one time; `max-connections` of the broker when nothing is said.
     pub max_connections: Option<usize>,
+    /// Largest packet accepted here, its header included; `max-packet` of the broker when nothing is said.
+    pub max_packet: Option<ByteSize>,
+    /// Highest QoS that is served here: 0, 1 or 2; `max-qos` of the broker when nothing is said.
+    pub max_qos: Option<u8>,
 }
 
 /// Certificates of a listener. The files are watched: a change holds for the connections made after it.

@@ -23,8 +23,9 @@ pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
 pub use tls::TlsError;
 
 use super::Config;
-use super::access::{AccessError, Peer, check_access_file};
+use super::access::{AccessError, Bounds, Peer, check_access_file};
 use super::auth::{UsersError, check_file};
+use super::codec::QoS;
 use super::config::bytes;
 use flushing::Flushing;
 use tls::Tls;
@@ -106,6 +107,7 @@ pub(super) struct Gate {
     tls: Option<Tls>,
     websocket: Option<WebSocket>,
     pub(super) anonymous: bool,
+    pub(super) bounds: Bounds,
     max_connections: usize,
     connections: AtomicUsize,
 }
@@ -202,11 +204,15 @@ impl Gate {
         let tls = tls.map_err(|source| ListenError::Tls { name: name.to_owned(), source })?;
         let max_connections = listener.max_connections.unwrap_or(usize::MAX);
         let websocket = listener.websocket.as_deref();
-        let websocket =
-            websocket.map(|path| WebSocket::new(path, &listener.origins, bytes(config.max_packet)));
+        let bounds = Bounds {
+            max_packet: listener.max_packet.map(bytes),
+            max_qos: listener.max_qos.and_then(QoS::from_bits),
+        };
+        let max_packet = bounds.max_packet(config);
+        let websocket = websocket.map(|path| WebSocket::new(path, &listener.origins, max_packet));
         let anonymous = listener.is_anonymous(config.password_file.is_some());
         let connections = AtomicUsize::new(0);
-        Ok(Self { name: name.into(), tls, websocket, anonymous, max_connections, connections })
+        Ok(Self { name: name.into(), tls, websocket, anonymous, bounds, max_connections, connections })
     }
 
     /// A listener that serves MQTT and nothing below it, without limits of its own.
@@ -216,6 +222,7 @@ impl Gate {
             tls: None,
             websocket: None,
             anonymous,
+            bounds: Bounds::default(),
             max_connections: usize::MAX,
             connections: AtomicUsize::new(0),
         }
