@@ -70,7 +70,11 @@ fn run(arguments: Vec<String>) -> Outcome {
         println!("{}", figures::table(&new, "iogate"));
         rows.extend(new);
     }
-    println!("All: median (lowest…highest) of the rounds (load {})\n\n{}", load(), figures::table(&rows, "iogate"));
+    println!(
+        "All: median (lowest…highest) of the rounds (load {})\n\n{}",
+        load(),
+        figures::table(&rows, "iogate")
+    );
     Ok(())
 }
 

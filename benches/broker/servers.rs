@@ -35,7 +35,7 @@ pub(crate) struct Broker {
     pub(crate) process: Process,
     /// Where and how to connect.
     pub(crate) target: Target,
-    _folder: Option<TempDir>,
+    _folder: TempDir,
 }
 
 /// Files that brokers with TLS or users need, made once per run.
@@ -78,7 +78,10 @@ impl Materials {
             Serving::Tls => {
                 let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
                 let (cert, key) = (cert.display(), key.display());
-                write!(text, "  listeners:\n    tls: {{ address: {second}, tls: {{ cert: {cert}, key: {key} }} }}\n")?;
+                write!(
+                    text,
+                    "  listeners:\n    tls: {{ address: {second}, tls: {{ cert: {cert}, key: {key} }} }}\n"
+                )?;
             }
             Serving::WebSocket => {
                 write!(text, "  listeners:\n    ws: {{ address: {second}, websocket: /mqtt }}\n")?;
@@ -93,14 +96,17 @@ impl Materials {
         let file = folder.path().join("iogate.yaml");
         fs::write(&file, text)?;
         let port = plain.port().to_string();
-        let process = Process::start(Command::new(program).args(["broker", "-p", &port, "-c"]).arg(&file))?;
+        let process = Process::start(
+            Command::new(program).args(["--log", "warn", "broker", "-p", &port, "-c"]).arg(&file),
+        )?;
         let address = if matches!(serving, Serving::Tls | Serving::WebSocket) { second } else { plain };
         let target = Target { address, through: self.through(serving) };
-        ready(Broker { process, target, _folder: Some(folder) }, serving)
+        ready(Broker { process, target, _folder: folder }, serving)
     }
 
     /// Starts Mosquitto.
     pub(crate) fn mosquitto(&self, serving: Serving) -> Outcome<Broker> {
+        let second = free_address()?;
         let lines = match serving {
             Serving::Plain => "allow_anonymous true".to_owned(),
             Serving::Tls => {
@@ -108,7 +114,10 @@ impl Materials {
                 let (cert, key) = (cert.display(), key.display());
                 format!("user root\nallow_anonymous true\ncertfile {cert}\nkeyfile {key}")
             }
-            Serving::WebSocket => "allow_anonymous true\nprotocol websockets".to_owned(),
+            // With listeners for WebSocket alone 2.0.11 ends at once, so the plain one stays.
+            Serving::WebSocket => {
+                format!("allow_anonymous true\nlistener {}\nprotocol websockets", second.port())
+            }
             Serving::Users => {
                 let users = self.path("mosquitto-users");
                 let mut command = Command::new("mosquitto_passwd");
@@ -119,8 +128,9 @@ impl Materials {
             }
         };
         let Mosquitto { process, address, folder } = Mosquitto::start_with(&lines)?;
+        let address = if serving == Serving::WebSocket { second } else { address };
         let target = Target { address, through: self.through(serving) };
-        ready(Broker { process, target, _folder: Some(folder) }, serving)
+        ready(Broker { process, target, _folder: folder }, serving)
     }
 }
 

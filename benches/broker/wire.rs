@@ -62,7 +62,8 @@ impl Wire {
         let mut wire = match &target.through {
             Through::Nothing => Self::Plain(stream),
             Through::Tls(config) => {
-                let connection = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
+                let connection =
+                    ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
                 Self::Tls(Box::new(StreamOwned::new(connection, stream)))
             }
             Through::WebSocket => Self::WebSocket(Box::new(upgrade(stream)?)),

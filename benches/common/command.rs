@@ -31,7 +31,9 @@ impl Asked {
                 name if measures.contains(&name) => asked.measures.push(argument),
                 _ => {
                     let (measures, options) = (measures.join(", "), options.join(", "));
-                    return Err(format!("`{argument}` is neither --quick, {options} nor one of {measures}").into());
+                    return Err(
+                        format!("`{argument}` is neither --quick, {options} nor one of {measures}").into()
+                    );
                 }
             }
         }

@@ -42,7 +42,8 @@ impl Row {
         if self.ours.len() != self.baseline.len() {
             return median(&self.ours) / median(&self.baseline);
         }
-        let ratios: Vec<f64> = self.ours.iter().zip(&self.baseline).map(|(ours, theirs)| ours / theirs).collect();
+        let ratios: Vec<f64> =
+            self.ours.iter().zip(&self.baseline).map(|(ours, theirs)| ours / theirs).collect();
         median(&ratios)
     }
 }
@@ -110,9 +111,8 @@ fn spread(figures: &[f64]) -> String {
 /// The table of all rows, in Markdown. `ours` says what was measured.
 pub(crate) fn table(rows: &[Row], ours: &str) -> String {
     let ratio_of = format!("{ours} / baseline");
-    let mut cells = vec![
-        ["measure", "unit", ours, "baseline", &ratio_of, "goal", "baseline is"].map(String::from),
-    ];
+    let mut cells =
+        vec![["measure", "unit", ours, "baseline", &ratio_of, "goal", "baseline is"].map(String::from)];
     for row in rows {
         let ratio = row.ratio();
         cells.push([

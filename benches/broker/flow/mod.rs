@@ -8,7 +8,7 @@ mod publishers;
 mod subscribers;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Shape {
     pub(crate) qos: u8,
     /// Bytes of each payload.
     pub(crate) payload: usize,
+    /// Messages that a publisher sends ahead of their acknowledgements at QoS 1 and 2.
+    pub(crate) window: usize,
     /// The n-th publisher's messages go to the n-th subscriber instead of to all.
     pub(crate) pairs: bool,
     /// Messages per second that all publishers send together; `None`: as many as the broker takes.
@@ -50,8 +52,16 @@ pub(crate) struct Figures {
 struct Shared {
     /// Messages per publisher, once all are sent.
     sent: OnceLock<Vec<u64>>,
+    /// Messages that all subscribers together have received so far.
+    received: AtomicU64,
     /// One thread has failed: the other one ends, too.
     failed: AtomicBool,
+}
+
+impl Shared {
+    fn new(sent: OnceLock<Vec<u64>>) -> Self {
+        Self { sent, received: AtomicU64::new(0), failed: AtomicBool::new(false) }
+    }
 }
 
 impl Shape {
@@ -62,6 +72,7 @@ impl Shape {
             subscribers: 1,
             qos,
             payload: 100,
+            window: 1_000,
             pairs: false,
             rate: None,
             count: None,
@@ -86,7 +97,7 @@ impl Shape {
 
 /// Publishes for `time` and returns when everything has been delivered.
 pub(crate) fn run(target: &Target, broker: &Process, shape: Shape, time: Duration) -> Outcome<Figures> {
-    let shared = Shared { sent: OnceLock::new(), failed: AtomicBool::new(false) };
+    let shared = Shared::new(OnceLock::new());
     let subscribers = subscribers::Subscribers::open(target, shape)?;
     let publishers = publishers::Publishers::open(target, shape)?;
     let before = broker.cpu_ns()?;
@@ -113,7 +124,7 @@ pub(crate) fn receive(
     count: u64,
     begin: impl FnOnce() -> Outcome,
 ) -> Outcome<(u64, Duration)> {
-    let shared = Shared { sent: OnceLock::from(vec![count; shape.publishers]), failed: AtomicBool::new(false) };
+    let shared = Shared::new(OnceLock::from(vec![count; shape.publishers]));
     let subscribers = subscribers::Subscribers::open(target, shape)?;
     let began = Instant::now();
     begin()?;

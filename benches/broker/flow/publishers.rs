@@ -10,11 +10,12 @@ use crate::mqtt::{self, Template, id_of};
 use crate::readiness::{Readiness, Ready};
 use crate::wire::{Target, Wire};
 
-/// Unacknowledged messages of all publishers together.
-const WINDOW: usize = 1_000;
 /// Bytes that are prepared at once.
 const BATCH: usize = 64 << 10;
-/// Between two looks at the clock of a flow at a rate.
+/// Messages that may be on their way to all subscribers at QoS 0, where nothing acknowledges them: more than any broker
+/// delivers in a [`TICK`], and not so many that a slow one has seconds of work left at the end.
+const AHEAD: u64 = 200_000;
+/// Between two looks at the clock and at what was received.
 const TICK: Duration = Duration::from_millis(1);
 
 /// All publishers.
@@ -22,6 +23,8 @@ pub(crate) struct Publishers {
     all: Vec<Publisher>,
     readiness: Readiness,
     rate: Option<u32>,
+    /// Subscribers that receive each message.
+    fan_out: u64,
     /// Messages after which a publisher has done its part.
     count: u64,
 }
@@ -33,7 +36,7 @@ struct Publisher {
     window: usize,
     /// Number of the next message.
     next: u64,
-    /// Messages that may be sent so far, for a flow at a rate.
+    /// Messages that may be sent so far.
     allowed: u64,
     /// Number of the message whose PUBACK or PUBREC is due next, and of the next one that is done.
     answered: u64,
@@ -53,14 +56,13 @@ impl Publishers {
             wire.socket().set_nonblocking(true)?;
             readiness.add(number, wire.socket(), true)?;
             let template = Template::new(&shape.topic(number), number as u32, shape.qos, shape.payload);
-            let allowed = if shape.rate.is_some() { 0 } else { shape.count.unwrap_or(u64::MAX) };
             all.push(Publisher {
                 wire,
                 template,
                 qos: shape.qos,
-                window: (WINDOW / shape.publishers).max(1),
+                window: shape.window,
                 next: 0,
-                allowed,
+                allowed: 0,
                 answered: 0,
                 done: 0,
                 out: Vec::new(),
@@ -69,7 +71,9 @@ impl Publishers {
                 wants_room: true,
             });
         }
-        Ok(Self { all, readiness, rate: shape.rate, count: shape.count.unwrap_or(u64::MAX) })
+        let fan_out = if shape.pairs { 1 } else { shape.subscribers as u64 };
+        let count = shape.count.unwrap_or(u64::MAX);
+        Ok(Self { all, readiness, rate: shape.rate, fan_out, count })
     }
 
     /// Publishes until `end`, then waits for the last acknowledgement and tells the subscribers how much it was.
@@ -79,9 +83,8 @@ impl Publishers {
         loop {
             let now = Instant::now();
             let over = now >= end || self.all.iter().all(|publisher| publisher.next >= self.count);
-            self.allow(now.min(end) - began);
-            let limit = if self.rate.is_some() && !over { TICK } else { Duration::from_millis(20) };
-            let ready = self.readiness.wait(limit)?;
+            self.allow(now.min(end) - began, shared.received.load(Relaxed));
+            let ready = self.readiness.wait(TICK)?;
             if !ready.is_empty() {
                 progress = now;
             }
@@ -105,13 +108,15 @@ impl Publishers {
         }
     }
 
-    /// A flow at a rate: how much may be sent so long after its beginning.
-    fn allow(&mut self, after: Duration) {
-        let Some(rate) = self.rate else { return };
-        let due = (after.as_secs_f64() * f64::from(rate)) as u64;
+    /// How much may be sent so long after the beginning, when so many messages have been received: what the
+    /// rate and the count allow, and at QoS 0 no more ahead of the subscribers than [`AHEAD`].
+    fn allow(&mut self, after: Duration, received: u64) {
         let count = self.all.len() as u64;
+        let due = self.rate.map_or(u64::MAX, |rate| (after.as_secs_f64() * f64::from(rate)) as u64);
+        let credit = (received + AHEAD) / self.fan_out;
         for (number, publisher) in (0..).zip(&mut self.all) {
-            publisher.allowed = (due + count - 1 - number) / count;
+            let due = due.min(if publisher.qos == 0 { credit } else { u64::MAX });
+            publisher.allowed = self.count.min(due.saturating_add(count - 1 - number) / count);
         }
     }
 }
@@ -169,8 +174,8 @@ impl Publisher {
 
     /// Watches for room to write only while there is something to write.
     fn watch(&mut self, readiness: &Readiness, number: usize, over: bool) -> io::Result<()> {
-        let unlimited = self.qos == 0 && self.allowed == u64::MAX && !over;
-        let wants = self.written < self.out.len() || unlimited;
+        let more = self.qos == 0 && self.next < self.allowed && !over;
+        let wants = self.written < self.out.len() || more;
         if wants != self.wants_room {
             self.wants_room = wants;
             readiness.change(number, self.wire.socket(), wants)?;

@@ -75,6 +75,7 @@ impl Subscribers {
         loop {
             if self.turn()? {
                 last = Instant::now();
+                shared.received.store(self.received(), Relaxed);
             }
             if let Some(sent) = shared.sent.get()
                 && self.all.iter().all(|subscriber| subscriber.is_complete(sent))

@@ -1,6 +1,6 @@
 //! Many clients at once: they connect, they log in, they say nothing.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,10 +57,7 @@ pub(crate) fn half_open(setup: &Setup) -> Outcome<Vec<Row>> {
         let (gone, beside) = thread::scope(|scope| {
             let crowd = scope.spawn(|| until_gone(&broker.target));
             let beside = probe::run(&broker.target, Duration::from_secs(10));
-            Ok::<_, Failure>((
-                crowd.join().map_err(|_| "the half-open clients' thread panicked")??,
-                beside?,
-            ))
+            Ok::<_, Failure>((crowd.join().map_err(|_| "the half-open clients' thread panicked")??, beside?))
         })?;
         rounds.push((gone, percentile(&alone, 0.99), percentile(&beside, 0.99)));
     }
@@ -93,7 +90,11 @@ fn until_gone(target: &Target) -> Outcome<Duration> {
                     socket.write_all(&greeting[..greeting.len() / 2])?;
                 }
             }
-            if ready.readable && matches!(socket.read(&mut [0; 16]), Ok(0)) {
+            let gone = match socket.read(&mut [0; 16]) {
+                Ok(count) => count == 0,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            };
+            if ready.readable && gone {
                 sockets[ready.number] = None;
                 left -= 1;
             }
@@ -101,6 +102,9 @@ fn until_gone(target: &Target) -> Outcome<Duration> {
     }
     match left {
         0 => Ok(began.elapsed()),
-        _ => Err(format!("{left} half-open connections are still there after {} ms", ms(began.elapsed())).into()),
+        _ => {
+            Err(format!("{left} half-open connections are still there after {} ms", ms(began.elapsed()))
+                .into())
+        }
     }
 }

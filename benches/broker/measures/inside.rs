@@ -56,7 +56,11 @@ fn round(qos: u8, retain: bool, per_topic: u64) -> Outcome<flow::Figures> {
         child.kill()?;
     }
     let status = child.wait()?;
-    if status.success() { figures } else { figures.and(Err(format!("the publishing process: {status}").into())) }
+    if status.success() {
+        figures
+    } else {
+        figures.and(Err(format!("the publishing process: {status}").into()))
+    }
 }
 
 fn receive(child: &mut Child, qos: u8, per_topic: u64) -> Outcome<flow::Figures> {

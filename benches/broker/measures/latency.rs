@@ -19,6 +19,7 @@ const BACKGROUND: Shape = Shape {
     subscribers: 10,
     qos: 1,
     payload: 100,
+    window: 100,
     pairs: true,
     rate: Some(20_000),
     count: None,

@@ -26,7 +26,9 @@ type Figures = [f64; 3];
 pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     let plain = setup.alternate(|side| round(setup, side))?;
     let tls = setup.alternate(|side| tls(setup, side))?;
-    let row = |what: &str, unit, at: usize, goal| setup.row(what, unit, &plain, |figures: &Figures| figures[at], goal);
+    let row = |what: &str, unit, at: usize, goal| {
+        setup.row(what, unit, &plain, |figures: &Figures| figures[at], goal)
+    };
     Ok(vec![
         row("memory, no clients", "MB", 0, Goal::AtMost(EMPTY)),
         row("memory per idle connection, 1,000", "bytes", 1, Goal::AtMost(PER_CONNECTION)),

@@ -18,6 +18,7 @@ pub(crate) fn one_to_one(setup: &Setup) -> Outcome<Vec<Row>> {
         &[
             ("1→1 QoS 0", ONE, 20.0),
             ("1→1 QoS 1", Shape::one_to_one(1), 3.5),
+            ("1→1 QoS 1, window 20", Shape { window: 20, ..Shape::one_to_one(1) }, 3.5),
             ("1→1 QoS 2", Shape::one_to_one(2), 0.0),
         ],
     )
@@ -29,12 +30,12 @@ pub(crate) fn one_to_fifty(setup: &Setup) -> Outcome<Vec<Row>> {
 }
 
 pub(crate) fn fifty_to_one(setup: &Setup) -> Outcome<Vec<Row>> {
-    let shape = |qos| Shape { publishers: 50, qos, ..ONE };
+    let shape = |qos| Shape { publishers: 50, qos, window: 20, ..ONE };
     cases(setup, Serving::Plain, &[("50→1 QoS 0", shape(0), 10.0), ("50→1 QoS 1", shape(1), 8.0)])
 }
 
 pub(crate) fn fifty_to_fifty(setup: &Setup) -> Outcome<Vec<Row>> {
-    let shape = |qos| Shape { publishers: 50, subscribers: 50, pairs: true, qos, ..ONE };
+    let shape = |qos| Shape { publishers: 50, subscribers: 50, pairs: true, qos, window: 20, ..ONE };
     cases(setup, Serving::Plain, &[("50→50 QoS 0", shape(0), 0.0), ("50→50 QoS 1", shape(1), 0.0)])
 }
 
@@ -55,14 +56,12 @@ pub(crate) fn payloads(setup: &Setup) -> Outcome<Vec<Row>> {
 }
 
 pub(crate) fn tls(setup: &Setup) -> Outcome<Vec<Row>> {
-    let cases_of_it =
-        [("TLS 1→1 QoS 0", ONE, 0.0), ("TLS 1→1 QoS 1", Shape::one_to_one(1), 0.0)];
+    let cases_of_it = [("TLS 1→1 QoS 0", ONE, 0.0), ("TLS 1→1 QoS 1", Shape::one_to_one(1), 0.0)];
     cases(setup, Serving::Tls, &cases_of_it)
 }
 
 pub(crate) fn websocket(setup: &Setup) -> Outcome<Vec<Row>> {
-    let cases_of_it =
-        [("WebSocket 1→1 QoS 0", ONE, 0.0), ("WebSocket 1→1 QoS 1", Shape::one_to_one(1), 0.0)];
+    let cases_of_it = [("WebSocket 1→1 QoS 0", ONE, 0.0), ("WebSocket 1→1 QoS 1", Shape::one_to_one(1), 0.0)];
     cases(setup, Serving::WebSocket, &cases_of_it)
 }
 
