@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
 pub use tls::TlsError;
@@ -33,6 +33,10 @@ use websocket::WebSocket;
 
 /// Name of the listener that `broker.listen` describes.
 pub(super) const PLAIN: &str = "listen";
+
+/// Clients that the kernel keeps connected until they are accepted. Beyond that it lets them try again seconds later: with
+/// tokio's 128, thousands of clients that come back at once after an outage would need that long.
+const BACKLOG: u32 = 4_096;
 
 /// A byte stream with whatever lies between it and the socket.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -131,7 +135,7 @@ impl Listeners {
         let mut bound = Vec::new();
         for (name, listener) in all {
             let gate = Arc::new(Gate::new(name, listener, config)?);
-            bound.push(Bound { socket: Socket::bind(name, listener).await?, gate });
+            bound.push(Bound { socket: Socket::bind(name, listener)?, gate });
         }
         Ok(Self { bound })
     }
@@ -148,15 +152,22 @@ impl Listeners {
 }
 
 impl Socket {
-    async fn bind(name: &str, listener: &BrokerListener) -> Result<Self, ListenError> {
+    fn bind(name: &str, listener: &BrokerListener) -> Result<Self, ListenError> {
         let failed = |place: String, source| ListenError::Bind { name: name.to_owned(), place, source };
         if let Some(path) = &listener.unix {
             return Self::bind_unix(path).map_err(|error| failed(path.display().to_string(), error));
         }
         // A listener without a place was refused when the configuration was checked.
         let address = listener.address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let bound = TcpListener::bind(address).await;
-        bound.map(Self::Tcp).map_err(|error| failed(address.to_string(), error))
+        Self::bind_tcp(address).map(Self::Tcp).map_err(|error| failed(address.to_string(), error))
+    }
+
+    fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A broker that is started again must not wait for connections of the one before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
     }
 
     fn bind_unix(path: &std::path::Path) -> std::io::Result<Self> {
