@@ -35,6 +35,8 @@ counters! {
     connections_total,
     /// Connections refused because `max-connections` or `max-connections-per-address` was reached.
     connections_refused,
+    /// Connections from others than a listener's proxies, or with a PROXY header that is missing or damaged.
+    proxy_refused,
     /// Connections whose CONNECT was refused or did not come in time.
     connects_refused,
     /// CONNECTs accepted since the start.

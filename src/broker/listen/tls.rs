@@ -167,8 +167,14 @@ fn client_verifier(
         let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
         let lists = lists.ok().filter(|lists| !lists.is_empty());
         let lists = lists.ok_or_else(|| TlsError::content(path, "holds no revocation list in PEM form"))?;
+        builder = builder.with_crls(lists);
         // Lists of intermediate authorities are rarely at hand on a site; the client's own issuer must have one.
-        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+        if !section.crl_whole_chain {
+            builder = builder.only_check_end_entity_revocation();
+        }
+        if section.crl_refuse_outdated {
+            builder = builder.enforce_revocation_expiration();
+        }
     }
     if !section.require_client_cert {
         builder = builder.allow_unauthenticated();
