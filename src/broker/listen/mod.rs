@@ -10,6 +10,7 @@ mod flushing;
 mod identity;
 mod network;
 mod proxy;
+mod revocation;
 mod tls;
 mod websocket;
 
@@ -299,6 +300,9 @@ impl Gate {
                 tracing::error!(listener, error = %with_cause(&error), "changed certificates cannot be used; the old ones stay in use");
             }
             Some(Ok(false)) | None => {}
+        }
+        if let Some(file) = self.tls.as_ref().and_then(Tls::outdated) {
+            tracing::warn!(listener, file = %file.display(), "the revocation lists are out of date: who was revoked since is not known; get new ones");
         }
     }
 }

@@ -20,7 +20,7 @@ fn section(yaml: &str) -> BrokerJwt {
 fn keys(kid: Option<&str>) -> Keys {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).mode(0o600).open(&path).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
     std::io::Write::write_all(&mut file, &[&SECRET[..], b"\n"].concat()).unwrap();
     let key = JwtKey { secret: Some(path), kid: kid.map(Into::into), ..JwtKey::default() };
     Keys::read(&BrokerJwt { keys: vec![key], ..section("") }).unwrap()
