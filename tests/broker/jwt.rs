@@ -36,7 +36,7 @@ fn tokens(short_seconds: u32) -> (TempDir, Tokens) {
 fn section(folder: &Path) -> BrokerJwt {
     let pem = |name: &str| JwtKey { pem: Some(folder.join(name)), ..JwtKey::default() };
     let jwt = format!(
-        "{{ keys: [{{ secret: {0}/secret }}, {{ jwks: {0}/jwks.json }}], issuer: https://login.example.com, audience: plant, leeway: 0s }}",
+        "{{ keys: [{{ secret: {0}/secret }}, {{ jwks: {0}/jwks.json }}], issuer: https://login.example.com, audience: plant, leeway: 0s, roles-claim: roles, read-claim: scope }}",
         folder.display()
     );
     let mut jwt: BrokerJwt = serde_yaml::from_str(&jwt).unwrap();
@@ -135,6 +135,32 @@ async fn tokens_of_every_algorithm_log_in() {
         );
     }
     assert_eq!(site.broker.stats().logins_refused, 0);
+}
+
+#[tokio::test]
+async fn a_token_grants_what_its_claims_say_and_no_more() {
+    let (folder, tokens) = tokens(600);
+    let rules = folder.path().join("access.yaml");
+    std::fs::write(&rules, "roles:\n  operator:\n    write: [fan/+]\n").unwrap();
+    let config = Config { access_file: Some(rules), ..config(folder.path()) };
+    let site = Site::start(config, folder, vec![]).await;
+    let mut client = open(&site, "listen").await;
+    client.level = 5;
+    client.send(&with_token(5, "x", Some("anna"), &tokens["claims"])).await;
+    assert_eq!(client.packet().await.1[1], 0);
+    let filters = [("plant/fan", 1), ("home/anna", 0), ("home/bert", 0), ("plant/fan/x", 0)];
+    assert_eq!(client.subscribe_with(&[], &filters).await, [1, 0, 0x87, 0x87]);
+    for (topic, code) in [("fan/1", 0x10), ("plant/fan", 0x87), ("fan", 0x87)] {
+        let (message, id) = client.publication(2, topic, &[], b"on");
+        client.send(&message).await;
+        client.expect_failure(0x40, id, code).await;
+    }
+    // Without claims and rules nothing is permitted.
+    let mut client = open(&site, "listen").await;
+    client.level = 5;
+    client.send(&with_token(5, "y", None, &tokens["RS256"])).await;
+    assert_eq!(client.packet().await.1[1], 0);
+    assert_eq!(client.subscribe_with(&[], &[("plant/fan", 0)]).await, [0x87]);
 }
 
 #[tokio::test]

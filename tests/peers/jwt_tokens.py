@@ -113,7 +113,7 @@ tokens = {
     "confused set": forge({"alg": "HS256", "kid": "r"}, json.dumps(jwks[0]).encode()),
     "mislabelled": forge({"alg": "RS256"}, secret.encode()),
     "tampered": f"{head}.{other}.{signature}",
-    "cut": f"{head}.{body}.{signature[:-4]}",
+    "cut": f"{head}.{body}.{signature[:-6]}",
     "unsigned": f"{head}.{body}.",
 }
 print(json.dumps(tokens))
