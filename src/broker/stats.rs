@@ -37,6 +37,8 @@ counters! {
     connections_refused,
     /// CONNECTs refused because `max-connections-per-user` was reached.
     user_connections_refused,
+    /// Connections from others than a listener's proxies, or with a PROXY header that is missing or damaged.
+    proxy_refused,
     /// Connections whose CONNECT was refused or did not come in time.
     connects_refused,
     /// Connections of those that sent no CONNECT within `connect-timeout`.

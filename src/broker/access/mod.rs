@@ -27,8 +27,8 @@ pub(super) use permissions::{Permissions, Verdict};
 pub(super) use rules::Claims;
 pub(super) use write_check::WriteCheck;
 
-use super::auth::Login;
-use super::codec::{Connect, QoS, ReasonCode};
+use super::auth::{Login, Means};
+use super::codec::{QoS, ReasonCode};
 use super::config::{Config, bytes};
 use super::watched::{Look, Watched, read};
 use rules::{Rules, Who};
@@ -44,8 +44,8 @@ pub(super) struct Peer {
     pub(super) accepted: Instant,
     /// The user that its certificate names.
     pub(super) user: Option<Arc<str>>,
-    /// It may stay nobody in particular.
-    pub(super) anonymous: bool,
+    /// How it may log in.
+    pub(super) means: Means,
     /// What its listener says of packets and QoS.
     pub(super) bounds: Bounds,
 }
@@ -73,8 +73,8 @@ impl Bounds {
 
 impl Peer {
     /// A client that has just connected.
-    pub(super) fn new(address: SocketAddr, anonymous: bool) -> Self {
-        Self { address, accepted: Instant::now(), user: None, anonymous, bounds: Bounds::default() }
+    pub(super) fn new(address: SocketAddr, means: Means) -> Self {
+        Self { address, accepted: Instant::now(), user: None, means, bounds: Bounds::default() }
     }
 }
 
@@ -167,18 +167,6 @@ pub fn check_access_file(path: &Path) -> Result<(), AccessError> {
     let text = read(path, MAX_FILE);
     let text = text.map_err(|source| AccessError::Unreadable { path: path.into(), source })?;
     file::parse(&text).map(|_| ()).map_err(|source| AccessError::Content { path: path.into(), source })
-}
-
-/// Whether a client may connect.
-///
-/// # Errors
-/// Enhanced authentication is refused with 0x8C ([MQTT-4.12.0-1]). Who the client is, is found out in `auth`;
-/// without a password file a user name is accepted as it is, like any broker that allows anonymous access does.
-pub(super) fn may_connect(connect: &Connect<'_>) -> Result<(), ReasonCode> {
-    match connect.auth_method {
-        Some(_) => Err(ReasonCode::BAD_AUTHENTICATION_METHOD),
-        None => Ok(()),
-    }
 }
 
 /// Whether a filter is served: `$share/` in front of what a shared subscription selects is none.

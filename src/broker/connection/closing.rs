@@ -40,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let code = match end {
             End::Lost(_) | End::Goodbye { .. } => None,
             End::Refused(error) => Some((error.code, Some(error.what))),
-            End::TakenOver if self.session.revoked() => Some((ReasonCode::NOT_AUTHORIZED, None)),
+            End::TakenOver if self.session.revoked() => Some((self.why_revoked(), None)),
             End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
             End::Evicted => Some((ReasonCode::ADMINISTRATIVE_ACTION, None)),
             End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
@@ -56,6 +56,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.throttled = None;
         self.partial = Vec::new();
         self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
+    }
+
+    /// What to say when the login holds no more.
+    fn why_revoked(&self) -> ReasonCode {
+        let state = lock(&self.session.state);
+        match &state.login {
+            Some(login) if self.core.auth.has_expired(login) => ReasonCode::MAXIMUM_CONNECT_TIME,
+            _ => ReasonCode::NOT_AUTHORIZED,
+        }
     }
 
     fn log(&self, end: &End) {

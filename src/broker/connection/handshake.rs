@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::closing::{LINGER, LINGER_BYTES};
+use super::enhanced::{Enhanced, Identity, identify};
 use super::{Connection, SCRATCH};
 use crate::broker::access::{Bounds, Peer};
-use crate::broker::auth::Login;
+use crate::broker::auth::METHOD;
 use crate::broker::codec::{
     CodecError, ConnackProperties, Connect, Frame, QoS, ReasonCode, Version, decode_connect, encode_connack,
 };
@@ -27,7 +28,7 @@ use crate::broker::message::Stored;
 use crate::broker::registry::{Arrival, Attached};
 use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
-use crate::broker::{access, topic};
+use crate::broker::topic;
 
 /// Serves one client from its first byte to its last.
 pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: Peer, stop: CancellationToken)
@@ -68,9 +69,18 @@ where
     }
 }
 
-enum Refused {
+/// Why a connection comes to nothing.
+pub(super) enum Refused {
+    /// The client or the network ended it.
     Lost(Option<io::Error>),
+    /// The client is told why.
     Code(CodecError),
+}
+
+impl From<CodecError> for Refused {
+    fn from(error: CodecError) -> Self {
+        Self::Code(error)
+    }
 }
 
 async fn open<S>(
@@ -96,17 +106,18 @@ where
         }
         read_more(&mut stream, &mut input).await?;
     };
-    let admitted = match decode_connect(&input[frame.header..frame.len()]) {
-        Ok(connect) => match core.auth.login(&peer, &connect, &core.counters).await {
-            Ok(login) => admit(core, &connect, &peer, login),
-            Err(error) => Err(error),
+    let mut early = input.split_off(frame.len());
+    let admitted = match decode_connect(&input[frame.header..]) {
+        Ok(connect) => match identify(core, &mut stream, &mut early, &peer, &connect).await {
+            Ok(identity) => admit(core, &connect, &peer, identity),
+            Err(Refused::Code(error)) => Err(error),
+            Err(lost) => return Err(lost),
         }
         .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
         Ok(welcome) => {
-            let early = input.split_off(frame.len());
             add(&core.counters.bytes_in, frame.len() as u64);
             for counter in [&core.counters.connects, &core.counters.packets_in, &core.counters.packets_out] {
                 add(counter, 1);
@@ -123,7 +134,10 @@ where
 }
 
 /// Reads what is there; holds no buffer while nothing is.
-async fn read_more<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Result<(), Refused> {
+pub(super) async fn read_more<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    input: &mut Vec<u8>,
+) -> Result<(), Refused> {
     let count = poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
@@ -179,6 +193,7 @@ struct Welcome {
     ends_with_connection: bool,
     explains: usize,
     bounds: Bounds,
+    enhanced: Option<Box<Enhanced>>,
     connack: Vec<u8>,
 }
 
@@ -195,18 +210,14 @@ impl Welcome {
         connection.ends_with_connection = self.ends_with_connection;
         connection.explains = self.explains;
         connection.bounds = self.bounds;
+        connection.enhanced = self.enhanced;
         connection
     }
 }
 
 /// Checks a CONNECT, attaches its session and writes the CONNACK. Who may connect is decided here and in
 /// [`access`].
-fn admit(
-    core: &Core,
-    connect: &Connect<'_>,
-    peer: &Peer,
-    login: Option<Login>,
-) -> Result<Welcome, CodecError> {
+fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) -> Result<Welcome, CodecError> {
     let config = &core.config;
     check(config, connect, peer.bounds.max_qos(config))?;
     let now = Instant::now();
@@ -219,7 +230,7 @@ fn admit(
         expiry,
         link: Link::new(version, connect.max_packet as usize, window, peer.address, now)
             .with_aliases(connect.topic_alias_maximum.min(config.client_topic_aliases)),
-        login,
+        login: identity.login,
     };
     let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
@@ -239,6 +250,8 @@ fn admit(
         shared_available: Some(true),
         maximum_qos: Some(peer.bounds.max_qos(config)).filter(|&qos| qos < QoS::ExactlyOnce),
         response_information: response_information.as_deref(),
+        auth_method: identity.last.is_some().then_some(METHOD),
+        auth_data: identity.last.as_deref().map(str::as_bytes),
     };
     // MQTT 3.1 has no session-present flag.
     let present = attached.present && version != Version::V3;
@@ -250,6 +263,7 @@ fn admit(
         // [MQTT-3.1.2-22]: one and a half times the keep-alive.
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
+        enhanced: Enhanced::new(connect),
         explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
         bounds: peer.bounds,
         connack,
@@ -274,8 +288,6 @@ fn check(config: &Config, connect: &Connect<'_>, max_qos: QoS) -> Result<(), Cod
         let what = if id_missing { "client identifier is missing" } else { "client identifier is too long" };
         return Err(CodecError { code: ReasonCode::CLIENT_ID_INVALID, what });
     }
-    access::may_connect(connect)
-        .map_err(|code| CodecError { code, what: "authentication method is not served" })?;
     if let Some(will) = &connect.will {
         if will.qos > max_qos {
             // [MQTT-3.2.2-12]

@@ -6,6 +6,7 @@
 //! handled in the order they came, and what they answer leaves in that order.
 
 mod closing;
+mod enhanced;
 mod handshake;
 mod packets;
 mod rate;
@@ -32,6 +33,7 @@ use super::session::{Gone, Session, Taken};
 use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
+use enhanced::Enhanced;
 pub(super) use handshake::serve;
 use packets::Received;
 use rate::Bucket;
@@ -105,6 +107,8 @@ struct Connection<S> {
     explains: usize,
     /// Where the client may publish.
     writes: WriteCheck,
+    /// If the client named a method of authentication.
+    enhanced: Option<Box<Enhanced>>,
     /// How fast the client may publish, if there is a limit.
     rate: Option<Bucket>,
     /// Nothing is read until then, because the client published too fast.
@@ -140,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             bounds: Bounds::default(),
             explains: 0,
             writes: WriteCheck::default(),
+            enhanced: None,
             rate: Bucket::new(core.config.max_publish_rate, now),
             throttled: None,
             stream,

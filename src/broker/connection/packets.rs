@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
             Packet::Connect(_) => Err(CodecError::protocol("second CONNECT").into()),
-            Packet::Auth => Err(CodecError::protocol("AUTH without an authentication method").into()),
+            Packet::Auth(auth) => self.on_auth(&auth),
         }
     }
 

@@ -8,6 +8,9 @@
 pub(super) mod config;
 mod flushing;
 mod identity;
+mod network;
+mod proxy;
+mod revocation;
 mod tls;
 mod websocket;
 
@@ -20,11 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
+pub use network::Network;
 pub use tls::TlsError;
 
 use super::Config;
 use super::access::{AccessError, Bounds, Peer, check_access_file};
-use super::auth::{UsersError, check_file};
+use super::auth::{KeysError, Means, UsersError, check_file, jwt};
 use super::codec::QoS;
 use super::config::bytes;
 use flushing::Flushing;
@@ -66,6 +70,9 @@ pub enum ListenError {
     /// The rules cannot be read.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The keys of tokens cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A listener's certificates cannot be used.
     #[error("listener `{name}`")]
     Tls {
@@ -110,7 +117,9 @@ pub(super) struct Gate {
     pub(super) name: Box<str>,
     tls: Option<Tls>,
     websocket: Option<WebSocket>,
-    pub(super) anonymous: bool,
+    /// Who may speak for clients; empty: clients speak for themselves.
+    proxies: Box<[Network]>,
+    pub(super) means: Means,
     pub(super) bounds: Bounds,
     max_connections: usize,
     connections: AtomicUsize,
@@ -132,6 +141,7 @@ impl Listeners {
             .chain(config.listeners.iter().map(|(name, listener)| (name.as_str(), listener)));
         config.password_file.as_deref().map_or(Ok(()), check_file)?;
         config.access_file.as_deref().map_or(Ok(()), check_access_file)?;
+        config.jwt.as_ref().map_or(Ok(()), jwt::check_files)?;
         let mut bound = Vec::new();
         for (name, listener) in all {
             let gate = Arc::new(Gate::new(name, listener, config)?);
@@ -221,18 +231,19 @@ impl Gate {
         };
         let max_packet = bounds.max_packet(config);
         let websocket = websocket.map(|path| WebSocket::new(path, &listener.origins, max_packet));
-        let anonymous = listener.is_anonymous(config.password_file.is_some());
+        let (means, proxies) = (listener.means(config), listener.proxies.as_slice().into());
         let connections = AtomicUsize::new(0);
-        Ok(Self { name: name.into(), tls, websocket, anonymous, bounds, max_connections, connections })
+        Ok(Self { name: name.into(), tls, websocket, proxies, means, bounds, max_connections, connections })
     }
 
     /// A listener that serves MQTT and nothing below it, without limits of its own.
-    pub(super) fn plain(anonymous: bool) -> Self {
+    pub(super) fn plain(means: Means) -> Self {
         Self {
             name: PLAIN.into(),
             tls: None,
             websocket: None,
-            anonymous,
+            proxies: Box::default(),
+            means,
             bounds: Bounds::default(),
             max_connections: usize::MAX,
             connections: AtomicUsize::new(0),
@@ -241,7 +252,7 @@ impl Gate {
 
     /// Whether MQTT comes right behind the socket.
     pub(super) fn is_plain(&self) -> bool {
-        self.tls.is_none() && self.websocket.is_none()
+        self.tls.is_none() && self.websocket.is_none() && self.proxies.is_empty()
     }
 
     /// Counts one more connection; false: there are too many already.
@@ -255,6 +266,23 @@ impl Gate {
     /// A connection that [`Self::enter`] counted is gone.
     pub(super) fn leave(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether clients come through proxies.
+    pub(super) fn is_proxied(&self) -> bool {
+        !self.proxies.is_empty()
+    }
+
+    /// Whom a proxy that connected from this address speaks for. The time limit is the caller's.
+    pub(super) async fn client_behind<S: Stream>(
+        &self,
+        stream: &mut S,
+        proxy: SocketAddr,
+    ) -> Result<SocketAddr, String> {
+        if !self.proxies.iter().any(|known| known.contains(proxy.ip())) {
+            return Err("not one of the listener's `proxies`".to_owned());
+        }
+        proxy::read(stream).await.map(|client| client.unwrap_or(proxy)).map_err(|error| error.to_string())
     }
 
     /// Does what lies between the socket and MQTT. The time limit is the caller's.
@@ -290,6 +318,9 @@ impl Gate {
                 tracing::error!(listener, error = %with_cause(&error), "changed certificates cannot be used; the old ones stay in use");
             }
             Some(Ok(false)) | None => {}
+        }
+        if let Some(file) = self.tls.as_ref().and_then(Tls::outdated) {
+            tracing::warn!(listener, file = %file.display(), "the revocation lists are out of date: who was revoked since is not known; get new ones");
         }
     }
 }
