@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Peer;
 use super::core::Core;
-use super::listen::{Accepted, Bound, Gate, Listeners, Socket, Stream, with_cause};
+use super::listen::{Accepted, Bound, Gate, Listeners, PLAIN, Socket, Stream, with_cause};
 use super::stats::add;
 use super::sync::lock;
 use super::watched::Look;
@@ -109,7 +109,7 @@ impl Broker {
                     failing = false;
                     self.welcome(
                         stream,
-                        Peer::new(peer, bound.gate.anonymous),
+                        Peer::new(peer, bound.gate.anonymous, Arc::clone(&bound.gate.name)),
                         &bound.gate,
                         clients,
                         shutdown,
@@ -157,7 +157,7 @@ impl Broker {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         if let Some(place) = self.admit(peer, None) {
-            let peer = Peer::new(peer, !self.core.auth.has_users());
+            let peer = Peer::new(peer, !self.core.auth.has_users(), PLAIN.into());
             connection::serve(Arc::clone(&place.core), stream, peer, shutdown).await;
         }
     }

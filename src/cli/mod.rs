@@ -8,6 +8,7 @@ mod broker;
 mod check;
 mod demo;
 mod logging;
+mod mqtt;
 mod passwd;
 mod run;
 mod schema;
@@ -87,6 +88,9 @@ enum Command {
     /// Set the password of an MQTT user in a password file.
     #[command(after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna")]
     Passwd(passwd::Arguments),
+    /// Look at the MQTT clients and retained messages of a running gateway, and tidy them up.
+    #[command(after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run")]
+    Mqtt(mqtt::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -143,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

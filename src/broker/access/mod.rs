@@ -46,12 +46,14 @@ pub(super) struct Peer {
     pub(super) user: Option<Arc<str>>,
     /// It may stay nobody in particular.
     pub(super) anonymous: bool,
+    /// Name of the listener that it came through.
+    pub(super) listener: Arc<str>,
 }
 
 impl Peer {
     /// A client that has just connected.
-    pub(super) fn new(address: SocketAddr, anonymous: bool) -> Self {
-        Self { address, accepted: Instant::now(), user: None, anonymous }
+    pub(super) fn new(address: SocketAddr, anonymous: bool, listener: Arc<str>) -> Self {
+        Self { address, accepted: Instant::now(), user: None, anonymous, listener }
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) struct UnixSocket {
 
 /// What holds for every connection of one listener.
 pub(super) struct Gate {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     tls: Option<Tls>,
     websocket: Option<WebSocket>,
     pub(super) anonymous: bool,

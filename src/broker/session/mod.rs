@@ -14,6 +14,7 @@ mod restrict;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -39,6 +40,8 @@ pub(super) use inflight::Outgoing;
 /// One client's session.
 pub(super) struct Session {
     pub(super) id: Arc<str>,
+    /// Messages that the client published.
+    pub(super) published: AtomicU64,
     pub(super) state: Mutex<State>,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct State {
     /// Counts the connections that served the session.
     pub(super) epoch: u64,
     pub(super) link: Option<Link>,
+    /// When the last connection ended; `None` while there is one.
+    pub(super) absent: Option<Instant>,
     /// The last connection that the operator sent away.
     pub(super) evicted: u64,
     /// Whose session it is; `None`: nobody's in particular.
@@ -93,6 +98,8 @@ pub(super) struct Link {
     pub(super) window: u16,
     pub(super) peer: SocketAddr,
     pub(super) since: Instant,
+    /// Name of the listener that it came through, if any.
+    pub(super) listener: Option<Arc<str>>,
     /// How many more messages may be sent before an acknowledgement.
     quota: u16,
     waker: Option<Waker>,
@@ -142,6 +149,7 @@ impl Link {
             window,
             peer,
             since: now,
+            listener: None,
             quota,
             waker: None,
             idle: false,
@@ -154,11 +162,16 @@ impl Link {
     pub(super) fn with_aliases(self, max: u16) -> Self {
         Self { aliases: Aliases::new(max), ..self }
     }
+
+    /// The listener that the connection came through.
+    pub(super) fn through(self, listener: &Arc<str>) -> Self {
+        Self { listener: Some(Arc::clone(listener)), ..self }
+    }
 }
 
 impl Session {
     pub(super) fn new(id: Arc<str>) -> Self {
-        Self { id, state: Mutex::default() }
+        Self { id, published: AtomicU64::new(0), state: Mutex::default() }
     }
 
     /// Whether the connection ended because its login holds no more.
@@ -199,6 +212,7 @@ impl State {
             self.congested = Some(Instant::now() - std::time::Duration::from_secs(3600));
         }
         self.link = Some(link);
+        self.absent = None;
         self.epoch
     }
 
@@ -212,6 +226,7 @@ impl State {
     /// Ends the tie to a connection, if there is one. Returns whether there was.
     pub(super) fn unlink(&mut self) -> bool {
         let Some(link) = self.link.take() else { return false };
+        self.absent = Some(Instant::now());
         if let Some(waker) = link.waker {
             waker.wake();
         }
@@ -329,7 +344,7 @@ impl State {
     }
 
     /// Bytes the session costs now: waiting, being written, or waiting for an acknowledgement.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.backlog() + self.inflight.bytes() + self.link.as_ref().map_or(0, |link| link.taken)
     }
 
