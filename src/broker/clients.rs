@@ -83,7 +83,7 @@ impl Broker {
     pub fn client(&self, client_id: &str) -> Option<ClientState> {
         let session = self.core.registry.get(client_id)?;
         let info = describe(&session, Instant::now());
-        let mut filters: Vec<String> = lock(&session.state).filters.keys().map(|f| f.to_string()).collect();
+        let mut filters: Vec<String> = lock(&session.state).filters.keys().map(ToString::to_string).collect();
         filters.sort_unstable();
         Some(ClientState { info, filters })
     }

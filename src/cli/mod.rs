@@ -89,7 +89,9 @@ enum Command {
     #[command(after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna")]
     Passwd(passwd::Arguments),
     /// Look at the MQTT clients and retained messages of a running gateway, and tidy them up.
-    #[command(after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run")]
+    #[command(
+        after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run"
+    )]
     Mqtt(mqtt::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::browser::Browser;
 use crate::client::{Answer, JSON, get, post_to};
 use crate::plant::{Page, Plant};
 
@@ -206,5 +207,78 @@ async fn only_those_who_may_command_see_and_change_it_and_no_other_site_does() {
         assert_eq!(get(page.address, &path).await.status, 405, "{path}");
     }
     assert_eq!((plant.mqtt.clients().len(), plant.mqtt.stats().retained), (1, 1));
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_lists_clients_and_asks_before_it_sends_one_away_or_clears_its_session() {
+    let (plant, page, mqtt) = served(Config::default()).await;
+    let evil = "<img src=x onerror=\"window.owned=1\">";
+    let mut panel = Client::connect(mqtt, "panel", true).await;
+    panel.subscribe("orders/#").await;
+    let _other = Client::connect(mqtt, evil, false).await;
+    let mut browser = Browser::open(&format!("http://{}/#clients", page.address), 1280, 800).await;
+    let row = "document.querySelector('[data-client=panel]')";
+    browser.until(&format!("{row}.innerText.includes('Connected')")).await;
+    browser.until("document.querySelectorAll('.clients tbody tr[data-client]').length === 2").await;
+    let names = "[...document.querySelectorAll('[data-client] .link')].map((name) => name.textContent)";
+    assert_eq!(browser.eval(names).await, json!([evil, "panel"]));
+    browser.eval("document.querySelector('[data-sort=client] .sorter').click()").await;
+    browser.until(&format!("{names}[0] === 'panel'")).await;
+    browser.until("document.querySelector('[data-sort=client]').ariaSort === 'descending'").await;
+    browser.eval(&format!("{row}.querySelector('.link').focus()")).await;
+    browser.press_enter().await;
+    browser.until(&format!("{row}.nextSibling.innerText.includes('orders/#')")).await;
+    let button = |n: u32| format!("{row}.nextSibling.querySelectorAll('.set')[{n}]");
+    browser.eval(&format!("{}.click()", button(0))).await;
+    browser.until("document.querySelector('dialog[open]').innerText.includes('Send panel away?')").await;
+    assert_eq!(browser.eval("document.activeElement.textContent").await, "Cancel");
+    browser.press_enter().await;
+    browser.until("document.querySelector('dialog[open]') === null").await;
+    assert!(plant.mqtt.client("panel").unwrap().info.connection.is_some(), "nothing happened");
+    let agree = "document.querySelector('dialog[open] .danger').click()";
+    browser.eval(&format!("{}.click(); {agree}", button(0))).await;
+    panel.gone().await;
+    browser.until(&format!("{row}.innerText.includes('Absent')")).await;
+    browser.until("document.querySelector('.done').textContent === 'panel was sent away.'").await;
+    browser.eval(&format!("{}.click(); {agree}", button(1))).await;
+    browser.until(&format!("{row} === null")).await;
+    assert!(plant.mqtt.client("panel").is_none());
+    assert_eq!(browser.eval("window.owned ?? null").await, json!(null));
+    browser.close().await;
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_counts_retained_messages_before_it_deletes_them() {
+    let (plant, page, _) = served(Config::default()).await;
+    for n in 0..150 {
+        keep(&plant.mqtt, &format!("old/{n:03}"), b"1");
+    }
+    keep(&plant.mqtt, "new", b"<b>2</b>");
+    let mut browser = Browser::open(&format!("http://{}/#clients", page.address), 1280, 800).await;
+    browser.until("document.querySelector('[data-part=retained]') !== null").await;
+    browser.eval("document.querySelector('[data-part=retained]').click()").await;
+    let rows = "document.querySelectorAll('.retained tbody tr')";
+    browser.until(&format!("{rows}.length === 100 && {rows}[0].innerText.includes('<b>2</b>')")).await;
+    let pager = "document.querySelector('[aria-label=\"Retained messages\"] .pager')";
+    browser.until(&format!("{pager}.innerText.includes('1–100 of 151 messages')")).await;
+    browser.eval(&format!("{pager}.querySelectorAll('button')[1].click()")).await;
+    browser.until(&format!("{rows}.length === 51")).await;
+    let filter = "document.querySelector('[aria-label=\"Topic filter\"]')";
+    let write = |text: &str| format!("{filter}.value = '{text}'; {filter}.dispatchEvent(new Event('input'))");
+    browser.eval(&write("a#")).await;
+    browser.until("document.body.innerText.includes('a wildcard does not fill its level')").await;
+    browser.eval(&write("old/#")).await;
+    browser.until(&format!("{pager}.innerText.includes('of 150 messages')")).await;
+    browser.eval("[...document.querySelectorAll('.tools .danger')].at(-1).click()").await;
+    browser
+        .until("document.querySelector('dialog[open]').innerText.includes('Delete 150 retained messages?')")
+        .await;
+    assert_eq!(plant.mqtt.stats().retained, 151);
+    browser.eval("document.querySelector('dialog[open] .danger').click()").await;
+    browser.until("document.body.innerText.includes('150 retained messages deleted.')").await;
+    assert_eq!(plant.mqtt.stats().retained, 1);
+    browser.close().await;
     page.stop().await;
 }

@@ -150,11 +150,9 @@ fn act(place: &Place, arguments: &Arguments) -> Result<String, Failure> {
         }
         Action::Client { client } => {
             let path = format!("/api/v1/mqtt/client?client={}", encode(client));
-            (understand(place.get(&path)?)?, table::client)
+            (understand(&place.get(&path)?)?, table::client)
         }
-        Action::Kick { client } => {
-            (change(place, "kick", &json!({"client": client}))?, table::kicked)
-        }
+        Action::Kick { client } => (change(place, "kick", &json!({"client": client}))?, table::kicked),
         Action::ClearSession { client } => {
             (change(place, "clear-session", &json!({"client": client}))?, table::cleared)
         }
@@ -173,7 +171,7 @@ fn act(place: &Place, arguments: &Arguments) -> Result<String, Failure> {
 }
 
 fn change(place: &Place, what: &str, body: &Json) -> Result<Json, Failure> {
-    understand(place.post(&format!("/api/v1/mqtt/{what}"), body)?)
+    understand(&place.post(&format!("/api/v1/mqtt/{what}"), body)?)
 }
 
 /// Asks for page after page and puts them together. What comes and goes meanwhile may be missed or told twice.
@@ -181,9 +179,11 @@ fn all(place: &Place, path: &str, list: &str) -> Result<Json, Failure> {
     let mut whole: Option<Json> = None;
     let mut offset = 0;
     loop {
-        let mut answer = understand(place.get(&format!("{path}&offset={offset}&limit={PAGE}"))?)?;
+        let mut answer = understand(&place.get(&format!("{path}&offset={offset}&limit={PAGE}"))?)?;
         let Some(page) = answer[list].as_array_mut().map(std::mem::take) else {
-            return Err(Failure::Refused(format!("the answer holds no `{list}`; is it another version of iogate?")));
+            return Err(Failure::Refused(format!(
+                "the answer holds no `{list}`; is it another version of iogate?"
+            )));
         };
         let count = page.len();
         offset += count;
@@ -201,7 +201,7 @@ fn all(place: &Place, path: &str, list: &str) -> Result<Json, Failure> {
 }
 
 /// An answer that is not a refusal.
-fn understand(answer: Answer) -> Result<Json, Failure> {
+fn understand(answer: &Answer) -> Result<Json, Failure> {
     let json: Option<Json> = serde_json::from_str(&answer.body).ok();
     match (answer.status, json) {
         (200, Some(json)) => Ok(json),

@@ -37,7 +37,7 @@ pub(super) fn clients(answer: &Json) -> String {
             plain(&client["dropped"]),
         ]
     });
-    let mut text = table(&columns, rows.collect());
+    let mut text = table(&columns, &rows.collect::<Vec<_>>());
     let (matched, total) = (&answer["matched"], &answer["total"]);
     text.push_str(&format!("{matched} of {total} sessions, {} connected in all\n", answer["connected"]));
     text
@@ -92,7 +92,8 @@ pub(super) fn retained(answer: &Json) -> String {
             plain(&message["publisher"]),
         ]
     });
-    let mut text = table(&["TOPIC", "BYTES", "QOS", "AGE", "EXPIRES IN", "PUBLISHER"], rows.collect());
+    let mut text =
+        table(&["TOPIC", "BYTES", "QOS", "AGE", "EXPIRES IN", "PUBLISHER"], &rows.collect::<Vec<_>>());
     text.push_str(&format!("{} messages, {} bytes\n", answer["matched"], answer["bytes"]));
     text
 }
@@ -144,16 +145,16 @@ fn span(seconds: u64) -> String {
 }
 
 /// Columns as wide as what is in them.
-fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = columns.iter().map(|name| name.len()).collect();
-    for row in &rows {
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let head: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&head).chain(&rows) {
+    for row in std::iter::once(&head).chain(rows) {
         let line: String = row
             .iter()
             .zip(&widths)
@@ -190,6 +191,6 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_cells() {
         let rows = vec![vec!["long name".to_owned(), "1".to_owned()]];
-        assert_eq!(table(&["A", "B"], rows), "A          B\nlong name  1\n");
+        assert_eq!(table(&["A", "B"], &rows), "A          B\nlong name  1\n");
     }
 }

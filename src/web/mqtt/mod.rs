@@ -81,8 +81,7 @@ fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
 /// The body of a request that changes something.
 async fn body<T: DeserializeOwned>(request: Request, form: &'static str) -> Result<T, Refusal> {
     let body = body::json(request).await?;
-    serde_json::from_slice(&body)
-        .map_err(|error| bad_request(format!("expected {form}: {error}")))
+    serde_json::from_slice(&body).map_err(|error| bad_request(format!("expected {form}: {error}")))
 }
 
 fn bad_request(detail: impl Into<Cow<'static, str>>) -> Refusal {
