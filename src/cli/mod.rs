@@ -7,6 +7,7 @@
 mod broker;
 mod check;
 mod demo;
+mod import;
 mod logging;
 mod mqtt;
 mod passwd;
@@ -93,6 +94,8 @@ enum Command {
         after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run"
     )]
     Mqtt(mqtt::Arguments),
+    /// Make a configuration of another program's.
+    Import(import::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

@@ -16,7 +16,7 @@ use ring::hmac;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use passwords::{BadLine, check_name, hash};
+pub use passwords::{BadLine, check_line, check_name, hash};
 
 use super::access::{Claims, Peer};
 use super::codec::{CodecError, Connect, ReasonCode};
