@@ -13,6 +13,9 @@ mod security;
 mod topics;
 mod users;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -54,7 +54,7 @@ fn read(cx: &mut Cx<'_>, named: &Directive, out: &mut String) {
             }
             Ok(()) => cx.report.dropped(&about, "the user stands in the file twice; the first line counts"),
             Err(why) => {
-                let what = format!("{why}; set the password anew: iogate passwd {} USER", goal.display());
+                let what = format!("{why} (the file is {})", goal.display());
                 cx.report.dropped(&about, what);
             }
         }
