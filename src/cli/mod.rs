@@ -94,7 +94,10 @@ enum Command {
         after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run"
     )]
     Mqtt(mqtt::Arguments),
-    /// Make a configuration of another program's.
+    /// Make a configuration out of another program's.
+    #[command(
+        after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
+    )]
     Import(import::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
