@@ -21,6 +21,7 @@ pub mod publish;
 pub mod web;
 
 pub mod config;
+pub mod import;
 pub mod simulate;
 pub mod systemd;
 

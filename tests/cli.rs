@@ -25,10 +25,21 @@ fn version_and_help_name_the_program_and_its_commands() {
     let version = iogate(&["version"]);
     assert_eq!(text(&version.stdout), format!("iogate {}\n", env!("CARGO_PKG_VERSION")));
     let help = text(&iogate(&["--help"]).stdout);
-    for word in ["run", "check", "simulate", "demo", "broker", "schema", "completions", "Exit codes"] {
+    for word in [
+        "run",
+        "check",
+        "simulate",
+        "demo",
+        "broker",
+        "mqtt",
+        "import",
+        "schema",
+        "completions",
+        "Exit codes",
+    ] {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
-    for command in ["run", "check", "simulate", "demo", "broker", "schema"] {
+    for command in ["run", "check", "simulate", "demo", "broker", "mqtt", "import", "schema"] {
         let help = text(&iogate(&[command, "--help"]).stdout);
         assert!(help.contains("Example:"), "{command}: {help}");
     }

@@ -9,6 +9,7 @@
 pub mod access;
 mod admin;
 pub mod auth;
+mod clients;
 pub mod codec;
 mod config;
 mod connection;
@@ -31,12 +32,12 @@ pub mod topic;
 mod trie;
 mod watched;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use admin::{RetainedInfo, RetainedPage};
+pub use clients::{ClientInfo, ClientState, ConnectionInfo};
 pub use codec::{QoS, Version};
 pub use config::Config;
 pub use listen::{ListenError, Listeners};
@@ -49,44 +50,12 @@ pub use stats::Stats;
 use self::core::{Core, Entry, Sink};
 use local::LocalQueue;
 use route::Round;
-use sync::{lock, write};
+use sync::write;
 
 /// The broker. Cheap to clone; all clones are the same broker.
 #[derive(Clone)]
 pub struct Broker {
     core: Arc<Core>,
-}
-
-/// One session, for people to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// Client identifier.
-    pub client_id: Arc<str>,
-    /// The connection; `None` while the client is absent.
-    pub connection: Option<ConnectionInfo>,
-    /// The user that the session belongs to, if its client logged in as one.
-    pub user: Option<Arc<str>>,
-    /// Subscriptions.
-    pub subscriptions: usize,
-    /// QoS 1 and 2 messages that wait for the client.
-    pub queued: usize,
-    /// QoS 1 and 2 messages sent and not yet acknowledged.
-    pub in_flight: usize,
-    /// Messages sent since the session began.
-    pub sent: u64,
-    /// Messages dropped since the session began.
-    pub dropped: u64,
-}
-
-/// The connection of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionInfo {
-    /// Where the client connects from.
-    pub peer: SocketAddr,
-    /// What it speaks.
-    pub version: Version,
-    /// For how long it has been connected.
-    pub age: Duration,
 }
 
 impl Broker {
@@ -159,34 +128,5 @@ impl Broker {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.core.config
-    }
-
-    /// Every session, sorted by client identifier.
-    #[must_use]
-    pub fn clients(&self) -> Vec<ClientInfo> {
-        let now = Instant::now();
-        let mut clients: Vec<_> =
-            self.core.registry.all().iter().map(|session| describe(session, now)).collect();
-        clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
-        clients
-    }
-}
-
-fn describe(session: &session::Session, now: Instant) -> ClientInfo {
-    let state = lock(&session.state);
-    let (queued, in_flight) = state.waiting();
-    ClientInfo {
-        client_id: Arc::clone(&session.id),
-        connection: state.link.as_ref().map(|link| ConnectionInfo {
-            peer: link.peer,
-            version: link.version,
-            age: now.saturating_duration_since(link.since),
-        }),
-        user: state.login.as_ref().map(|login| Arc::clone(&login.user)),
-        subscriptions: state.filters.len(),
-        queued,
-        in_flight,
-        sent: state.sent,
-        dropped: state.dropped,
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Kept {
     pub(super) qos: QoS,
     pub(super) expires: Option<Instant>,
     pub(super) publisher: Arc<str>,
-    received: Instant,
+    pub(super) received: Instant,
 }
 
 #[derive(Default)]

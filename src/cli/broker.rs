@@ -1,17 +1,19 @@
 //! `iogate broker`: the MQTT broker alone, without devices, page or anything else.
 //!
-//! On the loopback address unless told otherwise. Absent: keeping sessions and retained messages over a
+//! It has a page only when asked for one. On the loopback address unless told otherwise. Absent: keeping sessions and retained messages over a
 //! restart; what is in memory ends with the program.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Exit, StopSignals, complain, print, run, with_causes};
 use crate::broker::{Broker, Config, Listeners};
-use crate::{config, systemd};
+use crate::clock::Clock;
+use crate::{config, gateway, systemd, web};
 
 /// What `broker` takes.
 #[derive(Debug, clap::Args)]
@@ -22,6 +24,9 @@ pub(super) struct Arguments {
     /// Listen on this port of the loopback address; short for `--listen 127.0.0.1:PORT`.
     #[arg(short, long, value_name = "PORT", conflicts_with = "listen")]
     port: Option<u16>,
+    /// Serve the web page and its API on this address, for `iogate mqtt` and people. Without it there is none.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
     /// A configuration file; only its section `broker:` is used. Without it: the defaults.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -56,8 +61,19 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
             return Exit::CannotStart;
         }
     };
-    let address = listeners.address("listen").unwrap_or(section.listen);
+    let page = match bind_page(arguments.web).await {
+        Ok(page) => page,
+        Err(exit) => return exit,
+    };
+    let mqtt = listeners.address("listen").unwrap_or(section.listen);
     let (broker, stop, tasks) = (Broker::new(section), CancellationToken::new(), TaskTracker::new());
+    let mut welcome = format!("iogate broker: listening on {mqtt}\n");
+    if let Some((listener, address)) = page {
+        let context = gateway::page_of(&broker, mqtt, &Clock::system());
+        let (config, stop) = (web::Config { listen: address, ..web::Config::default() }, stop.clone());
+        welcome.push_str(&format!("iogate broker: page on http://{address}/\n"));
+        tasks.spawn(async move { web::serve(listener, context, &config, stop).await });
+    }
     tasks.spawn({
         let (broker, stop) = (broker.clone(), stop.clone());
         async move { broker.publish_sys(stop).await }
@@ -68,8 +84,8 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
     });
     tasks.close();
     run::reload_when_asked(broker);
-    print(&format!("iogate broker: listening on {address}\n"));
-    systemd::ready(&format!("broker on {address}"));
+    print(&welcome);
+    systemd::ready(&format!("broker on {mqtt}"));
     signals.next().await;
     systemd::stopping();
     stop.cancel();
@@ -78,4 +94,15 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         () = signals.next() => tracing::warn!("asked again: ending without waiting"),
     }
     Exit::Ok
+}
+
+/// Where the page is served, if it is wanted.
+async fn bind_page(wanted: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, Exit> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let bound = TcpListener::bind(wanted).await;
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| Some((listener, address))));
+    bound.map_err(|error| {
+        complain(&format!("the page cannot listen on {wanted}: {error}"));
+        Exit::CannotStart
+    })
 }

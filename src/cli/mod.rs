@@ -7,7 +7,9 @@
 mod broker;
 mod check;
 mod demo;
+mod import;
 mod logging;
+mod mqtt;
 mod passwd;
 mod run;
 mod schema;
@@ -89,6 +91,16 @@ enum Command {
         after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna\n  iogate passwd --scram --iterations 20000 /etc/iogate/mqtt-users sensor-7"
     )]
     Passwd(passwd::Arguments),
+    /// Look at the MQTT clients and retained messages of a running gateway, and tidy them up.
+    #[command(
+        after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run"
+    )]
+    Mqtt(mqtt::Arguments),
+    /// Make a configuration out of another program's.
+    #[command(
+        after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
+    )]
+    Import(import::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -145,6 +157,8 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

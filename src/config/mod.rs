@@ -90,13 +90,29 @@ pub fn load_str(text: &str, origin: &str, around: &Surroundings) -> Result<Plan,
 /// # Errors
 /// Every mistake of the section, with its place, or that there is no readable file.
 pub fn load_broker(path: &Path) -> Result<crate::broker::Config, Report> {
+    load_section(path, plan::build_broker)
+}
+
+/// Loads the section `web:` of a configuration file; the defaults if it has none. What the other sections
+/// say is not looked at.
+///
+/// # Errors
+/// As for [`load_broker`].
+pub fn load_web(path: &Path) -> Result<crate::web::Config, Report> {
+    load_section(path, plan::build_web)
+}
+
+fn load_section<T>(
+    path: &Path,
+    build: impl FnOnce(&Context<'_>, &node::Node) -> Option<T>,
+) -> Result<T, Report> {
     let around = Surroundings::of(path);
     let origin = path.display().to_string();
     let cx = Context::new(&around);
     let section = match profile::read_text(path) {
         Ok(text) => {
             let file = cx.sources.borrow_mut().add(&origin, &text);
-            parse::parse(&cx, file, &text).and_then(|root| plan::build_broker(&cx, &root))
+            parse::parse(&cx, file, &text).and_then(|root| build(&cx, &root))
         }
         Err(message) => {
             cx.error_nowhere(message, None);

@@ -111,6 +111,18 @@ pub(super) fn build_broker(cx: &Context<'_>, root: &Node) -> Option<broker::Conf
     section
 }
 
+/// The section `web:` alone.
+pub(super) fn build_web(cx: &Context<'_>, root: &Node) -> Option<web::Config> {
+    if root.is_null() {
+        return Some(web::Config::default());
+    }
+    if !expect_map(cx, root, "the configuration") {
+        return None;
+    }
+    let nothing = Node::map(root.span, Vec::new());
+    read(cx, root.get("web").unwrap_or(&nothing))
+}
+
 fn site(cx: &Context<'_>, root: &Node, section: &SiteSection) -> Topic {
     let place = root.span_of(&["site"]).unwrap_or(root.span);
     let fallback = || Topic::new("site").ok();

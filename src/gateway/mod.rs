@@ -5,6 +5,7 @@
 //! into their safe states while the channels still run, then everything else ends. Absent: any logic of
 //! the parts themselves.
 
+mod alone;
 mod parts;
 mod stale;
 mod supervise;
@@ -29,6 +30,7 @@ use crate::driver::{ChannelContext, ChannelStats, LinkState, WriteQueue};
 use crate::model::{PointId, PointTable};
 use crate::publish::{Publisher, Setter};
 use crate::web;
+pub use alone::page_of;
 use parts::Parts;
 
 /// How long outputs may take to reach their safe states at the stop.
@@ -176,6 +178,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
+            mqtt: broker.clone(),
             broker: Arc::new(move || broker_view(&broker, mqtt)),
             ready: Arc::new(|| true),
         };

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::guard::{Hosts, guard};
-use super::{assets, command, events};
+use super::{assets, command, events, mqtt};
 
 /// All routes, behind the guard.
 pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
@@ -28,6 +28,7 @@ pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/command", post(command::command))
+        .merge(mqtt::routes(&app))
         .route("/api/{*rest}", get(unknown))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -73,7 +74,7 @@ impl IntoResponse for Refusal {
 }
 
 /// An answer that is only true now.
-fn fresh(answer: impl Serialize) -> Response {
+pub(super) fn fresh(answer: impl Serialize) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 

@@ -8,22 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::api::Refusal;
 use super::app::App;
-use super::server::{BODY_TIMEOUT, Peer};
+use super::body;
+use super::server::Peer;
 use crate::command::{DEFAULT_DEADLINE, MAX_DEADLINE};
 use crate::model::{Origin, Outcome, Point, PointTable, Value, ValueKind};
-
-/// The longest command in bytes.
-pub(super) const MAX_BODY_BYTES: usize = 4 << 10;
 
 /// How long after its deadline a command's outcome is waited for: a write that began in time may still
 /// have to be answered by a slow device and read back.
@@ -63,8 +60,7 @@ pub(super) async fn command(
             "the page may not send commands: it does not listen on a loopback address, or `web: control: false` is configured; `web: control: true` permits them to everyone who reaches the page",
         ));
     }
-    check_content_type(request.headers())?;
-    let body = read_body(request.into_body()).await?;
+    let body = body::json(request).await?;
     let points = app.context.commander.points();
     let (point, setpoint, patience) = understand(&body, points)?;
     let deadline = app.context.clock.mono() + patience;
@@ -89,35 +85,8 @@ pub(super) async fn command(
     Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }
 
-fn origin(peer: IpAddr) -> Arc<str> {
+pub(super) fn origin(peer: IpAddr) -> Arc<str> {
     peer.to_canonical().to_string().into()
-}
-
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "not-json",
-        "commands are JSON: send `Content-Type: application/json`",
-    ))
-}
-
-async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
-    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(_)) => Err(Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            format!("a command is at most {MAX_BODY_BYTES} bytes and arrives whole"),
-        )),
-        Err(_) => {
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the command did not arrive in time"))
-        }
-    }
 }
 
 /// What the request asks for: which point, which setpoint, how long it may wait.

@@ -1,4 +1,4 @@
-//! The local web page and its API (docs/api.md): live values by topic, devices, alarms, commands.
+//! The local web page and its API (docs/api.md): live values by topic, devices, alarms, commands, MQTT clients.
 //!
 //! Everything the page needs is in the binary. One task prepares each live event once for all open pages,
 //! and it sleeps while none is open. Absent on purpose: users and TLS, knowledge of rules, publishing or
@@ -8,12 +8,14 @@
 mod api;
 mod app;
 mod assets;
+mod body;
 mod command;
 pub mod config;
 mod events;
 mod guard;
 mod hub;
 mod meter;
+mod mqtt;
 mod server;
 mod view;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::broker::Broker;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
@@ -54,6 +57,8 @@ pub struct Context {
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.
     pub broker: Arc<dyn Fn() -> BrokerView + Send + Sync>,
+    /// The broker itself, for its clients and retained messages.
+    pub mqtt: Broker,
     /// Whether the gateway has started everything it has to.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -18,8 +18,10 @@ async fn all_three_versions_connect_and_are_listed() {
     // Receive maximum 1000, maximum packet size 1 MiB, topic alias maximum 64, shared subscriptions.
     assert_eq!(c.connack, [0, 0, 13, 0x21, 3, 0xe8, 0x27, 0, 0x10, 0, 0, 0x22, 0, 64, 0x2a, 1]);
     let clients = server.broker.clients();
-    let versions: Vec<_> =
-        clients.iter().map(|client| (&*client.client_id, client.connection.unwrap().version)).collect();
+    let versions: Vec<_> = clients
+        .iter()
+        .map(|client| (&*client.client_id, client.connection.as_ref().unwrap().version))
+        .collect();
     assert_eq!(versions, [("a", Version::V3), ("b", Version::V4), ("c", Version::V5)]);
     assert_eq!((server.broker.stats().connections, server.broker.stats().sessions), (3, 3));
 }

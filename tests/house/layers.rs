@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 10] = [
     &["command"],
     &["alarm", "publish", "bridge", "historian", "web"],
     &["config"],
-    &["systemd", "simulate"],
+    &["systemd", "simulate", "import"],
     &["gateway"],
     &["cli"],
 ];

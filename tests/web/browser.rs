@@ -164,6 +164,16 @@ impl Browser {
         self.call("Input.dispatchKeyEvent", event("keyUp")).await;
     }
 
+    /// Presses the Enter key where the focus is.
+    pub(crate) async fn press_enter(&mut self) {
+        let key = json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"});
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = key.clone();
+            event["type"] = json!(kind);
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// Ends the browser; the page must have done nothing that its policy forbids, and thrown nothing.
     pub(crate) async fn close(mut self) {
         assert_eq!(self.eval("window.faults").await, json!([]));

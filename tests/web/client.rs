@@ -49,8 +49,13 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
 
 /// `POST` of a command with further header lines.
 pub(crate) async fn post(address: SocketAddr, headers: &str, body: &str) -> Answer {
+    post_to(address, "/api/v1/command", headers, body).await
+}
+
+/// `POST` to any path.
+pub(crate) async fn post_to(address: SocketAddr, path: &str, headers: &str, body: &str) -> Answer {
     let request = format!(
-        "POST /api/v1/command HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     raw(address, request.as_bytes()).await

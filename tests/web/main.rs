@@ -7,5 +7,6 @@ mod browser;
 mod client;
 mod limits;
 mod live;
+mod mqtt;
 mod page;
 mod plant;

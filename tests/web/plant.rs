@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use iogate::broker::Broker;
 use iogate::bus::Bus;
 use iogate::clock::Clock;
 use iogate::command::Commander;
@@ -28,6 +29,8 @@ pub(crate) struct Plant {
     pub(crate) writes: Arc<WriteQueue>,
     pub(crate) alarms: Arc<Mutex<Vec<AlarmStatus>>>,
     pub(crate) broker: Arc<Mutex<BrokerView>>,
+    /// The broker that the page looks into.
+    pub(crate) mqtt: Broker,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) clock: Clock,
     changes: watch::Sender<u64>,
@@ -86,6 +89,7 @@ impl Plant {
             writes: Arc::default(),
             alarms: Arc::default(),
             broker: Arc::default(),
+            mqtt: Broker::new(iogate::broker::Config::default()),
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::system(),
             changes: watch::Sender::new(0),
@@ -123,6 +127,7 @@ impl Plant {
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
+            mqtt: self.mqtt.clone(),
             ready: Arc::new(move || ready.load(Relaxed)),
         }
     }

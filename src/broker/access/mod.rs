@@ -48,6 +48,8 @@ pub(super) struct Peer {
     pub(super) means: Means,
     /// What its listener says of packets and QoS.
     pub(super) bounds: Bounds,
+    /// Name of the listener that it came through.
+    pub(super) listener: Arc<str>,
 }
 
 /// Limits that a listener may have of its own; `None`: the broker's.
@@ -73,8 +75,9 @@ impl Bounds {
 
 impl Peer {
     /// A client that has just connected.
-    pub(super) fn new(address: SocketAddr, means: Means) -> Self {
-        Self { address, accepted: Instant::now(), user: None, means, bounds: Bounds::default() }
+    pub(super) fn new(address: SocketAddr, means: Means, listener: Arc<str>) -> Self {
+        let bounds = Bounds::default();
+        Self { address, accepted: Instant::now(), user: None, means, bounds, listener }
     }
 }
 

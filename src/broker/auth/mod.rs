@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use jwt::KeysError;
 pub use means::LoginMeans;
-pub use passwords::{BadLine, check_name, hash, hash_scram};
+pub use passwords::{BadLine, check_line, check_name, hash, hash_scram};
 pub use scram::{DEFAULT_ROUNDS as SCRAM_ROUNDS, MIN_ROUNDS as SCRAM_MIN_ROUNDS};
 
 pub(super) use enhanced::{METHOD, Pending};

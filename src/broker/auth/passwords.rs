@@ -135,6 +135,14 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether a line of a password file can be used.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_line(line: &str) -> Result<(), &'static str> {
+    Users::parse(line).map(|_| ()).map_err(|bad| bad.what)
+}
+
 /// Hashes a password for the file.
 ///
 /// # Errors

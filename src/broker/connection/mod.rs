@@ -290,6 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (_, slow) = round.finish();
         add(&core.counters.bytes_in, input.len() as u64);
         received.count(&core.counters);
+        add(&self.session.published, received.messages);
         if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(received.messages, now)) {
             add(&core.counters.throttled, 1);
             self.throttled = Some(until);

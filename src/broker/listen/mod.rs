@@ -114,7 +114,7 @@ pub(super) struct UnixSocket {
 
 /// What holds for every connection of one listener.
 pub(super) struct Gate {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     tls: Option<Tls>,
     websocket: Option<WebSocket>,
     /// Who may speak for clients; empty: clients speak for themselves.

@@ -15,6 +15,7 @@ mod winnow;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -41,6 +42,8 @@ pub(super) use inflight::Outgoing;
 /// One client's session.
 pub(super) struct Session {
     pub(super) id: Arc<str>,
+    /// Messages that the client published.
+    pub(super) published: AtomicU64,
     pub(super) state: Mutex<State>,
 }
 
@@ -50,6 +53,8 @@ pub(super) struct State {
     /// Counts the connections that served the session.
     pub(super) epoch: u64,
     pub(super) link: Option<Link>,
+    /// When the last connection ended; `None` while there is one.
+    pub(super) absent: Option<Instant>,
     /// The last connection that the operator sent away.
     pub(super) evicted: u64,
     /// Whose session it is; `None`: nobody's in particular.
@@ -97,6 +102,8 @@ pub(super) struct Link {
     pub(super) since: Instant,
     /// Counts it among those of its user, if it has one.
     pub(super) place: Option<Place>,
+    /// Name of the listener that it came through, if any.
+    pub(super) listener: Option<Arc<str>>,
     /// How many more messages may be sent before an acknowledgement.
     quota: u16,
     waker: Option<Waker>,
@@ -147,6 +154,7 @@ impl Link {
             peer,
             since: now,
             place: None,
+            listener: None,
             quota,
             waker: None,
             idle: false,
@@ -159,11 +167,16 @@ impl Link {
     pub(super) fn with_aliases(self, max: u16) -> Self {
         Self { aliases: Aliases::new(max), ..self }
     }
+
+    /// The listener that the connection came through.
+    pub(super) fn through(self, listener: &Arc<str>) -> Self {
+        Self { listener: Some(Arc::clone(listener)), ..self }
+    }
 }
 
 impl Session {
     pub(super) fn new(id: Arc<str>) -> Self {
-        Self { id, state: Mutex::default() }
+        Self { id, published: AtomicU64::new(0), state: Mutex::default() }
     }
 
     /// Whether the connection ended because its login holds no more.
@@ -204,6 +217,7 @@ impl State {
             self.congested = Some(Instant::now() - std::time::Duration::from_secs(3600));
         }
         self.link = Some(link);
+        self.absent = None;
         self.epoch
     }
 
@@ -217,6 +231,7 @@ impl State {
     /// Ends the tie to a connection, if there is one. Returns whether there was.
     pub(super) fn unlink(&mut self) -> bool {
         let Some(link) = self.link.take() else { return false };
+        self.absent = Some(Instant::now());
         if let Some(waker) = link.waker {
             waker.wake();
         }
@@ -334,7 +349,7 @@ impl State {
     }
 
     /// Bytes the session costs now: waiting, being written, or waiting for an acknowledgement.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.backlog() + self.inflight.bytes() + self.link.as_ref().map_or(0, |link| link.taken)
     }
 

@@ -56,7 +56,7 @@ impl Broker {
     fn census(&self, before: Census) -> Census {
         let mut census = Census { maximum: before.maximum, ..Census::default() };
         for session in self.core.registry.all() {
-            let state = super::lock(&session.state);
+            let state = super::sync::lock(&session.state);
             census.total += 1;
             census.connected += u64::from(state.link.is_some());
             census.queued += state.waiting().0 as u64;

@@ -3,6 +3,7 @@
 import { attribute, h, memory, text } from "./dom.js";
 import { clockText, count, rate, spanText } from "./format.js";
 import { AlarmsView } from "./alarms.js";
+import { BrokerView } from "./broker.js";
 import { DevicesView } from "./devices.js";
 import { LiveView } from "./live.js";
 import { openStream } from "./stream.js";
@@ -15,6 +16,7 @@ const views = {
     location.hash = "live";
     views.live.show(topic);
   }),
+  clients: new BrokerView(element("view-clients")),
 };
 const THEMES = { "": "as the system", light: "light", dark: "dark" };
 const CLOCK_TOLERANCE_MS = 10_000;
@@ -145,6 +147,8 @@ setInterval(tick, 1000);
 openStream({
   state: showConnection,
   snapshot(everything) {
+    // A broker that runs alone has nothing else to show.
+    if (!location.hash && everything.devices.channels.length === 0 && everything.points.length === 0) location.replace("#clients");
     views.live.reset(everything.points, everything.status.site);
     showStatus(everything.status);
     showDevices(everything.devices);
