@@ -27,6 +27,7 @@ mod share;
 mod stats;
 mod sync;
 mod sys;
+mod takeover;
 pub mod topic;
 mod trie;
 

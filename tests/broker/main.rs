@@ -19,6 +19,7 @@ mod statements;
 mod storm;
 mod subscribe;
 mod sys;
+mod takeover;
 mod users;
 mod version5;
 mod websocket;

@@ -24,7 +24,7 @@ use crate::broker::codec::{
 use crate::broker::config::{Config, bytes};
 use crate::broker::core::Core;
 use crate::broker::message::Stored;
-use crate::broker::registry::{Arrival, Attached};
+use crate::broker::registry::{ASSIGNED_ID_FORM, Arrival, Attached};
 use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
 use crate::broker::{access, topic};
@@ -92,11 +92,9 @@ where
         read_more(&mut stream, &mut input).await?;
     };
     let admitted = match decode_connect(&input[frame.header..frame.len()]) {
-        Ok(connect) => match core.auth.login(&peer, &connect, &core.counters).await {
-            Ok(login) => admit(core, &connect, &peer, login),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
+        Ok(connect) => welcome(core, &connect, &peer)
+            .await
+            .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
@@ -115,6 +113,14 @@ where
             Err(Refused::Code(error))
         }
     }
+}
+
+/// Decides about a CONNECT; lets an older connection of the client end first.
+async fn welcome(core: &Core, connect: &Connect<'_>, peer: &Peer) -> Result<Welcome, CodecError> {
+    let login = core.auth.login(peer, connect, &core.counters).await?;
+    check(&core.config, connect)?;
+    core.make_way(connect.client_id, login.as_ref()).await;
+    admit(core, connect, peer, login)
 }
 
 /// Reads what is there; holds no buffer while nothing is.
@@ -157,6 +163,10 @@ where
     let reason = Some(error.what).filter(|what| what.len() + 12 <= max_packet);
     let properties = ConnackProperties { reason, ..ConnackProperties::default() };
     encode_connack(&mut answer, version, false, error.code, &properties);
+    // [MQTT-3.1.2-24]
+    if answer.len() > max_packet {
+        return;
+    }
     let farewell = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
@@ -201,7 +211,6 @@ fn admit(
     login: Option<Login>,
 ) -> Result<Welcome, CodecError> {
     let config = &core.config;
-    check(config, connect)?;
     let now = Instant::now();
     let version = connect.version;
     let expiry = connect.session_expiry.min(config.max_session_expiry_secs());
@@ -218,26 +227,36 @@ fn admit(
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
         .then(|| config.max_keep_alive_secs());
     let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
+    let answer = |id: &str, present: bool| {
+        let response_information = response_information(config, connect, id);
+        let properties = ConnackProperties {
+            session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+            receive_maximum: Some(config.receive_maximum),
+            max_packet: Some(u32::try_from(config.max_packet.0).unwrap_or(u32::MAX)),
+            assigned_client_id: connect.client_id.is_empty().then_some(id),
+            topic_alias_maximum: Some(config.topic_alias_maximum),
+            reason: None,
+            server_keep_alive,
+            shared_available: Some(true),
+            maximum_qos: Some(config.highest_qos()).filter(|&qos| qos < QoS::ExactlyOnce),
+            response_information: response_information.as_deref(),
+        };
+        let mut connack = Vec::new();
+        // MQTT 3.1 has no session-present flag.
+        let present = present && version != Version::V3;
+        encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
+        connack
+    };
+    // [MQTT-3.1.2-24]; an identifier that the server chooses is as long as any other that it does.
+    let id = if connect.client_id.is_empty() { ASSIGNED_ID_FORM } else { connect.client_id };
+    if answer(id, false).len() > connect.max_packet as usize {
+        let what = "the client takes no packet as large as its CONNACK";
+        return Err(CodecError { code: ReasonCode::PACKET_TOO_LARGE, what });
+    }
     let attached = core
         .attach(arrival, |id| will_message(connect, id, now))
         .map_err(|code| CodecError { code, what: no_session(code) })?;
-    let mut connack = Vec::new();
-    let response_information = response_information(config, connect, &attached.session.id);
-    let properties = ConnackProperties {
-        session_expiry: (expiry != connect.session_expiry).then_some(expiry),
-        receive_maximum: Some(config.receive_maximum),
-        max_packet: Some(u32::try_from(config.max_packet.0).unwrap_or(u32::MAX)),
-        assigned_client_id: connect.client_id.is_empty().then_some(&*attached.session.id),
-        topic_alias_maximum: Some(config.topic_alias_maximum),
-        reason: None,
-        server_keep_alive,
-        shared_available: Some(true),
-        maximum_qos: Some(config.highest_qos()).filter(|&qos| qos < QoS::ExactlyOnce),
-        response_information: response_information.as_deref(),
-    };
-    // MQTT 3.1 has no session-present flag.
-    let present = attached.present && version != Version::V3;
-    encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
+    let connack = answer(&attached.session.id, attached.present);
     tracing::debug!(client = %attached.session.id, peer = %peer.address, version = version.text(), "client connected");
     Ok(Welcome {
         attached,

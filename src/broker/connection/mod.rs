@@ -28,7 +28,7 @@ use super::config::bytes;
 use super::core::Core;
 use super::registry::Attached;
 use super::route::Round;
-use super::session::{Gone, Session, Taken};
+use super::session::{Gone, Misplaced, Session, Taken};
 use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
@@ -84,6 +84,12 @@ impl From<CodecError> for End {
 impl From<Gone> for End {
     fn from(Gone: Gone) -> Self {
         Self::TakenOver
+    }
+}
+
+impl From<Misplaced> for End {
+    fn from(Misplaced: Misplaced) -> Self {
+        Self::Refused(CodecError::protocol("acknowledgement does not fit the message in flight"))
     }
 }
 
@@ -207,6 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx) && self.throttled.is_none();
         match if may_read { self.poll_read(cx) } else { Poll::Pending } {
             Poll::Pending if more => Poll::Ready(Ok(())),
+            Poll::Pending if self.session.awaited() => Poll::Ready(Err(End::TakenOver)),
             read => read,
         }
     }
