@@ -5,6 +5,7 @@ mod admin;
 mod client;
 mod conformance;
 mod connect;
+mod fuzz;
 mod listen;
 mod local;
 mod malformed;
