@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
 mod admin;
+mod browser;
 mod client;
 mod conformance;
 mod connect;
