@@ -216,6 +216,15 @@ fn acknowledges(mut input: &[u8]) -> bool {
     false
 }
 
+/// Takes the packet identifier out of a message: which of two copies is sent first depends on time.
+fn forget_identifier(packet: &mut Vec<u8>) {
+    if packet[0] & 6 != 0 {
+        let header = 1 + packet[1..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let at = header + 2 + usize::from(u16::from_be_bytes([packet[header], packet[header + 1]]));
+        drop(packet.drain(at..at + 2));
+    }
+}
+
 /// Whether a retained message was sent. It is the one that is kept when its turn comes, and that depends on time.
 fn was_kept(packet: &[u8]) -> bool {
     packet[0] & 1 == 1
@@ -256,6 +265,7 @@ fn serve(input: &[u8], size: usize, seed: u64) -> Outcome {
         if ended {
             outcome.messages.clear();
         }
+        outcome.messages.iter_mut().for_each(|packet| forget_identifier(packet));
         outcome.messages.sort();
         outcome
     })
