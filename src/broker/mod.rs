@@ -28,6 +28,7 @@ mod share;
 mod stats;
 mod sync;
 mod sys;
+mod takeover;
 pub mod topic;
 mod trie;
 mod watched;

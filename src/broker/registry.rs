@@ -18,6 +18,9 @@ use super::stats::{add, sub};
 use super::sync::lock;
 use super::trie::FastMap;
 
+/// An identifier of the form that the server gives to clients that bring none; all have its length.
+pub(super) const ASSIGNED_ID_FORM: &str = "iogate-0123456789abcdef";
+
 /// All sessions by client identifier.
 #[derive(Default)]
 pub(super) struct Registry {
@@ -95,8 +98,10 @@ impl Core {
             }
             self.take_place(known.as_deref(), &mut arrival)?;
             let known = known.and_then(|session| {
-                wills.extend(self.leave_behind(&session, arrival.clean_start));
-                if arrival.clean_start {
+                // A session that was to end with its connection is not resumed ([MQTT-3.1.2-6] of 3.1.1).
+                let over = arrival.clean_start || lock(&session.state).expiry == 0;
+                wills.extend(self.leave_behind(&session, over));
+                if over {
                     sessions.remove(&session.id);
                     ended = Some(self.end(&session));
                     return None;
@@ -129,7 +134,7 @@ impl Core {
 
     /// What the arrival of a new connection does to the older one, and to a will that waits
     /// (section 3.1.3.2.2). Returns the will to publish.
-    fn leave_behind(&self, session: &Session, clean_start: bool) -> Option<Box<WillMessage>> {
+    fn leave_behind(&self, session: &Session, over: bool) -> Option<Box<WillMessage>> {
         let mut state = lock(&session.state);
         let connected = state.unlink();
         state.stop_timer();
@@ -138,7 +143,7 @@ impl Core {
         if connected {
             add(&self.counters.takeovers, 1);
         }
-        state.take_will().filter(|will| clean_start || (connected && will.delay == 0))
+        state.take_will().filter(|will| over || (connected && will.delay == 0))
     }
 
     fn place(
@@ -173,6 +178,7 @@ impl Core {
             state.permissions = permissions;
         }
         let epoch = state.attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
+        session.arrived();
         drop(state);
         Ok(Attached { session, epoch, present })
     }

@@ -3,9 +3,11 @@
 
 mod access;
 mod admin;
+mod browser;
 mod client;
 mod conformance;
 mod connect;
+mod fuzz;
 mod jwt;
 mod limits;
 mod listen;
@@ -24,6 +26,7 @@ mod statements;
 mod storm;
 mod subscribe;
 mod sys;
+mod takeover;
 mod users;
 mod version5;
 mod websocket;

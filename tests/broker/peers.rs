@@ -143,6 +143,23 @@ async fn mosquitto_resumes_its_session() {
 }
 
 #[tokio::test]
+async fn mosquitto_asks_and_is_answered() {
+    let server = Server::start().await;
+    for version in ["mqttv311", "mqttv5"] {
+        let args = ["-t", "ask", "-C", "1", "-F", "%p %R"];
+        let question = subscribed(&server, version, &args).await;
+        let mut answering = server.broker.publisher("inside");
+        let args = ["-t", "ask", "-e", "answer/here", "-m", "how warm", "-q", "1", "-W", "60"];
+        let asking = mosquitto(&server, "mosquitto_rr", version, &args).spawn().unwrap();
+        let asked = text(&question.wait_with_output().await.unwrap());
+        // Only version 5 says where the answer is to go.
+        assert_eq!(asked.trim_end(), ["how warm", "how warm answer/here"][usize::from(version == "mqttv5")]);
+        answering.publish("answer/here", b"21.5", &Default::default()).unwrap();
+        assert_eq!(text(&asking.wait_with_output().await.unwrap()), "21.5\n", "{version}");
+    }
+}
+
+#[tokio::test]
 async fn a_killed_mosquitto_leaves_its_will() {
     let server = Server::start().await;
     for version in VERSIONS {

@@ -45,7 +45,15 @@ async fn site(config: Config, listeners: Vec<(&str, BrokerListener)>) -> Site {
 
 fn peer(site: &Site, id: &str) -> String {
     let clients = site.broker.clients();
-    clients.iter().find(|client| &*client.client_id == id).unwrap().connection.as_ref().unwrap().peer.to_string()
+    clients
+        .iter()
+        .find(|client| &*client.client_id == id)
+        .unwrap()
+        .connection
+        .as_ref()
+        .unwrap()
+        .peer
+        .to_string()
 }
 
 #[tokio::test]

@@ -158,3 +158,28 @@ async fn more_unfinished_qos_2_messages_than_allowed_end_the_connection() {
     }
     client.expect_refusal(0x93).await;
 }
+
+#[tokio::test]
+async fn acknowledgements_that_do_not_fit_the_message_end_the_connection() {
+    let server = Server::start().await;
+    for level in [4, 5] {
+        // The QoS of the message, and what no client may answer it with.
+        for (qos, first) in [(1, 0x50), (1, 0x70), (2, 0x40), (2, 0x70)] {
+            let mut subscriber = server.connect(&Connect::new(level, "s")).await;
+            subscriber.subscribe("t", qos).await;
+            server.v4("p").await.publish(qos << 1, "t", "x").await;
+            let [high, low] = subscriber.message().await.id.to_be_bytes();
+            subscriber.send(&[first, 2, high, low]).await;
+            subscriber.expect_refusal(0x82).await;
+        }
+        // Once the message was received, it cannot be acknowledged as one of QoS 1.
+        let mut subscriber = server.connect(&Connect::new(level, "s")).await;
+        subscriber.subscribe("t", 2).await;
+        server.v4("p").await.publish(4, "t", "x").await;
+        let [high, low] = subscriber.message().await.id.to_be_bytes();
+        subscriber.send(&[0x50, 2, high, low]).await;
+        subscriber.expect(&[0x62, 2, high, low]).await;
+        subscriber.send(&[0x40, 2, high, low]).await;
+        subscriber.expect_refusal(0x82).await;
+    }
+}

@@ -278,3 +278,26 @@ async fn a_retained_message_of_qos_0_replaces_one_of_qos_1() {
     assert_eq!((message.qos, message.retain, message.text()), (0, true, "new"));
     client.quiet().await;
 }
+
+#[tokio::test]
+async fn a_client_that_takes_no_connack_gets_none() {
+    let server = Server::start().await;
+    let taking = |size: u8, id: &str| Connect { properties: vec![0x27, 0, 0, 0, size], ..Connect::v5(id) };
+    let whole = 3 + server.v5("c").await.connack.len() as u8 - 1;
+    server.connect(&taking(whole, "c")).await.disconnect().await;
+    // The refusal fits, the CONNACK of a success does not.
+    let mut client = server.open().await;
+    client.send(&taking(whole - 1, "c").bytes()).await;
+    client.expect(&[0x20, 3, 0, 0x95, 0]).await;
+    client.expect_end().await;
+    // An identifier that the server chose must fit, too.
+    let mut client = server.open().await;
+    client.send(&taking(whole, "").bytes()).await;
+    client.expect(&[0x20, 3, 0, 0x95, 0]).await;
+    client.expect_end().await;
+    // Not even the refusal does.
+    let mut client = server.open().await;
+    client.send(&taking(4, "c").bytes()).await;
+    client.expect_end().await;
+    assert_eq!(server.broker.stats().sessions, 0);
+}

@@ -4,6 +4,7 @@ Every check waits for what it expects with a limit and fails with its own name; 
 """
 
 import queue
+import socket
 import sys
 
 import paho.mqtt.client as mqtt
@@ -128,6 +129,33 @@ def session_kept():
     b.stop()
 
 
+def exactly_once_across_a_cut():
+    """Both directions: the socket is cut in the middle of the exchanges, and each message arrives once."""
+    watcher = Peer("watcher")
+    watcher.subscribe("cut/up", 2)
+    a = Peer("cutter", keep=True)
+    a.subscribe("cut/down", 2)
+    infos = []
+    for n in range(100):
+        infos.append(a.client.publish("cut/up", str(n), qos=2))
+        watcher.client.publish("cut/down", str(n), qos=2)
+        if n in (30, 60, 90):
+            wire = a.client.socket()
+            getattr(wire, "_socket", wire).shutdown(socket.SHUT_RDWR)
+            a.ended.get(timeout=PATIENCE)
+            a.client.reconnect()
+            a.client.loop_start()
+            flags, code = a.connected.get(timeout=PATIENCE)
+            assert not code.is_failure and (VERSION == "3.1" or flags.session_present), (flags, code)
+    for info in infos:
+        info.wait_for_publish(PATIENCE)
+    assert [int(watcher.get().payload) for _ in range(100)] == list(range(100))
+    assert [int(a.get().payload) for _ in range(100)] == list(range(100))
+    a.nothing_left("own/cutter"), watcher.nothing_left("own/watcher")
+    a.stop(), watcher.stop()
+    Peer("cutter").stop()
+
+
 def takeover_and_will():
     watcher = Peer("watcher")
     watcher.subscribe("will", 1)
@@ -169,7 +197,7 @@ def options_and_properties():
     a.stop(), b.stop()
 
 
-checks = [every_qos, many_in_flight, retained, session_kept, takeover_and_will]
+checks = [every_qos, many_in_flight, retained, session_kept, exactly_once_across_a_cut, takeover_and_will]
 if V5:
     checks.append(options_and_properties)
 for check in checks:

@@ -51,7 +51,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             add(&self.core.counters.packets_out, u64::from(self.version.is_v5()));
             encode_disconnect(&mut self.control, self.version, code, reason);
         }
-        let linger = if code.is_some() { LINGER } else { Duration::ZERO };
+        // A client that sends everything up to its DISCONNECT, or to its last byte, at once has its answers coming.
+        let answered = matches!(end, End::Goodbye { .. } | End::Lost(None)) && !self.control.is_empty();
+        let linger = if code.is_some() || answered { LINGER } else { Duration::ZERO };
         self.pause = None;
         self.throttled = None;
         self.partial = Vec::new();

@@ -25,7 +25,7 @@ use crate::broker::codec::{
 use crate::broker::config::Config;
 use crate::broker::core::Core;
 use crate::broker::message::Stored;
-use crate::broker::registry::{Arrival, Attached};
+use crate::broker::registry::{ASSIGNED_ID_FORM, Arrival, Attached};
 use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
 use crate::broker::topic;
@@ -108,12 +108,11 @@ where
     };
     let mut early = input.split_off(frame.len());
     let admitted = match decode_connect(&input[frame.header..]) {
-        Ok(connect) => match identify(core, &mut stream, &mut early, &peer, &connect).await {
-            Ok(identity) => admit(core, &connect, &peer, identity),
-            Err(Refused::Code(error)) => Err(error),
+        Ok(connect) => match welcome(core, &mut stream, &mut early, &peer, &connect).await {
+            Ok(welcome) => Ok(welcome),
+            Err(Refused::Code(error)) => Err((error, Some(connect.version), connect.max_packet as usize)),
             Err(lost) => return Err(lost),
-        }
-        .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
+        },
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
@@ -131,6 +130,23 @@ where
             Err(Refused::Code(error))
         }
     }
+}
+
+/// Decides about a CONNECT; lets an older connection of the client end first.
+async fn welcome<S>(
+    core: &Core,
+    stream: &mut S,
+    early: &mut Vec<u8>,
+    peer: &Peer,
+    connect: &Connect<'_>,
+) -> Result<Welcome, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let identity = identify(core, stream, early, peer, connect).await?;
+    check(&core.config, connect, peer.bounds.max_qos(&core.config))?;
+    core.make_way(connect.client_id, identity.login.as_ref()).await;
+    Ok(admit(core, connect, peer, identity)?)
 }
 
 /// Reads what is there; holds no buffer while nothing is.
@@ -176,6 +192,10 @@ where
     let reason = Some(error.what).filter(|what| what.len() + 12 <= max_packet);
     let properties = ConnackProperties { reason, ..ConnackProperties::default() };
     encode_connack(&mut answer, version, false, error.code, &properties);
+    // [MQTT-3.1.2-24]
+    if answer.len() > max_packet {
+        return;
+    }
     let farewell = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
@@ -219,7 +239,6 @@ impl Welcome {
 /// [`access`].
 fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) -> Result<Welcome, CodecError> {
     let config = &core.config;
-    check(config, connect, peer.bounds.max_qos(config))?;
     let now = Instant::now();
     let version = connect.version;
     let expiry = connect.session_expiry.min(config.max_session_expiry_secs());
@@ -237,26 +256,36 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) ->
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
         .then(|| config.max_keep_alive_secs());
     let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
-    let attached = core.attach(arrival, |id| will_message(connect, id, now))?;
-    let mut connack = Vec::new();
-    let response_information = response_information(config, connect, &attached.session.id);
-    let properties = ConnackProperties {
-        session_expiry: (expiry != connect.session_expiry).then_some(expiry),
-        receive_maximum: Some(config.receive_maximum),
-        max_packet: Some(u32::try_from(peer.bounds.max_packet(config)).unwrap_or(u32::MAX)),
-        assigned_client_id: connect.client_id.is_empty().then_some(&*attached.session.id),
-        topic_alias_maximum: Some(config.topic_alias_maximum),
-        reason: None,
-        server_keep_alive,
-        shared_available: Some(true),
-        maximum_qos: Some(peer.bounds.max_qos(config)).filter(|&qos| qos < QoS::ExactlyOnce),
-        response_information: response_information.as_deref(),
-        auth_method: identity.last.is_some().then_some(METHOD),
-        auth_data: identity.last.as_deref().map(str::as_bytes),
+    let answer = |id: &str, present: bool| {
+        let response_information = response_information(config, connect, id);
+        let properties = ConnackProperties {
+            session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+            receive_maximum: Some(config.receive_maximum),
+            max_packet: Some(u32::try_from(peer.bounds.max_packet(config)).unwrap_or(u32::MAX)),
+            assigned_client_id: connect.client_id.is_empty().then_some(id),
+            topic_alias_maximum: Some(config.topic_alias_maximum),
+            reason: None,
+            server_keep_alive,
+            shared_available: Some(true),
+            maximum_qos: Some(peer.bounds.max_qos(config)).filter(|&qos| qos < QoS::ExactlyOnce),
+            response_information: response_information.as_deref(),
+            auth_method: identity.last.is_some().then_some(METHOD),
+            auth_data: identity.last.as_deref().map(str::as_bytes),
+        };
+        let mut connack = Vec::new();
+        // MQTT 3.1 has no session-present flag.
+        let present = present && version != Version::V3;
+        encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
+        connack
     };
-    // MQTT 3.1 has no session-present flag.
-    let present = attached.present && version != Version::V3;
-    encode_connack(&mut connack, version, present, ReasonCode::SUCCESS, &properties);
+    // [MQTT-3.1.2-24]; an identifier that the server chooses is as long as any other that it does.
+    let id = if connect.client_id.is_empty() { ASSIGNED_ID_FORM } else { connect.client_id };
+    if answer(id, false).len() > connect.max_packet as usize {
+        let what = "the client takes no packet as large as its CONNACK";
+        return Err(CodecError { code: ReasonCode::PACKET_TOO_LARGE, what });
+    }
+    let attached = core.attach(arrival, |id| will_message(connect, id, now))?;
+    let connack = answer(&attached.session.id, attached.present);
     tracing::debug!(client = %attached.session.id, peer = %peer.address, version = version.text(), "client connected");
     Ok(Welcome {
         attached,

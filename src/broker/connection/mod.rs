@@ -29,7 +29,7 @@ use super::codec::{CodecError, Frame, Version};
 use super::core::Core;
 use super::registry::Attached;
 use super::route::Round;
-use super::session::{Gone, Session, Taken};
+use super::session::{Gone, Misplaced, Session, Taken};
 use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
@@ -86,6 +86,12 @@ impl From<CodecError> for End {
 impl From<Gone> for End {
     fn from(Gone: Gone) -> Self {
         Self::TakenOver
+    }
+}
+
+impl From<Misplaced> for End {
+    fn from(Misplaced: Misplaced) -> Self {
+        Self::Refused(CodecError::protocol("acknowledgement does not fit the message in flight"))
     }
 }
 
@@ -217,6 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx) && self.throttled.is_none();
         match if may_read { self.poll_read(cx) } else { Poll::Pending } {
             Poll::Pending if more => Poll::Ready(Ok(())),
+            Poll::Pending if self.session.awaited() => Poll::Ready(Err(End::TakenOver)),
             read => read,
         }
     }

@@ -223,10 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_ack(&mut self, kind: AckKind, ack: Ack) -> Result<(), End> {
         let Ack { packet_id, code } = ack;
         let known = match kind {
-            AckKind::Puback => self.session.own(self.epoch, |state| state.puback(packet_id))?,
-            AckKind::Pubcomp => self.session.own(self.epoch, |state| state.pubcomp(packet_id))?,
+            AckKind::Puback => self.session.own(self.epoch, |state| state.puback(packet_id))??,
+            AckKind::Pubcomp => self.session.own(self.epoch, |state| state.pubcomp(packet_id))??,
             AckKind::Pubrec => {
-                let answer = self.session.own(self.epoch, |state| state.pubrec(packet_id, code))?;
+                let answer = self.session.own(self.epoch, |state| state.pubrec(packet_id, code))??;
                 if let Some(code) = answer {
                     self.answer(AckKind::Pubrel, packet_id, code, NOTHING_IN_FLIGHT);
                 }

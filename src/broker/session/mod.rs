@@ -15,10 +15,11 @@ mod winnow;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -45,6 +46,9 @@ pub(super) struct Session {
     /// Messages that the client published.
     pub(super) published: AtomicU64,
     pub(super) state: Mutex<State>,
+    /// A newer connection waits for the present one to end. Beside the lock, because it is read after every
+    /// read.
+    awaited: AtomicBool,
 }
 
 /// What changes in a session.
@@ -113,6 +117,8 @@ pub(super) struct Link {
     taken: usize,
     /// Topics that the client knows by number; `None`: it takes no aliases.
     aliases: Option<Box<Aliases>>,
+    /// Dropped with the link: tells a newer connection that this one has ended.
+    leaving: Option<oneshot::Sender<()>>,
 }
 
 /// A will message, kept until the connection ends.
@@ -133,6 +139,13 @@ pub(super) struct RetainedRef {
     pub(super) id: Option<NonZeroU32>,
     pub(super) no_local: bool,
 }
+
+/// The client acknowledged a message in a way that its QoS and what was acknowledged before rule out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Misplaced;
+
+/// Whether the message of an acknowledgement was in flight.
+pub(super) type Acked = Result<bool, Misplaced>;
 
 /// The connection no longer owns the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +173,7 @@ impl Link {
             idle: false,
             taken: 0,
             aliases: None,
+            leaving: None,
         }
     }
 
@@ -176,7 +190,7 @@ impl Link {
 
 impl Session {
     pub(super) fn new(id: Arc<str>) -> Self {
-        Self { id, published: AtomicU64::new(0), state: Mutex::default() }
+        Self { id, published: AtomicU64::new(0), state: Mutex::default(), awaited: AtomicBool::new(false) }
     }
 
     /// Whether the connection ended because its login holds no more.
@@ -188,6 +202,29 @@ impl Session {
     pub(super) fn belongs_to(&self, login: Option<&Login>) -> bool {
         let state = lock(&self.state);
         state.login.as_ref().map(|login| &login.user) == login.map(|login| &login.user)
+    }
+
+    /// Asks the present connection to handle what has arrived and to end; `leaving` is dropped when it has.
+    /// False: there is none.
+    pub(super) fn ask_to_leave(&self, leaving: oneshot::Sender<()>) -> bool {
+        let mut state = lock(&self.state);
+        let Some(link) = &mut state.link else { return false };
+        link.leaving = Some(leaving);
+        if let Some(waker) = &link.waker {
+            waker.wake_by_ref();
+        }
+        self.awaited.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether a newer connection waits for the present one to end.
+    pub(super) fn awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// The newer connection has come.
+    pub(super) fn arrived(&self) {
+        self.awaited.store(false, Ordering::Relaxed);
     }
 
     /// Runs `act` on the state, if the connection with this epoch still owns it.
@@ -286,45 +323,51 @@ impl State {
     }
 
     /// The client acknowledged a QoS 1 message.
-    pub(super) fn puback(&mut self, packet_id: u16) -> bool {
+    pub(super) fn puback(&mut self, packet_id: u16) -> Acked {
         self.finish(packet_id, QoS::AtLeastOnce)
     }
 
     /// The client acknowledged the first half of a QoS 2 message, or refused it. Returns the code for
     /// the PUBREL; `None`: none is due.
-    pub(super) fn pubrec(&mut self, packet_id: u16, code: ReasonCode) -> Option<ReasonCode> {
+    pub(super) fn pubrec(
+        &mut self,
+        packet_id: u16,
+        code: ReasonCode,
+    ) -> Result<Option<ReasonCode>, Misplaced> {
         use inflight::Sent;
-        match self.inflight.get(packet_id) {
+        Ok(match self.inflight.get(packet_id) {
             Some(Sent::Published(outgoing)) if outgoing.qos == QoS::ExactlyOnce => {
                 if code.is_failure() {
                     self.complete(packet_id);
-                    return None;
+                    return Ok(None);
                 }
                 self.inflight.release(packet_id);
                 Some(ReasonCode::SUCCESS)
             }
             Some(Sent::Released) => Some(ReasonCode::SUCCESS),
-            _ if code.is_failure() => None,
-            _ => Some(ReasonCode::PACKET_ID_NOT_FOUND),
-        }
+            Some(Sent::Published(_)) => return Err(Misplaced),
+            None if code.is_failure() => None,
+            None => Some(ReasonCode::PACKET_ID_NOT_FOUND),
+        })
     }
 
     /// The client completed a QoS 2 message.
-    pub(super) fn pubcomp(&mut self, packet_id: u16) -> bool {
+    pub(super) fn pubcomp(&mut self, packet_id: u16) -> Acked {
         self.finish(packet_id, QoS::ExactlyOnce)
     }
 
-    fn finish(&mut self, packet_id: u16, qos: QoS) -> bool {
+    fn finish(&mut self, packet_id: u16, qos: QoS) -> Acked {
         use inflight::Sent;
         let fits = match self.inflight.get(packet_id) {
             Some(Sent::Published(outgoing)) => qos == QoS::AtLeastOnce && outgoing.qos == qos,
             Some(Sent::Released) => qos == QoS::ExactlyOnce,
-            None => false,
+            None => return Ok(false),
         };
-        if fits {
-            self.complete(packet_id);
+        if !fits {
+            return Err(Misplaced);
         }
-        fits
+        self.complete(packet_id);
+        Ok(true)
     }
 
     fn complete(&mut self, packet_id: u16) {
