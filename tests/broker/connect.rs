@@ -95,11 +95,17 @@ async fn sessions_over_the_limit_are_refused() {
     client.send(&Connect::v5("b").bytes()).await;
     let (_, body) = client.packet().await;
     assert_eq!(body[1], 0x97);
+    client.expect_end().await;
+    let mut client = server.open().await;
+    client.send(&Connect::v4("b").bytes()).await;
+    client.expect(&[0x20, 2, 0, 3]).await;
+    client.expect_end().await;
     let mut client = server.open().await;
     client.send(&Connect::v5("longer").bytes()).await;
     let (_, body) = client.packet().await;
     assert_eq!(body[1], 0x85);
-    assert_eq!(server.broker.stats().sessions_refused, 1);
+    client.expect_end().await;
+    assert_eq!(server.broker.stats().sessions_refused, 2);
 }
 
 #[tokio::test(start_paused = true)]
