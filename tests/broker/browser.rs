@@ -30,7 +30,7 @@ async fn answer(stream: TcpStream) -> Option<String> {
         stream.read_line(&mut line).await.ok()?;
         match line.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().unwrap()
+                length = value.parse().unwrap();
             }
             Some(_) => {}
             None => break,

@@ -265,7 +265,7 @@ fn serve(input: &[u8], size: usize, seed: u64) -> Outcome {
         if ended {
             outcome.messages.clear();
         }
-        outcome.messages.iter_mut().for_each(|packet| forget_identifier(packet));
+        outcome.messages.iter_mut().for_each(forget_identifier);
         outcome.messages.sort();
         outcome
     })
