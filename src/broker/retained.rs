@@ -4,6 +4,9 @@
 //! publishes to it may hold on to: replacing a message then locks that slot alone. Invariant: a slot is
 //! taken out of the tree only while nobody else holds it, so no message is ever put into a lost slot.
 
+mod expire;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -45,6 +48,8 @@ struct Node {
 pub(super) struct Retained {
     tree: RwLock<Node>,
     swept: Mutex<Option<Instant>>,
+    /// A message with an end may be kept.
+    fading: AtomicBool,
     max_messages: u64,
     max_bytes: u64,
 }
@@ -120,6 +125,7 @@ impl Retained {
         Self {
             tree: RwLock::default(),
             swept: Mutex::new(None),
+            fading: AtomicBool::new(false),
             max_messages: config.max_retained as u64,
             max_bytes: bytes(config.max_retained_bytes) as u64,
         }
@@ -163,7 +169,7 @@ impl Retained {
         counters: &Counters,
     ) -> Result<(), Full> {
         if message.payload.is_empty() {
-            clear(slot, counters);
+            clear(slot, counters, |_| true);
             return Ok(());
         }
         let new = size(&slot.topic, message.payload, message.forward);
@@ -179,7 +185,6 @@ impl Retained {
     }
 
     fn try_put(&self, slot: &Slot, message: &Incoming<'_>, new: u64, counters: &Counters) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
         let mut kept = lock(&slot.kept);
         let old = kept.as_ref().map(|kept| size(&slot.topic, &kept.payload, &kept.forward));
         let grows = new.saturating_sub(old.unwrap_or(0));
@@ -196,13 +201,16 @@ impl Retained {
         }
         add(&counters.retained_bytes, grows);
         sub(&counters.retained_bytes, old.unwrap_or(0).saturating_sub(new));
+        if message.expires.is_some() {
+            self.fading.store(true, Relaxed);
+        }
         true
     }
 
     /// Deletes what is kept for a topic.
     pub(super) fn delete(&self, topic: &str, counters: &Counters) {
         let found = read(&self.tree).find(topic).is_some_and(|slot| {
-            clear(slot, counters);
+            clear(slot, counters, |_| true);
             true
         });
         if found {
@@ -228,11 +236,12 @@ impl Retained {
     }
 }
 
-fn clear(slot: &Slot, counters: &Counters) {
-    if let Some(kept) = lock(&slot.kept).take() {
-        sub(&counters.retained, 1);
-        sub(&counters.retained_bytes, size(&slot.topic, &kept.payload, &kept.forward));
-    }
+/// Removes the message of a slot if it is one that `which` names. Returns whether it did.
+fn clear(slot: &Slot, counters: &Counters, which: impl Fn(&Kept) -> bool) -> bool {
+    let Some(kept) = lock(&slot.kept).take_if(|kept| which(kept)) else { return false };
+    sub(&counters.retained, 1);
+    sub(&counters.retained_bytes, size(&slot.topic, &kept.payload, &kept.forward));
+    true
 }
 
 impl Node {
@@ -274,10 +283,8 @@ impl Node {
 
     fn sweep(&mut self, now: Instant, counters: &Counters) {
         if let Some(slot) = &self.slot {
-            let expired = lock(&slot.kept).as_ref().is_some_and(|kept| kept.expired(now));
-            if expired {
-                clear(slot, counters);
-            }
+            let expired = clear(slot, counters, |kept| kept.expired(now));
+            add(&counters.retained_expired, u64::from(expired));
         }
         self.drop_slot();
         if let Some(children) = &mut self.children {
@@ -397,6 +404,24 @@ mod tests {
         assert_eq!(selected(&store, "#", later), Vec::<String>::new());
         store.put(&message("b", b"1", &me, later), &counters).unwrap();
         assert_eq!(counters.snapshot().retained_refused, 1);
+    }
+
+    #[test]
+    fn what_has_expired_is_let_go_without_a_full_store() {
+        let (store, counters) = (Retained::new(&Config::default()), Counters::default());
+        let (me, now) = (Arc::from("me"), Instant::now());
+        for (topic, seconds) in [("a/b", Some(2)), ("a/c", Some(9)), ("a", None)] {
+            let expires = seconds.map(|seconds| now + Duration::from_secs(seconds));
+            store.put(&Incoming { expires, ..message(topic, b"1", &me, now) }, &counters).unwrap();
+        }
+        for (seconds, left) in [(1, 3), (5, 2), (10, 1), (11, 1)] {
+            store.expire(now + Duration::from_secs(seconds), &counters);
+            assert_eq!(counters.snapshot().retained, left, "after {seconds} s");
+        }
+        let stats = counters.snapshot();
+        assert_eq!((stats.retained_expired, stats.retained_bytes), (2, 2));
+        assert!(read(&store.tree).find("a/b").is_none() && read(&store.tree).find("a").is_some());
+        assert!(!store.fading.load(Relaxed));
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// How often files of users and listeners are looked at for changes.
 const WATCH_PERIOD: Duration = Duration::from_secs(2);
+
+/// How often expired retained messages are let go.
+const TIDY_PERIOD: Duration = Duration::from_secs(60);
 
 /// Pause after a failure to accept, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +49,7 @@ impl Broker {
         // Before the first client; what is wrong with files was told when the listeners were bound.
         self.reload();
         loops.spawn(self.clone().watch(gates, shutdown.clone()));
+        loops.spawn(self.clone().tidy(shutdown.clone()));
         for bound in listeners.bound {
             let (broker, clients, stop) = (self.clone(), clients.clone(), shutdown.clone());
             loops.spawn(async move { broker.accept(bound, &clients, &stop).await });
@@ -104,6 +108,23 @@ impl Broker {
             // Files may lie on a slow card: reading them must not hold up clients.
             if tokio::task::spawn_blocking(move || broker.look(Look::Passing)).await.is_err() {
                 tracing::error!("the files of users and listeners could not be looked at");
+            }
+        }
+    }
+
+    /// Lets go of expired retained messages until told to stop.
+    async fn tidy(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_PERIOD) => {}
+                () = stop.cancelled() => return,
+            }
+            let core = Arc::clone(&self.core);
+            let now = Instant::now();
+            // A large store takes its time.
+            let tidied = tokio::task::spawn_blocking(move || core.retained.expire(now, &core.counters));
+            if tidied.await.is_err() {
+                tracing::error!("expired retained messages could not be removed");
             }
         }
     }

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::message::{Incoming, Stored};
 use super::route::Round;
 use super::session::{Grant, Outgoing, Session};
-use super::sync::lock;
+use super::sync::{lock, read};
 
 /// Members looked at for one message before a less suitable one is taken: bounds what a group of many
 /// absent members costs its publishers.
@@ -148,6 +148,8 @@ impl Core {
 
     /// Gives what a member left to other members of its group.
     pub(super) fn redeliver(&self, left: &[Outgoing]) {
+        // While the tree is held nobody's permissions change, so a member's mark fits what it may read.
+        let _tree = read(&self.routes);
         let mut round = Round::new(self, Instant::now());
         for outgoing in left {
             let Some(group) = outgoing.share.as_ref().and_then(std::sync::Weak::upgrade) else { continue };

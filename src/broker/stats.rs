@@ -117,6 +117,8 @@ counters! {
     retained_bytes,
     /// Retained messages refused because of a limit.
     retained_refused,
+    /// Retained messages removed because they expired.
+    retained_expired,
     /// Wills published.
     wills,
     /// Acknowledgements for packet identifiers that were not in flight.

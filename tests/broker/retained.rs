@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use iogate::broker::{Broker, Config, PublishOptions, QoS};
 
-use crate::client::{Client, Connect, Server, pipe};
+use crate::client::{Client, Connect, Server, pipe, until};
 
 async fn retained(client: &mut Client, count: usize) -> Vec<(String, String)> {
     let mut got = Vec::new();
@@ -126,4 +126,18 @@ async fn more_retained_messages_than_a_window_or_a_queue_holds_all_arrive() {
     client.subscribe("t/#", 1).await;
     assert_eq!(retained(&mut client, COUNT).await.len(), COUNT);
     assert_eq!(server.broker.stats().dropped_queue_full, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_messages_are_let_go_without_being_asked_for() {
+    let server = Server::start().await;
+    let mut inside = server.broker.publisher("inside");
+    let expiry = Some(Duration::from_secs(30));
+    let options = PublishOptions { retain: true, expiry, ..PublishOptions::default() };
+    inside.publish("t/1", b"short", &options).unwrap();
+    inside.publish("t/2", b"long", &PublishOptions { expiry: None, ..options }).unwrap();
+    assert_eq!(server.broker.stats().retained, 2);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    until("the removal", || server.broker.stats().retained == 1).await;
+    assert_eq!(server.broker.stats().retained_expired, 1);
 }

@@ -74,11 +74,11 @@ async fn the_state_is_published_under_the_names_people_know() {
     expect(&[("publish/bytes/received", "8"), ("publish/bytes/sent", "0")]);
     expect(&[("subscriptions/count", "2"), ("shared_subscriptions/count", "1")]);
     // The names themselves are retained, too.
-    expect(&[("retained messages/count", "52"), ("messages/stored", "54")]);
+    expect(&[("retained messages/count", "71"), ("messages/stored", "73")]);
     // Two messages in ten seconds are twelve a minute; e to the minus one sixth is what is left of nothing.
     expect(&[("load/publish/received/1min", "1.84"), ("load/publish/received/15min", "0.13")]);
     expect(&[("load/connections/1min", "1.84"), ("load/publish/sent/1min", "0.00")]);
-    assert_eq!(found.len(), 51);
+    assert_eq!(found.len(), 70);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,8 +150,34 @@ fn values(stats: &Stats, census: Census, uptime: Duration) -> Vec<(String, Strin
         ("subscriptions/count", stats.subscriptions),
         ("shared_subscriptions/count", stats.shared_subscriptions),
     ];
+    let numbers = numbers.into_iter().chain(refusals(stats));
     values.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
     values
+}
+
+/// What limits and rules kept away. Mosquitto has no names for these.
+fn refusals(stats: &Stats) -> [(&'static str, u64); 19] {
+    [
+        ("refused/connections", stats.connections_refused),
+        ("refused/user-connections", stats.user_connections_refused),
+        ("refused/connects", stats.connects_refused),
+        ("refused/late-connects", stats.connects_late),
+        ("refused/logins", stats.logins_refused),
+        ("refused/sessions", stats.sessions_refused),
+        ("refused/subscriptions", stats.subscriptions_refused),
+        ("refused/publishes", stats.publishes_refused),
+        ("refused/retained", stats.retained_refused),
+        ("denied/subscriptions", stats.subscriptions_denied),
+        ("denied/publishes", stats.publishes_denied),
+        ("denied/messages", stats.withheld),
+        ("dropped/queue-full", stats.dropped_queue_full),
+        ("dropped/too-large", stats.dropped_too_large),
+        ("dropped/expired", stats.dropped_expired),
+        ("ended/protocol-errors", stats.protocol_errors),
+        ("ended/packets-too-large", stats.packets_too_large),
+        ("ended/keep-alive", stats.keep_alive_timeouts),
+        ("slowed/publishers", stats.throttled),
+    ]
 }
 
 #[cfg(test)]
