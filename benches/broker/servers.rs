@@ -20,6 +20,13 @@ use crate::wire::{Target, Through, Wire};
 /// The user of brokers that have users, and its password.
 pub(crate) const LOGIN: (&str, &str) = ("bench", "a password for the bench");
 
+/// Who may do what at iogate: patterns that have to be matched with topics and filters.
+const ACCESS: &str = "\
+anonymous: { read: [bench/#, background/#, probe/+/point, crowd/+/topic], \
+             write: [bench/+/point, background/+/point, probe/+/point] }
+everyone: { read: [crowd/+/topic] }
+";
+
 /// What a broker is to offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Serving {
@@ -72,7 +79,9 @@ impl Materials {
     pub(crate) fn iogate(&self, program: &Path, serving: Serving) -> Outcome<Broker> {
         let folder = tempfile::tempdir()?;
         let (plain, second) = (free_address()?, free_address()?);
-        let mut text = "broker:\n  max-connections: 10000\n".to_owned();
+        let access = folder.path().join("access.yaml");
+        fs::write(&access, ACCESS)?;
+        let mut text = format!("broker:\n  max-connections: 10000\n  access-file: {}\n", access.display());
         match serving {
             Serving::Plain => {}
             Serving::Tls => {

@@ -83,8 +83,7 @@ impl Broker {
     pub fn client(&self, client_id: &str) -> Option<ClientState> {
         let session = self.core.registry.get(client_id)?;
         let info = describe(&session, Instant::now());
-        let mut filters: Vec<String> = lock(&session.state).filters.keys().map(ToString::to_string).collect();
-        filters.sort_unstable();
+        let filters = lock(&session.state).filters.iter().map(str::to_owned).collect();
         Some(ClientState { info, filters })
     }
 }

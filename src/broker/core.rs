@@ -159,13 +159,13 @@ impl Core {
                 return Err(ReasonCode::NOT_AUTHORIZED);
             }
             let checked = verdict == Verdict::Part;
-            if state.filters.contains_key(wanted.filter) {
+            if state.filters.contains(wanted.filter) {
                 return Ok((true, checked));
             }
             if state.filters.len() >= self.config.max_subscriptions {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
-            state.filters.insert(wanted.filter.into(), ());
+            state.filters.insert(wanted.filter);
             Ok((false, checked))
         })?;
         let (replaces, checked) = match entered {
@@ -231,7 +231,7 @@ impl Core {
         epoch: u64,
         filter: &str,
     ) -> Result<ReasonCode, Gone> {
-        if session.own(epoch, |state| state.filters.remove(filter))?.is_none() {
+        if !session.own(epoch, |state| state.filters.remove(filter))? {
             return Ok(ReasonCode::NO_SUBSCRIPTION_EXISTED);
         }
         self.forget(std::ptr::from_ref(session) as usize, &[filter.into()]);

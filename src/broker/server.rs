@@ -166,9 +166,7 @@ impl Broker {
         let stop = shutdown.clone();
         match stream {
             Accepted::Tcp(stream) if gate.is_plain() => {
-                clients.spawn(async move {
-                    connection::serve(Arc::clone(&place.core), stream, peer, stop).await;
-                });
+                clients.spawn(connection::serve(Arc::clone(&place.core), stream, peer, stop, place));
             }
             Accepted::Tcp(stream) => {
                 clients.spawn(open_and_serve(stream, peer, place, stop));
@@ -186,7 +184,7 @@ impl Broker {
     {
         if let Some(place) = self.admit(peer, None) {
             let peer = Peer::new(peer, self.core.auth.usual_means(), PLAIN.into());
-            connection::serve(Arc::clone(&place.core), stream, peer, shutdown).await;
+            connection::serve(Arc::clone(&place.core), stream, peer, shutdown, place).await;
         }
     }
 
@@ -223,7 +221,7 @@ async fn open_and_serve<S: Stream + 'static>(
         () = stop.cancelled() => return,
     };
     let error = match opened {
-        Ok(Ok(stream)) => return connection::serve(core, stream, peer, stop).await,
+        Ok(Ok(stream)) => return connection::serve(core, stream, peer, stop, place).await,
         Ok(Err(error)) => error,
         Err(_) => {
             add(&core.counters.connects_late, 1);

@@ -31,7 +31,7 @@ pub(super) struct Trie<E> {
 }
 
 struct Node<E> {
-    children: Option<Box<FastMap<Box<str>, Node<E>>>>,
+    children: Children<E>,
     plus: Option<Box<Node<E>>>,
     /// Entries of the filter that ends here.
     here: Vec<E>,
@@ -41,7 +41,55 @@ struct Node<E> {
 
 impl<E> Default for Node<E> {
     fn default() -> Self {
-        Self { children: None, plus: None, here: Vec::new(), hash: Vec::new() }
+        Self { children: Children::One(None), plus: None, here: Vec::new(), hash: Vec::new() }
+    }
+}
+
+/// The nodes below a node, by level. Many nodes have exactly one (a client's own topic below its name): a table for it
+/// would take four times the memory.
+enum Children<E> {
+    One(Option<Box<(Box<str>, Node<E>)>>),
+    Many(Box<FastMap<Box<str>, Node<E>>>),
+}
+
+impl<E> Children<E> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::One(None))
+    }
+
+    fn get(&self, level: &str) -> Option<&Node<E>> {
+        match self {
+            Self::One(only) => only.as_ref().filter(|only| *only.0 == *level).map(|only| &only.1),
+            Self::Many(all) => all.get(level),
+        }
+    }
+
+    /// The node of a level, made if there is none.
+    fn make(&mut self, level: &str) -> &mut Node<E> {
+        if let Self::One(only) = self
+            && only.as_ref().is_some_and(|only| *only.0 != *level)
+        {
+            let known = only.take().map(|only| *only);
+            *self = Self::Many(Box::new(known.into_iter().collect()));
+        }
+        match self {
+            Self::One(only) => &mut only.get_or_insert_with(|| Box::new((level.into(), Node::default()))).1,
+            Self::Many(all) => all.entry(level.into()).or_default(),
+        }
+    }
+
+    fn remove(&mut self, level: &str) {
+        match self {
+            Self::One(only) => {
+                only.take_if(|only| *only.0 == *level);
+            }
+            Self::Many(all) => {
+                all.remove(level);
+                if all.is_empty() {
+                    *self = Self::One(None);
+                }
+            }
+        }
     }
 }
 
@@ -95,7 +143,7 @@ fn walk<'t, E>(node: &'t Node<E>, levels: Option<&str>, wild: bool, each: &mut i
         return;
     };
     let (level, rest) = split(levels);
-    if let Some(child) = node.children.as_ref().and_then(|children| children.get(level)) {
+    if let Some(child) = node.children.get(level) {
         walk(child, rest, true, each);
     }
     if let (true, Some(plus)) = (wild, &node.plus) {
@@ -117,14 +165,10 @@ fn edit_below<E, R>(node: &mut Node<E>, levels: Option<&str>, change: impl FnOnc
             result
         }
         _ => {
-            let children = node.children.get_or_insert_default();
-            let child = children.entry(level.into()).or_default();
+            let child = node.children.make(level);
             let result = edit_below(child, rest, change);
             if child.is_empty() {
-                children.remove(level);
-                if children.is_empty() {
-                    node.children = None;
-                }
+                node.children.remove(level);
             }
             result
         }
@@ -133,7 +177,7 @@ fn edit_below<E, R>(node: &mut Node<E>, levels: Option<&str>, change: impl FnOnc
 
 impl<E> Node<E> {
     fn is_empty(&self) -> bool {
-        self.children.is_none() && self.plus.is_none() && self.here.is_empty() && self.hash.is_empty()
+        self.children.is_empty() && self.plus.is_none() && self.here.is_empty() && self.hash.is_empty()
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
 
 fn round(setup: &Setup, side: Side) -> Outcome<Figures> {
     let broker = setup.start(side, Serving::Plain)?;
-    let empty = settled(&broker)?;
+    let none = settled(&broker)?;
+    let empty = used(&broker)?;
     let manner = Manner { login: None, subscribes: true };
     let mut crowd = Crowd::default();
     let mut per_connection = |total: usize| -> Outcome<f64> {
@@ -48,14 +49,14 @@ fn round(setup: &Setup, side: Side) -> Outcome<Figures> {
         }
         Ok((settled(&broker)? - empty) / total as f64)
     };
-    Ok([empty / 1e6, per_connection(1_000)?, per_connection(5_000)?])
+    Ok([none / 1e6, per_connection(1_000)?, per_connection(5_000)?])
 }
 
 /// Bytes per connection, each with one subscription.
 fn tls(setup: &Setup, side: Side) -> Outcome<f64> {
     const COUNT: usize = 1_000;
     let broker = setup.start(side, Serving::Tls)?;
-    let empty = settled(&broker)?;
+    let empty = used(&broker)?;
     let mut clients = Vec::new();
     for number in 0..COUNT {
         let mut wire = Wire::open(&broker.target, &format!("tls-{number}"), None)?;
@@ -63,6 +64,16 @@ fn tls(setup: &Setup, side: Side) -> Outcome<f64> {
         clients.push(wire);
     }
     Ok((settled(&broker)? - empty) / clients.len() as f64)
+}
+
+/// Bytes after a few clients came and went: the part of the program that serves them has been touched, which belongs to
+/// no connection.
+fn used(broker: &Broker) -> Outcome<f64> {
+    for number in 0..8 {
+        let mut wire = Wire::open(&broker.target, &format!("early-{number}"), None)?;
+        wire.subscribe("crowd/early/topic", 0)?;
+    }
+    settled(broker)
 }
 
 /// Bytes, after a moment.

@@ -32,9 +32,9 @@ impl Core {
             return false;
         }
         let mut marks = Vec::with_capacity(state.filters.len());
-        state.filters.retain(|filter, ()| {
+        state.filters.retain(|filter| {
             let verdict = granted.subscription(selects(filter));
-            marks.push((filter.clone(), verdict));
+            marks.push((Box::<str>::from(filter), verdict));
             verdict != Verdict::Nothing
         });
         let withheld = state.restrict(granted);

@@ -20,7 +20,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 pub(in crate::broker) struct WriteCheck {
     /// [`super::Access::version`] of the answer; 0: none was given.
     version: u64,
-    permissions: Arc<Permissions>,
+    permissions: Option<Arc<Permissions>>,
     everything: bool,
     topic: String,
     allowed: bool,
@@ -33,8 +33,9 @@ impl WriteCheck {
     pub(in crate::broker) fn may_write(&mut self, core: &Core, session: &Session, topic: &str) -> bool {
         let version = core.access.version();
         if self.version != version {
-            self.permissions = Arc::clone(&lock(&session.state).permissions);
-            self.everything = self.permissions.writes_everything();
+            let permissions = Arc::clone(&lock(&session.state).permissions);
+            self.everything = permissions.writes_everything();
+            self.permissions = Some(permissions);
             self.version = version;
             self.topic.clear();
         }
@@ -42,7 +43,7 @@ impl WriteCheck {
             return true;
         }
         if self.topic != topic {
-            self.allowed = self.permissions.may_write(topic);
+            self.allowed = self.permissions.as_ref().is_some_and(|granted| granted.may_write(topic));
             self.topic.clear();
             self.topic.push_str(topic);
         }

@@ -30,22 +30,49 @@ use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
 use crate::broker::topic;
 
-/// Serves one client from its first byte to its last.
-pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: Peer, stop: CancellationToken)
+/// Serves one client from its first byte to its last. `place` is held as long.
+pub(in crate::broker) fn serve<S, P>(
+    core: Arc<Core>,
+    stream: S,
+    peer: Peer,
+    stop: CancellationToken,
+    place: P,
+) -> impl Future<Output = ()> + Send
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    P: Send,
+{
+    // No async function: it would keep room for its arguments as long as the connection lasts. Boxed, so that what only
+    // the beginning needs does not stay either.
+    let opening = Box::pin(begin(core, stream, peer, stop.clone()));
+    async move {
+        let opened = opening.await;
+        if let Some(connection) = opened {
+            connection.run(stop).await;
+        }
+        drop(place);
+    }
+}
+
+/// The beginning of a connection. `None`: it came to nothing.
+async fn begin<S>(
+    core: Arc<Core>,
+    stream: S,
+    peer: Peer,
+    stop: CancellationToken,
+) -> Option<Box<Connection<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    // Boxed, so that what only the beginning needs does not stay with the connection.
     let limit = peer.accepted + core.config.connect_timeout.0;
     let address = peer.address;
-    let opening = Box::pin(tokio::time::timeout_at(limit, open(&core, stream, peer)));
     let opened = tokio::select! {
-        opened = opening => opened,
-        () = stop.cancelled() => return,
+        opened = tokio::time::timeout_at(limit, open(&core, stream, peer)) => opened,
+        () = stop.cancelled() => return None,
     };
     let peer = address;
     match opened {
-        Ok(Ok((connection, early))) => connection.run(early, stop).await,
+        Ok(Ok(opened)) => return Some(opened),
         Ok(Err(refused)) => {
             add(&core.counters.connects_refused, 1);
             match refused {
@@ -67,6 +94,7 @@ where
             tracing::debug!(%peer, "no CONNECT in time");
         }
     }
+    None
 }
 
 /// Why a connection comes to nothing.
@@ -83,11 +111,7 @@ impl From<CodecError> for Refused {
     }
 }
 
-async fn open<S>(
-    core: &Arc<Core>,
-    mut stream: S,
-    peer: Peer,
-) -> Result<(Box<Connection<S>>, Vec<u8>), Refused>
+async fn open<S>(core: &Arc<Core>, mut stream: S, peer: Peer) -> Result<Box<Connection<S>>, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -121,7 +145,7 @@ where
             for counter in [&core.counters.connects, &core.counters.packets_in, &core.counters.packets_out] {
                 add(counter, 1);
             }
-            Ok((welcome.connection(core, stream), early))
+            Ok(welcome.connection(core, stream, early))
         }
         Err((error, version, max_packet)) => {
             if let Some(version) = version {
@@ -222,11 +246,13 @@ impl Welcome {
         self,
         core: &Arc<Core>,
         stream: S,
+        early: Vec<u8>,
     ) -> Box<Connection<S>> {
         // Boxed, because a future keeps room for every step that a value takes through it.
         let mut connection =
             Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));
         connection.control = self.connack;
+        connection.partial = early;
         connection.ends_with_connection = self.ends_with_connection;
         connection.explains = self.explains;
         connection.bounds = self.bounds;

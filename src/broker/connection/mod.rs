@@ -171,15 +171,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Serves the client until the connection ends. `early`: what came behind the CONNECT.
-    async fn run(mut self: Box<Self>, early: Vec<u8>, stop: CancellationToken) {
+    /// Serves the client until the connection ends. No async function: that would keep room for every value twice.
+    fn run(mut self: Box<Self>, stop: CancellationToken) -> impl Future<Output = ()> {
         let mut stop = Box::pin(stop.cancelled_owned());
-        let begun = poll_fn(|cx| Poll::Ready(self.session.watch(self.epoch, cx.waker()))).await;
-        if let Err(end) = begun.map_err(End::from).and_then(|()| self.process(&early)) {
+        let mut begun = false;
+        poll_fn(move |cx| {
+            if !std::mem::replace(&mut begun, true) {
+                self.begin(cx);
+            }
+            self.poll(cx, stop.as_mut())
+        })
+    }
+
+    /// Handles what came behind the CONNECT.
+    fn begin(&mut self, cx: &Context<'_>) {
+        let early = std::mem::take(&mut self.partial);
+        let watching = self.session.watch(self.epoch, cx.waker());
+        if let Err(end) = watching.map_err(End::from).and_then(|()| self.process(&early)) {
             self.leave(&end);
         }
-        drop(early);
-        poll_fn(|cx| self.poll(cx, stop.as_mut())).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, stop: Pin<&mut WaitForCancellationFutureOwned>) -> Poll<()> {

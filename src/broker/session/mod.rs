@@ -7,6 +7,7 @@
 
 mod alias;
 mod deliver;
+mod filters;
 mod inflight;
 mod outbox;
 mod restrict;
@@ -31,9 +32,10 @@ use super::places::Place;
 use super::retained::Slot;
 use super::share::Group;
 use super::sync::lock;
-use super::trie::{FastHash, FastMap};
+use super::trie::FastHash;
 use alias::Aliases;
 pub(super) use deliver::Grant;
+use filters::Filters;
 pub(super) use inflight::Ids;
 use inflight::InFlight;
 pub(super) use outbox::Taken;
@@ -74,7 +76,7 @@ pub(super) struct State {
     pub(super) will: Option<Box<WillMessage>>,
     /// Waits for the session's end while the client is absent.
     pub(super) timer: Option<AbortHandle>,
-    pub(super) filters: FastMap<Box<str>, ()>,
+    pub(super) filters: Filters,
     /// QoS 2 packet identifiers received from the client and not yet released.
     pub(super) received: HashSet<u16, FastHash>,
     /// Encoded packets for the connection to write.
@@ -290,7 +292,7 @@ impl State {
         self.inflight = InFlight::default();
         self.retained = VecDeque::new();
         self.received.clear();
-        (self.filters.drain().map(|(filter, ())| filter).collect(), left)
+        (self.filters.take(), left)
     }
 
     /// The groups whose messages wait here and could go to another member.
