@@ -24,6 +24,7 @@ mod statements;
 mod storm;
 mod subscribe;
 mod sys;
+mod tls;
 mod users;
 mod version5;
 mod websocket;
