@@ -39,6 +39,8 @@ pub fn reference() -> String {
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");
     tables.section("A listener", "Under `broker.listeners`, by its name.", listener, &[]);
+    tables.section("`jwt` of the broker", "", tables.definition("BrokerJwt"), &[]);
+    tables.section("A key of `jwt`", "", tables.definition("JwtKey"), &[]);
     tables.section("`tls` of a listener", "", tables.definition("BrokerTls"), &[]);
     tables.section("`web`", "", tables.definition_of("web"), &[]);
     let mut tables = Tables { out: &mut out, root: &profile };

@@ -94,7 +94,7 @@ impl Site {
         assert!(!output.status.success(), "{args:?} {output:?}");
     }
 
-    async fn openssl(&self, listener: &str, args: &[&str]) -> String {
+    pub(crate) async fn openssl(&self, listener: &str, args: &[&str]) -> String {
         let port = self.port(listener);
         let output = Command::new("openssl")
             .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-CAfile", "ca.pem"])
@@ -112,7 +112,7 @@ impl Site {
 
 /// A certificate authority whose files lie in a folder.
 pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
     serial: u64,
 }
@@ -144,24 +144,28 @@ impl Authority {
     }
 
     /// Writes `crl.pem`.
-    fn revoke(&self, serials: &[u64]) {
-        let revoked = serials.iter().map(|&serial| RevokedCertParams {
-            serial_number: SerialNumber::from(serial),
-            revocation_time: date_time_ymd(2025, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2025, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = params.signed_by(&self.issuer).unwrap();
-        std::fs::write(self.folder.join("crl.pem"), list.pem().unwrap()).unwrap();
+    pub(crate) fn revoke(&self, serials: &[u64]) {
+        std::fs::write(self.folder.join("crl.pem"), revocation_list(&self.issuer, serials, 2090)).unwrap();
     }
+}
+
+/// A list that is good until a year begins.
+pub(crate) fn revocation_list(issuer: &Issuer<'static, KeyPair>, serials: &[u64], until: i32) -> String {
+    let revoked = serials.iter().map(|&serial| RevokedCertParams {
+        serial_number: SerialNumber::from(serial),
+        revocation_time: date_time_ymd(2025, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2025, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).unwrap().pem().unwrap()
 }
 
 pub(crate) fn anywhere() -> BrokerListener {
@@ -180,7 +184,7 @@ pub(crate) fn files() -> (TempDir, Authority) {
     (folder, authority)
 }
 
-async fn tls_site(change: impl FnOnce(&mut BrokerTls)) -> (Site, Authority) {
+pub(crate) async fn tls_site(change: impl FnOnce(&mut BrokerTls)) -> (Site, Authority) {
     let (folder, authority) = files();
     let mut section = tls(folder.path());
     section.client_ca = Some(folder.path().join("ca.pem"));

@@ -159,7 +159,7 @@ fn connections_outlive_their_token_by_the_grace_alone() {
     let claims = with(&good(), "").unwrap();
     let expired = |yaml: &str, after: i64| Tokens::new(section(yaml)).expired(&claims, NOW + 60 + after);
     assert!(!expired("", 29) && expired("", 30));
-    assert!(!expired("leeway: 0s, grace: 5m", 299) && expired("leeway: 0s, grace: 5min", 300));
+    assert!(!expired("leeway: 0s, grace: 5m", 299) && expired("leeway: 0s, grace: 5m", 300));
 }
 
 proptest! {
