@@ -37,6 +37,7 @@ python3             have python3
 nodejs              have node
 npm                 have npm
 openssl             have openssl
+haproxy             have haproxy || test -x /usr/sbin/haproxy
 python3-venv        have python3 && python3 -c 'import ensurepip, venv'
 LIST
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::access::check_access_file;
 use super::auth::check_file;
+use super::auth::jwt::{self, BrokerJwt};
 use super::codec::QoS;
 use super::listen::{BrokerListener, with_cause};
 use crate::model::units::{ByteSize, Period};
@@ -32,12 +33,16 @@ pub struct Config {
     /// File with the rules who may read and write which topics. What no rule permits is refused; needed as soon as clients
     /// log in. It is watched: a change counts at once.
     pub access_file: Option<PathBuf>,
+    /// Clients may log in with a signed token (JWT) in the place of the password; the user name may be left out then.
+    pub jwt: Option<BrokerJwt>,
     /// Largest packet accepted, its header included. A larger one ends the connection.
     pub max_packet: ByteSize,
     /// Connections at one time.
     pub max_connections: usize,
     /// Connections at one time from one address.
     pub max_connections_per_address: usize,
+    /// Connections at one time of one user; clients that did not log in are not counted.
+    pub max_connections_per_user: usize,
     /// How long a new connection may take to send its CONNECT.
     pub connect_timeout: Period,
     /// Longest keep-alive; MQTT 5 clients that ask for more, or for none, are told this one.
@@ -95,9 +100,11 @@ impl Default for Config {
             listeners: IndexMap::new(),
             password_file: None,
             access_file: None,
+            jwt: None,
             max_packet: ByteSize(1 << 20),
             max_connections: 10_000,
             max_connections_per_address: 10_000,
+            max_connections_per_user: 10_000,
             connect_timeout: Period::from_secs(10),
             max_keep_alive: Period::from_secs(65_535),
             max_sessions: 20_000,
@@ -131,14 +138,22 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, listener) in &self.listeners {
-            problems.extend(listener.problems(name, self.password_file.is_some()));
+            problems.extend(listener.problems(name, self));
+            if listener.max_packet.is_some_and(|size| !PACKETS.contains(&size.0)) {
+                problems
+                    .push(format!("broker.listeners.{name}: max-packet: must lie between 256B and 256MiB"));
+            }
+            if listener.max_qos.is_some_and(|qos| qos > 2) {
+                problems.push(format!("broker.listeners.{name}: max-qos: must be 0, 1 or 2"));
+            }
         }
         if self.listeners.contains_key(super::listen::PLAIN) {
             problems.push("broker.listeners: the name `listen` is taken by `broker.listen`".into());
         }
-        if self.password_file.is_none() && !self.listen.ip().is_loopback() {
+        problems.extend(self.jwt.iter().flat_map(BrokerJwt::problems));
+        if self.password_file.is_none() && self.jwt.is_none() && !self.listen.ip().is_loopback() {
             problems.push(format!(
-                "broker.listen: everybody who reaches {} could publish and subscribe; add `password-file`, or listen on 127.0.0.1",
+                "broker.listen: everybody who reaches {} could publish and subscribe; add `password-file` or `jwt`, or listen on 127.0.0.1",
                 self.listen
             ));
         }
@@ -148,7 +163,7 @@ impl Config {
         if self.access_file.as_deref().is_some_and(|path| !path.is_absolute()) {
             problems.push("broker.access-file: must be an absolute path".into());
         }
-        if self.access_file.is_none() && self.authenticates() {
+        if self.access_file.is_none() && self.authenticates() && !self.tokens_suffice() {
             problems.push(NO_RULES.into());
         }
         problems.extend(same_place(self));
@@ -159,6 +174,7 @@ impl Config {
         };
         positive("max-connections", self.max_connections as u64);
         positive("max-connections-per-address", self.max_connections_per_address as u64);
+        positive("max-connections-per-user", self.max_connections_per_user as u64);
         positive("max-sessions", self.max_sessions as u64);
         positive("max-client-id", self.max_client_id as u64);
         positive("max-subscriptions", self.max_subscriptions as u64);
@@ -169,7 +185,7 @@ impl Config {
         if self.max_topic_levels > 128 {
             problems.push("broker.max-topic-levels: at most 128".into());
         }
-        if !(256..=(256 << 20)).contains(&self.max_packet.0) {
+        if !PACKETS.contains(&self.max_packet.0) {
             problems.push("broker.max-packet: must lie between 256B and 256MiB".into());
         }
         if self.max_queue_bytes.0 < self.pause_bytes.0 {
@@ -192,7 +208,13 @@ impl Config {
         let certified = |listener: &BrokerListener| {
             listener.tls.as_ref().is_some_and(|tls| tls.require_client_cert || tls.identity.is_some())
         };
-        self.password_file.is_some() || self.listeners.values().any(certified)
+        self.password_file.is_some() || self.jwt.is_some() || self.listeners.values().any(certified)
+    }
+
+    /// Whether clients log in by tokens only, and those say what they may do.
+    fn tokens_suffice(&self) -> bool {
+        let grants = self.jwt.as_ref().is_some_and(BrokerJwt::grants);
+        grants && !Self { jwt: None, ..self.clone() }.authenticates()
     }
 
     /// What is wrong with the files that the section names, one sentence each. Reads them.
@@ -204,6 +226,9 @@ impl Config {
         }
         if let Some(Err(error)) = self.access_file.as_deref().map(check_access_file) {
             problems.push(format!("broker.access-file: {}", with_cause(&error)));
+        }
+        if let Some(Err(error)) = self.jwt.as_ref().map(jwt::check_files) {
+            problems.push(format!("broker.jwt: {}", with_cause(&error)));
         }
         for (name, listener) in &self.listeners {
             if let Err(error) = listener.check_files() {
@@ -233,6 +258,9 @@ impl Config {
         self.pause_grace.0
     }
 }
+
+/// What `max-packet` may be, in bytes.
+const PACKETS: std::ops::RangeInclusive<u64> = 256..=(256 << 20);
 
 /// Said when clients log in and nothing grants them anything.
 const NO_RULES: &str = "broker.access-file: clients log in, and nothing says what they may do. This file lets all of them do everything; \

@@ -92,7 +92,7 @@ impl Core {
             addresses: Mutex::default(),
             counters: Counters::default(),
             pool: Pool::default(),
-            auth: Auth::new(config.password_file.clone()),
+            auth: Auth::new(&config),
             access: Access::new(&config),
             gates: Mutex::default(),
             config,
@@ -107,8 +107,6 @@ impl Core {
         wanted: &SubscribeFilter<'_>,
         id: Option<NonZeroU32>,
     ) -> Result<ReasonCode, Gone> {
-        // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
-        let wanted = &SubscribeFilter { qos: wanted.qos.min(self.config.highest_qos()), ..*wanted };
         if let Err(code) = self.check_filter(wanted.filter) {
             add(&self.counters.subscriptions_refused, 1);
             return Ok(code);
@@ -302,6 +300,28 @@ impl Core {
         *same += 1;
         add(&self.counters.connections, 1);
         add(&self.counters.connections_total, 1);
+        true
+    }
+
+    /// Counts a connection that [`Self::admit`] counted for another address instead, because a proxy said who it is.
+    /// False: that address has too many, and nothing has changed.
+    pub(super) fn recount(&self, from: IpAddr, to: IpAddr) -> bool {
+        let mut addresses = lock(&self.addresses);
+        if from == to {
+            return true;
+        }
+        let same = addresses.get(&to).copied().unwrap_or_default();
+        if same >= self.config.max_connections_per_address {
+            add(&self.counters.connections_refused, 1);
+            return false;
+        }
+        addresses.insert(to, same + 1);
+        if let Some(before) = addresses.get_mut(&from) {
+            *before -= 1;
+            if *before == 0 {
+                addresses.remove(&from);
+            }
+        }
         true
     }
 

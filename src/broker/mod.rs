@@ -17,6 +17,7 @@ mod core;
 pub mod listen;
 mod local;
 mod message;
+mod places;
 mod pool;
 mod registry;
 mod retained;

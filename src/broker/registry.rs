@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::access::Permissions;
 use super::auth::{Login, Standing};
-use super::codec::ReasonCode;
+use super::codec::{CodecError, ReasonCode};
 use super::core::Core;
+use super::places::Places;
 use super::session::{Link, Outgoing, Session, WillMessage};
 use super::stats::{add, sub};
 use super::sync::lock;
@@ -21,6 +22,7 @@ use super::trie::FastMap;
 #[derive(Default)]
 pub(super) struct Registry {
     sessions: Mutex<FastMap<Arc<str>, Arc<Session>>>,
+    places: Places,
 }
 
 /// What a connection brings to its session.
@@ -67,9 +69,9 @@ impl Core {
     /// connection's will, given the client identifier.
     pub(super) fn attach(
         &self,
-        arrival: Arrival,
+        mut arrival: Arrival,
         will: impl FnOnce(&Arc<str>) -> Option<Box<WillMessage>>,
-    ) -> Result<Attached, ReasonCode> {
+    ) -> Result<Attached, CodecError> {
         let mut wills = Vec::new();
         let mut ended = None;
         let attached = {
@@ -85,11 +87,13 @@ impl Core {
             let will = will(&id);
             if will.as_ref().is_some_and(|will| !permissions.may_write(&will.stored.topic)) {
                 add(&self.counters.publishes_denied, 1);
-                return Err(ReasonCode::NOT_AUTHORIZED);
+                return Err(refusal(ReasonCode::NOT_AUTHORIZED, "will topic is not writable"));
             }
             if known.as_ref().is_some_and(|session| !session.belongs_to(arrival.login.as_ref())) {
-                return Err(ReasonCode::CLIENT_ID_INVALID);
+                let what = "client identifier belongs to another user";
+                return Err(refusal(ReasonCode::CLIENT_ID_INVALID, what));
             }
+            self.take_place(known.as_deref(), &mut arrival)?;
             let known = known.and_then(|session| {
                 wills.extend(self.leave_behind(&session, arrival.clean_start));
                 if arrival.clean_start {
@@ -108,6 +112,19 @@ impl Core {
             self.publish_will(&will);
         }
         attached
+    }
+
+    /// Counts the connection for its user. The one that it takes over, which is the same user's, makes room.
+    fn take_place(&self, known: Option<&Session>, arrival: &mut Arrival) -> Result<(), CodecError> {
+        let Some(login) = &arrival.login else { return Ok(()) };
+        let replaces = known.is_some_and(|session| lock(&session.state).link.is_some());
+        let limit = self.config.max_connections_per_user.saturating_add(usize::from(replaces));
+        let Some(place) = self.registry.places.take(&login.user, limit) else {
+            add(&self.counters.user_connections_refused, 1);
+            return Err(refusal(ReasonCode::QUOTA_EXCEEDED, "too many connections of this user"));
+        };
+        arrival.link.place = Some(place);
+        Ok(())
     }
 
     /// What the arrival of a new connection does to the older one, and to a will that waits
@@ -130,14 +147,14 @@ impl Core {
         known: Option<Arc<Session>>,
         arrival: Arrival,
         (id, permissions, will): (Arc<str>, Arc<Permissions>, Option<Box<WillMessage>>),
-    ) -> Result<Attached, ReasonCode> {
+    ) -> Result<Attached, CodecError> {
         let present = known.is_some();
         let session = match known {
             Some(session) => session,
             None => {
                 if sessions.len() >= self.config.max_sessions {
                     add(&self.counters.sessions_refused, 1);
-                    return Err(ReasonCode::QUOTA_EXCEEDED);
+                    return Err(refusal(ReasonCode::QUOTA_EXCEEDED, "too many sessions"));
                 }
                 let session = Arc::new(Session::new(Arc::clone(&id)));
                 sessions.insert(id, Arc::clone(&session));
@@ -289,6 +306,10 @@ impl Core {
         add(&self.counters.sessions_expired, 1);
         tracing::debug!(client = %session.id, "session expired");
     }
+}
+
+fn refusal(code: ReasonCode, what: &'static str) -> CodecError {
+    CodecError { code, what }
 }
 
 fn delay_of(will: Option<&WillMessage>) -> Option<u32> {

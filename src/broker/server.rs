@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Peer;
 use super::core::Core;
-use super::listen::{Accepted, Bound, Gate, Listeners, PLAIN, Socket, Stream, with_cause};
+use super::listen::{Accepted, Bound, Gate, Listeners, Socket, Stream, with_cause};
 use super::stats::add;
 use super::sync::lock;
 use super::watched::Look;
@@ -31,8 +31,10 @@ impl Broker {
     /// Serves clients that connect to `listener` until `shutdown` is cancelled. Then every client is told
     /// that the server stops, and the call returns when all are gone, after five seconds at the latest.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
-        let bound =
-            Bound { socket: Socket::Tcp(listener), gate: Arc::new(Gate::plain(!self.core.auth.has_users())) };
+        let bound = Bound {
+            socket: Socket::Tcp(listener),
+            gate: Arc::new(Gate::plain(self.core.auth.usual_means())),
+        };
         self.serve_all(Listeners { bound: vec![bound] }, shutdown).await;
     }
 
@@ -65,22 +67,31 @@ impl Broker {
     fn look(&self, look: Look) {
         let gates = lock(&self.core.gates).clone();
         gates.iter().for_each(|gate| gate.reload());
-        match self.core.auth.reload(look) {
-            Ok(true) => self.core.apply_users(),
-            Ok(false) => {}
-            Err(error) => tracing::error!(error = %with_cause(&error), "the users stay as they were"),
+        let core = &self.core;
+        let users = core.auth.reload(look).unwrap_or_else(|error| {
+            tracing::error!(error = %with_cause(&error), "the users stay as they were");
+            false
+        });
+        let keys = core.auth.reload_keys().unwrap_or_else(|error| {
+            tracing::error!(error = %with_cause(&error), "the keys of tokens stay as they were");
+            false
+        });
+        if users || keys {
+            core.apply_users();
         }
-        match self.core.access.reload(look) {
-            Ok(true) => self.core.apply_access(),
+        match core.access.reload(look) {
+            Ok(true) => core.apply_access(),
             Ok(false) => {}
             Err(error) => tracing::error!(error = %with_cause(&error), "the rules stay as they were"),
         }
+        core.end_expired();
     }
 
     /// Looks at files until told to stop.
     async fn watch(self, gates: Vec<Arc<Gate>>, stop: CancellationToken) {
         let core = &self.core;
-        if !core.auth.has_users() && !core.access.has_file() && !gates.iter().any(|gate| gate.has_files()) {
+        let logins = core.auth.has_users() || core.auth.has_tokens();
+        if !logins && !core.access.has_file() && !gates.iter().any(|gate| gate.has_files()) {
             return;
         }
         let mut ticks = tokio::time::interval(WATCH_PERIOD);
@@ -107,13 +118,10 @@ impl Broker {
             match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    self.welcome(
-                        stream,
-                        Peer::new(peer, bound.gate.anonymous, Arc::clone(&bound.gate.name)),
-                        &bound.gate,
-                        clients,
-                        shutdown,
-                    );
+                    let bounds = bound.gate.bounds;
+                    let listener = Some(Arc::clone(&bound.gate.name));
+                    let peer = Peer { bounds, listener, ..Peer::new(peer, bound.gate.means) };
+                    self.welcome(stream, peer, &bound.gate, clients, shutdown);
                 }
                 Err(error) => {
                     if !failing {
@@ -157,7 +165,7 @@ impl Broker {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         if let Some(place) = self.admit(peer, None) {
-            let peer = Peer::new(peer, !self.core.auth.has_users(), PLAIN.into());
+            let peer = Peer::new(peer, self.core.auth.usual_means());
             connection::serve(Arc::clone(&place.core), stream, peer, shutdown).await;
         }
     }
@@ -182,14 +190,14 @@ impl Broker {
 async fn open_and_serve<S: Stream + 'static>(
     stream: S,
     mut peer: Peer,
-    place: Place,
+    mut place: Place,
     stop: CancellationToken,
 ) {
     let core = Arc::clone(&place.core);
     let Some(gate) = place.gate.clone() else { return };
     let deadline = peer.accepted + core.config.connect_timeout.0;
     // Boxed, so that what only the beginning needs does not stay with the connection.
-    let opening = Box::pin(timeout_at(deadline, gate.open(stream, &mut peer)));
+    let opening = Box::pin(timeout_at(deadline, open(&gate, stream, &mut peer, &mut place)));
     let opened = tokio::select! {
         opened = opening => opened,
         () = stop.cancelled() => return,
@@ -197,10 +205,30 @@ async fn open_and_serve<S: Stream + 'static>(
     let error = match opened {
         Ok(Ok(stream)) => return connection::serve(core, stream, peer, stop).await,
         Ok(Err(error)) => error,
-        Err(_) => "no handshake in time".to_owned(),
+        Err(_) => {
+            add(&core.counters.connects_late, 1);
+            "no handshake in time".to_owned()
+        }
     };
     add(&core.counters.connects_refused, 1);
     tracing::debug!(peer = %peer.address, listener = &*gate.name, error, "connection ended before its CONNECT");
+}
+
+/// Learns from a proxy who the client is, then does the handshakes.
+async fn open<S: Stream + 'static>(
+    gate: &Gate,
+    mut stream: S,
+    peer: &mut Peer,
+    place: &mut Place,
+) -> Result<Box<dyn Stream>, String> {
+    if gate.is_proxied() {
+        let client = gate.client_behind(&mut stream, peer.address).await;
+        peer.address = client.inspect_err(|_| add(&place.core.counters.proxy_refused, 1))?;
+        if !place.move_to(peer.address.ip()) {
+            return Err("too many connections from the client's address".to_owned());
+        }
+    }
+    gate.open(stream, peer).await
 }
 
 /// A counted connection; counted off when dropped.
@@ -208,6 +236,15 @@ struct Place {
     core: Arc<Core>,
     address: Option<std::net::IpAddr>,
     gate: Option<Arc<Gate>>,
+}
+
+impl Place {
+    /// The connection counts for another address from now on. False: that has too many.
+    fn move_to(&mut self, address: std::net::IpAddr) -> bool {
+        let moved = self.address.is_some_and(|before| self.core.recount(before, address));
+        self.address = if moved { Some(address) } else { self.address };
+        moved
+    }
 }
 
 impl Drop for Place {

@@ -33,16 +33,24 @@ counters! {
     connections,
     /// Connections accepted since the start.
     connections_total,
-    /// Connections refused because `max-connections` or `max-connections-per-address` was reached.
+    /// Connections refused because `max-connections` (the broker's or the listener's) or `max-connections-per-address` was reached.
     connections_refused,
+    /// CONNECTs refused because `max-connections-per-user` was reached.
+    user_connections_refused,
+    /// Connections from others than a listener's proxies, or with a PROXY header that is missing or damaged.
+    proxy_refused,
     /// Connections whose CONNECT was refused or did not come in time.
     connects_refused,
+    /// Connections of those that sent no CONNECT within `connect-timeout`.
+    connects_late,
     /// CONNECTs accepted since the start.
     connects,
     /// Logins refused: wrong user name or password, or too many tries.
     logins_refused,
     /// Connections ended because of what the client sent.
     protocol_errors,
+    /// Connections ended because of a packet larger than `max-packet`; protocol errors and refused CONNECTs include them.
+    packets_too_large,
     /// Connections ended because the client was silent for too long.
     keep_alive_timeouts,
     /// Connections ended because another one took the session over.

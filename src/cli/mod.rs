@@ -87,7 +87,9 @@ enum Command {
     #[command(after_help = "Example:\n  iogate broker -p 1883\n  mosquitto_sub -t '#' -v")]
     Broker(broker::Arguments),
     /// Set the password of an MQTT user in a password file.
-    #[command(after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna")]
+    #[command(
+        after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna\n  iogate passwd --scram --iterations 20000 /etc/iogate/mqtt-users sensor-7"
+    )]
     Passwd(passwd::Arguments),
     /// Look at the MQTT clients and retained messages of a running gateway, and tidy them up.
     #[command(

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::{Exit, complain, with_causes};
-use crate::broker::auth::{check_file, check_name, hash};
+use crate::broker::auth::{SCRAM_MIN_ROUNDS, SCRAM_ROUNDS, check_file, check_name, hash, hash_scram};
 
 /// The first line of a new file.
 const HEADER: &str = "# Users of iogate's MQTT broker: iogate passwd FILE USER [--delete]\n";
@@ -30,6 +30,13 @@ pub(super) struct Arguments {
     /// Remove the user instead.
     #[arg(long)]
     delete: bool,
+    /// Store the password so that the user can log in by SCRAM-SHA-256 as well as by the plain password.
+    #[arg(long, conflicts_with = "delete")]
+    scram: bool,
+    /// Rounds of the hash for SCRAM. The client computes them at every login: fewer for a small device, with a long random password.
+    #[arg(long, requires = "scram", value_name = "COUNT", default_value_t = SCRAM_ROUNDS,
+        value_parser = clap::value_parser!(u32).range(i64::from(SCRAM_MIN_ROUNDS)..=2_000_000))]
+    iterations: u32,
 }
 
 /// Sets or removes one user.
@@ -44,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn change(arguments: &Arguments) -> Result<(), String> {
-    let Arguments { file, user, delete } = arguments;
+    let Arguments { file, user, delete, scram, iterations } = arguments;
     check_name(user).map_err(str::to_owned)?;
     let exists = file.try_exists().map_err(|error| format!("{}: {error}", file.display()))?;
     let before = match exists {
@@ -61,7 +68,11 @@ fn change(arguments: &Arguments) -> Result<(), String> {
     }
     let new = match delete {
         true => None,
-        false => Some(format!("{own}{}", hash(&ask()?)?)),
+        false => {
+            let password = ask()?;
+            let hashed = if *scram { hash_scram(&password, *iterations)? } else { hash(&password)? };
+            Some(format!("{own}{hashed}"))
+        }
     };
     let mut text = String::new();
     for line in before.lines().filter(|line| !line.starts_with(&own)).chain(new.as_deref()) {

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use iogate::broker::access::check_access_file;
 use iogate::broker::auth::hash;
 use iogate::broker::listen::BrokerListener;
-use iogate::broker::{Config, QoS};
+use iogate::broker::{Broker, Config, PublishOptions, QoS};
 use tokio::net::TcpStream;
 
-use crate::client::{Client, Connect, Will, until, vanished};
+use crate::client::{Client, Connect, Will, pipe, until, vanished};
 use crate::listen::{Site, anywhere};
 
 /// Every user's password.
@@ -142,7 +142,7 @@ async fn a_wide_subscription_is_given_what_may_be_read_and_no_more() {
         // Twice: the second answer comes from what the publisher remembers.
         for _ in 0..2 {
             let mut batch = local.batch();
-            batch.publish(&handle, b"inside", &iogate::broker::PublishOptions::default());
+            batch.publish(&handle, b"inside", &PublishOptions::default());
             batch.commit();
         }
     }
@@ -333,6 +333,57 @@ async fn retained_messages_still_to_be_sent_are_looked_at_again() {
         assert!(client.take().await.topic.starts_with("home/"));
     }
     client.quiet().await;
+}
+
+/// With aliases: what follows a message that told one must still be understood.
+#[tokio::test]
+async fn what_a_stalled_client_has_not_taken_is_taken_out_of_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [users, rules] = ["users", "rules"].map(|name| folder.path().join(name));
+    std::fs::write(&users, format!("anna:{}\n", hash(PASSWORD.as_bytes()).unwrap())).unwrap();
+    let all = "users: { anna: { read: ['#'] } }\n";
+    std::fs::write(&rules, all).unwrap();
+    let config = Config { password_file: Some(users), access_file: Some(rules.clone()), ..Config::default() };
+    let broker = Broker::new(config);
+    broker.reload();
+    let mut anna = login(5, "a", "anna");
+    anna.properties = vec![0x22, 0, 9];
+    let mut client = pipe(&broker);
+    client.greet(&anna).await;
+    client.subscribe("#", 2).await;
+    let mut inside = broker.publisher("inside");
+    let mut publish = |topic: &str, payload: &[u8], qos| {
+        let options = PublishOptions { qos, ..PublishOptions::default() };
+        inside.publish(topic, payload, &options).unwrap();
+    };
+    publish("home/large", &vec![b'x'; 128 << 10], QoS::AtMostOnce);
+    let before = broker.stats().bytes_out;
+    // The pipe is full; nobody reads it before the rules are others.
+    until("the stall", || broker.stats().bytes_out >= before + (60 << 10)).await;
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for topic in ["office/1", "home/1", "office/1", "home/1"] {
+            publish(topic, topic.as_bytes(), qos);
+        }
+    }
+    std::fs::write(&rules, "users: { anna: { read: [home/#] } }\n").unwrap();
+    broker.reload();
+    assert_eq!(broker.stats().withheld, 6);
+    assert_eq!(client.message().await.topic, "home/large");
+    let mut names = Vec::new();
+    for _ in 0..6 {
+        let message = client.take().await;
+        assert_eq!(message.text(), "home/1");
+        names.push(message.topic);
+    }
+    assert_eq!(names, ["home/1", "", "", "", "", ""]);
+    client.quiet().await;
+    std::fs::write(&rules, all).unwrap();
+    broker.reload();
+    publish("office/1", b"again", QoS::ExactlyOnce);
+    // Its alias was withdrawn with the message that told it: the name is told again.
+    assert_eq!(client.take().await.topic, "office/1");
+    client.quiet().await;
+    assert_eq!(broker.stats().unknown_acks, 0);
 }
 
 #[tokio::test]

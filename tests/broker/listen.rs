@@ -168,12 +168,12 @@ pub(crate) fn anywhere() -> BrokerListener {
     BrokerListener { address: Some("127.0.0.1:0".parse().unwrap()), ..BrokerListener::default() }
 }
 
-fn tls(folder: &Path) -> BrokerTls {
+pub(crate) fn tls(folder: &Path) -> BrokerTls {
     BrokerTls { cert: folder.join("server.pem"), key: folder.join("server.key"), ..BrokerTls::default() }
 }
 
 /// A folder with an authority, a server certificate and one client certificate.
-fn files() -> (TempDir, Authority) {
+pub(crate) fn files() -> (TempDir, Authority) {
     let folder = tempfile::tempdir().unwrap();
     let mut authority = Authority::new(folder.path());
     authority.issue("server", "broker", &["localhost", "127.0.0.1"]);

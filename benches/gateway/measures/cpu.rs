@@ -30,7 +30,7 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, gateway| Row {
         what: format!("CPU per point, 1,000 points @ 1 s, QoS 1, broker included, {what}"),
         unit: "µs",
-        gateway,
+        ours: gateway,
         baseline: baseline.clone(),
         against: "raw loop + rumqttc + Mosquitto, bare values",
         goal: Goal::AtMost(GOAL_US),

@@ -58,7 +58,7 @@ pub(crate) fn jitter(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, share: f64, goal| Row {
         what: format!("poll jitter {what}, 40 requests every 100 ms"),
         unit: "ms",
-        gateway: gateway.iter().map(|round| percentile(round, share)).collect(),
+        ours: gateway.iter().map(|round| percentile(round, share)).collect(),
         baseline: baseline.iter().map(|round| percentile(round, share)).collect(),
         against: "raw loop with tokio's interval",
         goal,
@@ -152,7 +152,7 @@ pub(crate) fn change_to_mqtt(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, share: f64, figures: fn(&Delays) -> &[f64], goal| Row {
         what: format!("{what}, 100 ms period, QoS 1"),
         unit: "ms",
-        gateway: gateway.iter().map(|round| percentile(figures(round), share)).collect(),
+        ours: gateway.iter().map(|round| percentile(figures(round), share)).collect(),
         baseline: baseline.iter().map(|round| percentile(figures(round), share)).collect(),
         against: "raw loop + rumqttc + Mosquitto",
         goal,

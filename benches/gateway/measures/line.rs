@@ -47,7 +47,7 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
         let row = |what: &str, figure: fn(&Round) -> f64, goal| Row {
             what: format!("RTU line at {BAUD} baud, {registers} registers per request, {what}"),
             unit: "%",
-            gateway: gateway.iter().map(figure).collect(),
+            ours: gateway.iter().map(figure).collect(),
             baseline: baseline.iter().map(figure).collect(),
             against: "raw tokio-modbus loop",
             goal,

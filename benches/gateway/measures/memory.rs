@@ -54,7 +54,7 @@ pub(crate) fn memory(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, figure: fn(&Memory) -> u64, goal| Row {
         what: format!("memory with 60 points @ 1 s, {what}"),
         unit: "MB",
-        gateway: gateway.iter().map(|memory| megabytes(figure(memory))).collect(),
+        ours: gateway.iter().map(|memory| megabytes(figure(memory))).collect(),
         baseline: baseline.iter().map(|memory| megabytes(figure(memory))).collect(),
         against: "this bench as raw loop + Mosquitto",
         goal,
@@ -80,7 +80,7 @@ pub(crate) fn start(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, share: f64, goal| Row {
         what: format!("start to first message, {what} of {} starts", setup.starts),
         unit: "ms",
-        gateway: vec![percentile(&gateway, share)],
+        ours: vec![percentile(&gateway, share)],
         baseline: vec![percentile(&baseline, share)],
         against: "raw loop and Mosquitto started together",
         goal,

@@ -40,7 +40,7 @@ pub(crate) fn measure(setup: &Setup) -> Outcome<Vec<Row>> {
     let row = |what: &str, unit, gateway: &[Round], figure: fn(&Round) -> f64, goal| Row {
         what: format!("flat out, QoS 0, {what}"),
         unit,
-        gateway: figures(gateway, figure),
+        ours: figures(gateway, figure),
         baseline: figures(&baseline, figure),
         against: "raw loop + rumqttc + Mosquitto, bare values",
         goal,

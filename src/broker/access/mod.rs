@@ -27,9 +27,9 @@ pub(super) use permissions::{Permissions, Verdict};
 pub(super) use rules::Claims;
 pub(super) use write_check::WriteCheck;
 
-use super::auth::Login;
-use super::codec::{Connect, ReasonCode};
-use super::config::Config;
+use super::auth::{Login, Means};
+use super::codec::{QoS, ReasonCode};
+use super::config::{Config, bytes};
 use super::watched::{Look, Watched, read};
 use rules::{Rules, Who};
 
@@ -44,16 +44,39 @@ pub(super) struct Peer {
     pub(super) accepted: Instant,
     /// The user that its certificate names.
     pub(super) user: Option<Arc<str>>,
-    /// It may stay nobody in particular.
-    pub(super) anonymous: bool,
-    /// Name of the listener that it came through.
-    pub(super) listener: Arc<str>,
+    /// How it may log in.
+    pub(super) means: Means,
+    /// What its listener says of packets and QoS.
+    pub(super) bounds: Bounds,
+    /// Name of the listener that it came through, if any.
+    pub(super) listener: Option<Arc<str>>,
+}
+
+/// Limits that a listener may have of its own; `None`: the broker's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Largest packet in bytes.
+    pub(super) max_packet: Option<usize>,
+    /// Highest QoS that is served.
+    pub(super) max_qos: Option<QoS>,
+}
+
+impl Bounds {
+    /// Largest packet in bytes.
+    pub(super) fn max_packet(&self, config: &Config) -> usize {
+        self.max_packet.unwrap_or_else(|| bytes(config.max_packet))
+    }
+
+    /// Highest QoS that is served.
+    pub(super) fn max_qos(&self, config: &Config) -> QoS {
+        self.max_qos.unwrap_or_else(|| config.highest_qos())
+    }
 }
 
 impl Peer {
     /// A client that has just connected.
-    pub(super) fn new(address: SocketAddr, anonymous: bool, listener: Arc<str>) -> Self {
-        Self { address, accepted: Instant::now(), user: None, anonymous, listener }
+    pub(super) fn new(address: SocketAddr, means: Means) -> Self {
+        Self { address, accepted: Instant::now(), user: None, means, bounds: Bounds::default(), listener: None }
     }
 }
 
@@ -146,18 +169,6 @@ pub fn check_access_file(path: &Path) -> Result<(), AccessError> {
     let text = read(path, MAX_FILE);
     let text = text.map_err(|source| AccessError::Unreadable { path: path.into(), source })?;
     file::parse(&text).map(|_| ()).map_err(|source| AccessError::Content { path: path.into(), source })
-}
-
-/// Whether a client may connect.
-///
-/// # Errors
-/// Enhanced authentication is refused with 0x8C ([MQTT-4.12.0-1]). Who the client is, is found out in `auth`;
-/// without a password file a user name is accepted as it is, like any broker that allows anonymous access does.
-pub(super) fn may_connect(connect: &Connect<'_>) -> Result<(), ReasonCode> {
-    match connect.auth_method {
-        Some(_) => Err(ReasonCode::BAD_AUTHENTICATION_METHOD),
-        None => Ok(()),
-    }
 }
 
 /// Whether a filter is served: `$share/` in front of what a shared subscription selects is none.

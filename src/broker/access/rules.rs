@@ -56,7 +56,6 @@ impl Claims {
     ///
     /// # Errors
     /// One of the patterns is no topic filter; the text of the error names it.
-    #[allow(dead_code, reason = "for logins that bring claims, such as those by token")]
     pub(in crate::broker) fn new(
         roles: Vec<Box<str>>,
         read: Vec<Box<str>>,

@@ -1,12 +1,17 @@
-//! Who a client is: users, their passwords, and the delay for those who guess.
+//! Who a client is: users, their passwords and tokens, and the delay for those who guess.
 //!
 //! Passwords are checked on threads of their own, one at a time, so that hashing never holds up clients. A
 //! password that was right is remembered by a keyed digest until it changes: a thousand clients that come back
 //! at once need no thousand hashes. Invariant: with a password file in the configuration, nobody logs in by
 //! name before the file was read.
 
+mod enhanced;
+pub mod jwt;
+mod means;
 mod passwords;
+mod scram;
 mod throttle;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -16,14 +21,23 @@ use ring::hmac;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use passwords::{BadLine, check_line, check_name, hash};
+pub use jwt::KeysError;
+pub use means::LoginMeans;
+pub use passwords::{BadLine, check_line, check_name, hash, hash_scram};
+pub use scram::{DEFAULT_ROUNDS as SCRAM_ROUNDS, MIN_ROUNDS as SCRAM_MIN_ROUNDS};
+
+pub(super) use enhanced::{METHOD, Pending};
+pub(super) use means::Means;
 
 use super::access::{Claims, Peer};
 use super::codec::{CodecError, Connect, ReasonCode};
+use super::config::Config;
 use super::stats::{Counters, add};
 use super::sync::lock;
 use super::trie::FastHash;
 use super::watched::{Look, Watched, read};
+use crate::clock::Clock;
+use jwt::{Token, Tokens, token};
 use passwords::{StoredPassword, Users};
 use throttle::Throttle;
 
@@ -62,6 +76,8 @@ pub enum UsersError {
 
 /// The users of a broker and what is needed to check them.
 pub(super) struct Auth {
+    clock: Clock,
+    tokens: Option<Arc<Tokens>>,
     file: Option<Watched>,
     users: ArcSwapOption<Users>,
     throttle: Mutex<Throttle>,
@@ -75,10 +91,12 @@ pub(super) struct Auth {
 #[derive(Clone)]
 pub(super) struct Login {
     pub(super) user: Arc<str>,
-    /// What the password file had for the user; `None`: a certificate spoke for it.
+    /// What the password file had for the user, if that is how it logged in.
     password: Option<Arc<StoredPassword>>,
     /// What the login grants beside the access file.
     pub(super) claims: Option<Arc<Claims>>,
+    /// What a token said of the user, if that is how it logged in.
+    pub(super) token: Option<Arc<Token>>,
 }
 
 /// What a change of the users means for somebody who logged in before it.
@@ -92,14 +110,31 @@ pub(super) enum Standing {
     Gone,
 }
 
+impl Login {
+    fn by_certificate(user: Arc<str>) -> Self {
+        Self { user, password: None, claims: None, token: None }
+    }
+
+    fn by_password(user: Arc<str>, stored: Arc<StoredPassword>) -> Self {
+        Self { user, password: Some(stored), claims: None, token: None }
+    }
+
+    fn by_token(token: Token) -> Self {
+        let (user, claims) = (Arc::clone(&token.user), Arc::clone(&token.claims));
+        Self { user, password: None, claims: Some(claims), token: Some(Arc::new(token)) }
+    }
+}
+
 impl Auth {
-    /// `file`: the password file, which [`Self::reload`] reads.
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
+    /// With the files that [`Self::reload`] and [`Self::reload_keys`] read.
+    pub(super) fn new(config: &Config) -> Self {
         let random = ring::rand::SystemRandom::new();
         #[allow(clippy::expect_used, reason = "the system's random numbers do not fail once it has started")]
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("random numbers");
         Self {
-            file: file.map(|path| Watched::new(path, MAX_FILE)),
+            clock: Clock::system(),
+            tokens: config.jwt.clone().map(|section| Arc::new(Tokens::new(section))),
+            file: config.password_file.clone().map(|path| Watched::new(path, MAX_FILE)),
             users: ArcSwapOption::empty(),
             throttle: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
@@ -112,6 +147,21 @@ impl Auth {
     /// Whether there is a password file.
     pub(super) fn has_users(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// How clients log in where nothing else is said.
+    pub(super) fn usual_means(&self) -> Means {
+        Means::usual(self.has_users(), self.has_tokens())
+    }
+
+    /// Whether clients can log in by tokens.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Takes in what the files with the keys of tokens hold now. Returns whether it differs from before.
+    pub(super) fn reload_keys(&self) -> Result<bool, KeysError> {
+        self.tokens.as_ref().map_or(Ok(false), |tokens| tokens.reload())
     }
 
     /// Takes in what the password file holds now. Returns whether it differs from before.
@@ -128,6 +178,10 @@ impl Auth {
 
     /// What has become of somebody who logged in.
     pub(super) fn standing(&self, login: &Login) -> Standing {
+        let trusted = |token| self.tokens.as_ref().is_some_and(|tokens| tokens.trusts(token));
+        if login.token.as_ref().is_some_and(|token| !trusted(token)) {
+            return Standing::Changed;
+        }
         let Some(password) = &login.password else { return Standing::Unchanged };
         match self
             .users
@@ -149,17 +203,18 @@ impl Auth {
         counters: &Counters,
     ) -> Result<Option<Login>, CodecError> {
         if let Some(user) = &peer.user {
-            return Ok(Some(Login { user: Arc::clone(user), password: None, claims: None }));
+            return Ok(Some(Login::by_certificate(Arc::clone(user))));
         }
-        let Some(name) = connect.username.filter(|_| self.has_users()) else {
-            let what = "log in with a user name and password";
-            return if peer.anonymous {
-                Ok(None)
-            } else {
-                Err(CodecError { code: ReasonCode::NOT_AUTHORIZED, what })
-            };
+        let password = connect.password.unwrap_or_default();
+        let checked = match (connect.username, token(password)) {
+            (name, Some(token)) if peer.means.jwt => self.check_token(peer, name, token).await,
+            (Some(name), _) if peer.means.password => self.check(peer, name, password).await,
+            _ if peer.means.anonymous => return Ok(None),
+            _ => {
+                let what = peer.means.wanted();
+                return Err(CodecError { code: ReasonCode::NOT_AUTHORIZED, what });
+            }
         };
-        let checked = self.check(peer, name, connect.password.unwrap_or_default()).await;
         if checked.is_err() {
             add(&counters.logins_refused, 1);
         }
@@ -174,17 +229,16 @@ impl Auth {
         let users = self.users.load_full();
         let Some(users) = users.filter(|_| name.len() <= MAX_NAME) else { return Err(wrong) };
         let found = users.get(name).map(|(name, stored)| (Arc::clone(name), Arc::clone(stored)));
-        let login = |user, password| Login { user, password: Some(password), claims: None };
         if let Some((user, stored)) = &found
             && lock(&self.known).contains(&self.mark(stored, password))
         {
-            return Ok(login(Arc::clone(user), Arc::clone(stored)));
+            return Ok(Login::by_password(Arc::clone(user), Arc::clone(stored)));
         }
         let busy =
             CodecError { code: ReasonCode::CONNECTION_RATE_EXCEEDED, what: "too many tries to log in" };
         let Ok(_place) = self.checks.try_acquire() else { return Err(busy) };
         let address = peer.address.ip();
-        let admitted = lock(&self.throttle).admit(address, name, Instant::now());
+        let admitted = lock(&self.throttle).admit(address, Some(name), Instant::now());
         tokio::time::sleep(admitted.map_err(|_| busy)?).await;
         let right = match &found {
             Some((_, stored)) => self.verify(Arc::clone(stored), password).await,
@@ -198,10 +252,10 @@ impl Auth {
             Some((user, stored)) => {
                 self.remember(self.mark(&stored, password));
                 lock(&self.throttle).succeeded(name);
-                Ok(login(user, stored))
+                Ok(Login::by_password(user, stored))
             }
             None => {
-                lock(&self.throttle).failed(address, name, Instant::now());
+                lock(&self.throttle).failed(address, Some(name), Instant::now());
                 let user = name.escape_debug();
                 tracing::warn!(peer = %peer.address, %user, "login refused: user name or password is wrong");
                 Err(wrong)

@@ -1,7 +1,7 @@
 //! The password file: one `user:hash` a line.
 //!
 //! New hashes are argon2id in the PHC form; PBKDF2 (`$7$`) and salted SHA-512 (`$6$`) of Mosquitto's
-//! `mosquitto_passwd` are read, so that a file can be taken over. Invariants: a line that is not understood
+//! `mosquitto_passwd` are read, so that a file can be taken over; `$scram-sha-256$` serves SCRAM, too. Invariants: a line that is not understood
 //! makes the whole file unusable; no error shows what a line holds behind the user's name.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ use data_encoding::BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, pbkdf2};
 
+use super::scram::Verifier;
+
 /// Longest user name in bytes.
 const MAX_NAME: usize = 256;
 
@@ -25,7 +27,7 @@ const MAX_USERS: usize = 10_000;
 const MAX_MEMORY_KIB: u32 = 256 << 10;
 
 /// Most rounds of one check.
-const MAX_ROUNDS: u32 = 2_000_000;
+pub(super) const MAX_ROUNDS: u32 = 2_000_000;
 
 /// Bytes of a new salt.
 const SALT: usize = 16;
@@ -34,6 +36,8 @@ const SALT: usize = 16;
 #[derive(Default)]
 pub(super) struct Users {
     by_name: BTreeMap<Arc<str>, Arc<StoredPassword>>,
+    /// Somebody who can log in by SCRAM.
+    scram: Option<Verifier>,
 }
 
 /// One user's password, hashed.
@@ -49,6 +53,7 @@ enum Form {
     Argon2(Box<PasswordHash>),
     Pbkdf2 { rounds: NonZeroU32, salt: Vec<u8>, hash: Vec<u8> },
     Sha512 { salt: Vec<u8>, hash: Vec<u8> },
+    Scram(Box<Verifier>),
 }
 
 /// Why a password file cannot be used.
@@ -85,11 +90,24 @@ impl Users {
                 return Err(bad("more than 10,000 users"));
             }
         }
-        Ok(Self { by_name })
+        // The first of them, so that it stays the same when others change.
+        let scram = by_name.values().find_map(|stored| stored.scram().cloned());
+        Ok(Self { by_name, scram })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<(&Arc<str>, &Arc<StoredPassword>)> {
         self.by_name.get_key_value(name)
+    }
+
+    /// Whether anybody can log in by SCRAM.
+    pub(super) fn serve_scram(&self) -> bool {
+        self.scram.is_some()
+    }
+
+    /// What SCRAM needs of a user: of one who does not exist, or has no such password, something that looks the same.
+    pub(super) fn verifier(&self, name: &str) -> Option<Verifier> {
+        let decoy = self.scram.as_ref()?.decoy(name);
+        Some(self.get(name).and_then(|(_, stored)| stored.scram().cloned()).unwrap_or(decoy))
     }
 
     /// Some user's password, if there is a user.
@@ -136,6 +154,16 @@ pub fn hash(password: &[u8]) -> Result<String, &'static str> {
     hashed.map(|hash| hash.to_string()).map_err(|_| "the password cannot be hashed")
 }
 
+/// Hashes a password for the file in the form that serves SCRAM-SHA-256, with this many iterations.
+///
+/// # Errors
+/// The password is not of printable ASCII characters, the number is out of range, or the system gives no random numbers.
+pub fn hash_scram(password: &[u8], rounds: u32) -> Result<String, &'static str> {
+    let mut salt = [0; SALT];
+    SystemRandom::new().fill(&mut salt).map_err(|_| "the system gives no random numbers")?;
+    Verifier::new(password, salt, rounds).map(|verifier| verifier.text())
+}
+
 impl StoredPassword {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let form = match text.split('$').collect::<Vec<_>>()[..] {
@@ -150,9 +178,17 @@ impl StoredPassword {
                 hash: sha512_sized(hash)?,
             },
             ["", "6", salt, hash] => Form::Sha512 { salt: base64(salt)?, hash: sha512_sized(hash)? },
+            ["", "scram-sha-256", rounds, salt, stored, server] => {
+                Form::Scram(Box::new(Verifier::parse(rounds, salt, stored, server)?))
+            }
             _ => return Err("the hash is of no known form; set the password by `iogate passwd`"),
         };
         Ok(Self { text: text.into(), form })
+    }
+
+    /// What SCRAM needs, if the password is stored so.
+    pub(super) fn scram(&self) -> Option<&Verifier> {
+        if let Form::Scram(verifier) = &self.form { Some(verifier) } else { None }
     }
 
     /// Whether this is the password. Takes tens of milliseconds of computing: not for a thread that serves clients.
@@ -162,6 +198,7 @@ impl StoredPassword {
             Form::Pbkdf2 { rounds, salt, hash } => {
                 pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA512, *rounds, salt, password, hash).is_ok()
             }
+            Form::Scram(verifier) => verifier.verify(password),
             Form::Sha512 { salt, hash } => {
                 let mut context = digest::Context::new(&digest::SHA512);
                 context.update(password);
@@ -187,7 +224,7 @@ fn argon2id(text: &str) -> Result<Form, &'static str> {
     Ok(Form::Argon2(Box::new(hash)))
 }
 
-fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
+pub(super) fn base64(text: &str) -> Result<Vec<u8>, &'static str> {
     BASE64.decode(text.as_bytes()).map_err(|_| "the hash is damaged: no base64")
 }
 
@@ -222,6 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn the_form_for_scram_serves_plain_passwords_too() {
+        let hashed = hash_scram(b"pencil", 4_096).unwrap();
+        let users = Users::parse(&format!("anna:{hashed}\nbert:{}\n", hash(b"x").unwrap())).unwrap();
+        assert!(users.get("anna").unwrap().1.verify(b"pencil") && !users.get("anna").unwrap().1.verify(b"x"));
+        assert!(users.serve_scram() && users.get("bert").unwrap().1.scram().is_none());
+        assert!(users.verifier("bert") == users.verifier("bert"));
+        assert!(users.verifier("bert") != users.verifier("anna"));
+        assert!(hash_scram(b"pencil", 1_000).is_err() && hash_scram("ü".as_bytes(), 4_096).is_err());
+        assert!(!Users::parse("# nobody").unwrap().serve_scram());
+    }
+
+    #[test]
     fn one_bad_line_spoils_the_file_and_is_not_shown() {
         let good = hash(b"x").unwrap();
         assert!(what("").contains("empty") && what("# nobody\n").is_empty());
@@ -235,6 +284,7 @@ mod tests {
         assert!(what("anna:$7$0$AAAA$AAAA").contains("rounds"));
         assert!(what("anna:$7$99999999$AAAA$AAAA").contains("rounds"));
         assert!(what("anna:$7$101$AAAA$AAAA").contains("64 bytes"));
+        assert!(what("anna:$scram-sha-256$i=1$AAAA$AAAA$AAAA").contains("4,096"));
         assert!(what("anna:$6$AAA$AAAA").contains("base64"));
         assert!(what("anna:$argon2id$v=19$m=19456,t=2,p=1$").contains("damaged"));
         assert!(
@@ -247,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "([a-c]{0,3}:)?(\\$(6|7|argon2id|v=19))?[$=,a-zA-Z0-9\n]{0,80}") {
+        fn any_text_is_read_or_refused(text in "([a-c]{0,3}:)?(\\$(6|7|argon2id|v=19|scram-sha-256|i=4096))?[$=,a-zA-Z0-9\n]{0,80}") {
             let _ = Users::parse(&text);
         }
     }

@@ -53,8 +53,13 @@ pub(super) struct Refused;
 
 impl Throttle {
     /// Asks for a try. Returns how long it must wait; each try takes a turn of its own.
-    pub(super) fn admit(&mut self, address: IpAddr, user: &str, now: Instant) -> Result<Duration, Refused> {
-        let keys = keys(address, user);
+    pub(super) fn admit(
+        &mut self,
+        address: IpAddr,
+        user: Option<&str>,
+        now: Instant,
+    ) -> Result<Duration, Refused> {
+        let keys: Vec<_> = keys(address, user).collect();
         let free =
             keys.iter().filter_map(|key| Some(self.entries.get(key)?.free)).max().unwrap_or(now).max(now);
         let wait = free - now;
@@ -69,8 +74,8 @@ impl Throttle {
         Ok(wait)
     }
 
-    /// A try failed.
-    pub(super) fn failed(&mut self, address: IpAddr, user: &str, now: Instant) {
+    /// A try failed. `user`: if one was named.
+    pub(super) fn failed(&mut self, address: IpAddr, user: Option<&str>, now: Instant) {
         for key in keys(address, user) {
             self.make_room(now);
             let entry = self.entries.entry(key).or_insert(Entry { failures: 0, free: now });
@@ -98,7 +103,7 @@ impl Throttle {
 }
 
 /// An IPv6 client has a network of 64 bits to itself and may use any address of it.
-fn keys(address: IpAddr, user: &str) -> [Key; 2] {
+fn keys(address: IpAddr, user: Option<&str>) -> impl Iterator<Item = Key> {
     let address = match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -106,7 +111,7 @@ fn keys(address: IpAddr, user: &str) -> [Key; 2] {
         }
         address @ IpAddr::V4(_) => address,
     };
-    [Key::Address(address), Key::User(user.into())]
+    std::iter::once(Key::Address(address)).chain(user.map(|user| Key::User(user.into())))
 }
 
 fn delay(failures: u32) -> Duration {
@@ -128,34 +133,34 @@ mod tests {
     fn tries_become_slow_and_then_refused() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for _ in 0..FREE {
-            assert_eq!(throttle.admit(here(), "anna", now), Ok(Duration::ZERO));
-            throttle.failed(here(), "anna", now);
+            assert_eq!(throttle.admit(here(), Some("anna"), now), Ok(Duration::ZERO));
+            throttle.failed(here(), Some("anna"), now);
         }
-        assert_eq!(throttle.admit(here(), "anna", now), Ok(Duration::ZERO));
-        throttle.failed(here(), "anna", now);
-        assert_eq!(throttle.admit(here(), "anna", now), Ok(FIRST));
+        assert_eq!(throttle.admit(here(), Some("anna"), now), Ok(Duration::ZERO));
+        throttle.failed(here(), Some("anna"), now);
+        assert_eq!(throttle.admit(here(), Some("anna"), now), Ok(FIRST));
         // Tries side by side take turns.
-        assert_eq!(throttle.admit(here(), "anna", now), Ok(FIRST * 2));
+        assert_eq!(throttle.admit(here(), Some("anna"), now), Ok(FIRST * 2));
         for _ in 0..8 {
-            let _ = throttle.admit(here(), "anna", now);
+            let _ = throttle.admit(here(), Some("anna"), now);
         }
-        assert_eq!(throttle.admit(here(), "anna", now), Err(Refused));
+        assert_eq!(throttle.admit(here(), Some("anna"), now), Err(Refused));
         // The address is slowed for every user, the user from every address; others are not.
-        assert_eq!(throttle.admit(here(), "bert", now), Err(Refused));
-        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), "anna", now), Err(Refused));
-        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), "bert", now), Ok(Duration::ZERO));
-        assert_eq!(throttle.admit(here(), "anna", now + MEMORY), Ok(Duration::ZERO));
+        assert_eq!(throttle.admit(here(), Some("bert"), now), Err(Refused));
+        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), Some("anna"), now), Err(Refused));
+        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), Some("bert"), now), Ok(Duration::ZERO));
+        assert_eq!(throttle.admit(here(), Some("anna"), now + MEMORY), Ok(Duration::ZERO));
     }
 
     #[test]
     fn a_success_clears_the_user_and_not_the_address() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for _ in 0..=FREE {
-            throttle.failed(here(), "anna", now);
+            throttle.failed(here(), Some("anna"), now);
         }
         throttle.succeeded("anna");
-        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), "anna", now), Ok(Duration::ZERO));
-        assert_eq!(throttle.admit(here(), "bert", now), Ok(FIRST));
+        assert_eq!(throttle.admit("192.0.2.2".parse().unwrap(), Some("anna"), now), Ok(Duration::ZERO));
+        assert_eq!(throttle.admit(here(), Some("bert"), now), Ok(FIRST));
     }
 
     #[test]
@@ -163,12 +168,12 @@ mod tests {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         for last in 0..8_u16 {
             let address = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
-            throttle.failed(address, &format!("user-{last}"), now);
+            throttle.failed(address, Some(&format!("user-{last}")), now);
         }
         let other = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9));
-        assert!(throttle.admit(other, "new", now).unwrap_or(LONGEST) > Duration::ZERO);
+        assert!(throttle.admit(other, Some("new"), now).unwrap_or(LONGEST) > Duration::ZERO);
         for user in 0..MAX_ENTRIES * 2 {
-            throttle.failed(here(), &user.to_string(), now);
+            throttle.failed(here(), Some(&user.to_string()), now);
         }
         assert!(throttle.entries.len() <= MAX_ENTRIES);
     }

@@ -38,6 +38,8 @@ pub struct Connect<'a> {
     pub wants_response_information: bool,
     /// Name of an enhanced authentication method (5.0).
     pub auth_method: Option<&'a str>,
+    /// What that method has to say (5.0).
+    pub auth_data: Option<&'a [u8]>,
 }
 
 /// A will message.
@@ -105,6 +107,7 @@ fn decode_rest<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Connect<
         wants_problems: true,
         wants_response_information: false,
         auth_method: None,
+        auth_data: None,
     };
     if version.is_v5() {
         read_properties(reader, &mut connect)?;
@@ -156,7 +159,6 @@ fn read_properties<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Re
             id::AUTH_DATA,
         ],
     );
-    let mut auth_data = false;
     while let Some(property) = properties.next()? {
         let value = property.value;
         match property.id {
@@ -171,11 +173,11 @@ fn read_properties<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Re
             id::REQUEST_RESPONSE_INFO => connect.wants_response_information = value.flag()?,
             id::REQUEST_PROBLEM_INFO => connect.wants_problems = value.flag()?,
             id::AUTH_METHOD => connect.auth_method = Some(value.text()),
-            id::AUTH_DATA => auth_data = true,
+            id::AUTH_DATA => connect.auth_data = Some(value.binary()),
             _ => {}
         }
     }
-    if auth_data && connect.auth_method.is_none() {
+    if connect.auth_data.is_some() && connect.auth_method.is_none() {
         return Err(CodecError::protocol("authentication data without a method"));
     }
     Ok(())

@@ -29,6 +29,10 @@ pub struct ConnackProperties<'a> {
     pub maximum_qos: Option<QoS>,
     /// Beginning of the topics at which the client may have its answers.
     pub response_information: Option<&'a str>,
+    /// Method of enhanced authentication, if the client named one ([MQTT-4.12.0-5]).
+    pub auth_method: Option<&'a str>,
+    /// What that method says last.
+    pub auth_data: Option<&'a [u8]>,
 }
 
 /// CONNACK (section 3.2).
@@ -52,6 +56,11 @@ pub fn encode_connack(
     put_text(&mut section, id::REASON_STRING, properties.reason);
     put_u16(&mut section, id::SERVER_KEEP_ALIVE, properties.server_keep_alive);
     put_text(&mut section, id::RESPONSE_INFORMATION, properties.response_information);
+    put_text(&mut section, id::AUTH_METHOD, properties.auth_method);
+    if let Some(data) = properties.auth_data {
+        section.push(id::AUTH_DATA);
+        put_binary(&mut section, data);
+    }
     if let Some(qos) = properties.maximum_qos {
         section.extend_from_slice(&[id::MAXIMUM_QOS, qos as u8]);
     }

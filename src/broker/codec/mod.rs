@@ -5,6 +5,7 @@
 //! connection's business. Arbitrary bytes never panic and never allocate more than they are long.
 
 mod ack;
+mod auth;
 mod connect;
 mod encode;
 mod frame;
@@ -20,6 +21,7 @@ mod wire;
 pub(crate) use wire::put_binary;
 
 pub use ack::{Ack, Disconnect};
+pub use auth::Auth;
 pub use connect::{Connect, Will, decode_connect};
 pub(crate) use encode::PublishHead;
 pub use encode::{

@@ -2,7 +2,7 @@
 
 use super::wire::Reader;
 use super::{
-    Ack, CodecError, Connect, Disconnect, Frame, Publish, ReasonCode, Subscribe, Unsubscribe, Version,
+    Ack, Auth, CodecError, Connect, Disconnect, Frame, Publish, ReasonCode, Subscribe, Unsubscribe, Version,
     decode_connect,
 };
 
@@ -49,8 +49,8 @@ pub enum Packet<'a> {
     Pingreq,
     /// The client leaves.
     Disconnect(Disconnect),
-    /// Enhanced authentication (5.0 only); contents are not looked at here.
-    Auth,
+    /// A step of enhanced authentication (5.0 only).
+    Auth(Auth<'a>),
 }
 
 /// Decodes one packet whose fixed header is `frame` and whose remaining bytes are `body`.
@@ -73,7 +73,7 @@ pub fn decode<'a>(frame: Frame, body: &'a [u8], version: Version) -> Result<Pack
         10 => Unsubscribe::decode(body, version).map(Packet::Unsubscribe),
         12 => Reader::new(body).finish().map(|()| Packet::Pingreq),
         14 => Disconnect::decode(body, version).map(Packet::Disconnect),
-        15 if version.is_v5() => Ok(Packet::Auth),
+        15 if version.is_v5() => Auth::decode(body).map(Packet::Auth),
         2 | 9 | 11 | 13 => Err(CodecError::protocol("packet that only a server sends")),
         _ => Err(CodecError { code: ReasonCode::MALFORMED, what: "reserved packet type" }),
     }

@@ -32,6 +32,10 @@ codes! {
     NO_MATCHING_SUBSCRIBERS = 0x10, "no matching subscribers";
     /// 0x11: there was no such subscription.
     NO_SUBSCRIPTION_EXISTED = 0x11, "no subscription existed";
+    /// 0x18: the authentication goes on.
+    CONTINUE_AUTHENTICATION = 0x18, "continue authentication";
+    /// 0x19: the client authenticates itself anew.
+    REAUTHENTICATE = 0x19, "re-authenticate";
     /// 0x80: refused for a reason without a code of its own.
     UNSPECIFIED = 0x80, "unspecified error";
     /// 0x81: the bytes do not follow the specification.
@@ -76,6 +80,8 @@ codes! {
     SHARED_NOT_SUPPORTED = 0x9e, "shared subscriptions not supported";
     /// 0x9F: too many connections.
     CONNECTION_RATE_EXCEEDED = 0x9f, "connection rate exceeded";
+    /// 0xA0: what the client logged in with has expired.
+    MAXIMUM_CONNECT_TIME = 0xa0, "maximum connect time";
 }
 
 impl ReasonCode {

@@ -296,13 +296,15 @@ proptest! {
             shared_available: Some(true),
             maximum_qos: Some(QoS::AtLeastOnce),
             response_information: Some("replies/x"),
+            auth_method: Some("SCRAM-SHA-256"),
+            auth_data: Some(b"v=x"),
         };
         let mut out = Vec::new();
         encode_connack(&mut out, Version::V5, present, ReasonCode::SUCCESS, &properties);
         let (read, _) = oracle::v5_0::Connack::parse(split(&out).1).unwrap();
         prop_assert_eq!((read.session_present(), read.reason_code() as u8), (present, 0));
         let optional = usize::from(expiry.is_some()) + usize::from(id.is_some()) + usize::from(reason.is_some());
-        prop_assert_eq!(read.props.len(), 7 + optional);
+        prop_assert_eq!(read.props.len(), 9 + optional);
         let mut out = Vec::new();
         encode_connack(&mut out, Version::V4, present, ReasonCode::SUCCESS, &properties);
         prop_assert_eq!(oracle::v3_1_1::Connack::parse(split(&out).1).unwrap().0.session_present(), present);

@@ -40,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let code = match end {
             End::Lost(_) | End::Goodbye { .. } => None,
             End::Refused(error) => Some((error.code, Some(error.what))),
-            End::TakenOver if self.session.revoked() => Some((ReasonCode::NOT_AUTHORIZED, None)),
+            End::TakenOver if self.session.revoked() => Some((self.why_revoked(), None)),
             End::TakenOver => Some((ReasonCode::TAKEN_OVER, None)),
             End::Evicted => Some((ReasonCode::ADMINISTRATIVE_ACTION, None)),
             End::Silent => Some((ReasonCode::KEEP_ALIVE_TIMEOUT, None)),
@@ -58,6 +58,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
     }
 
+    /// What to say when the login holds no more.
+    fn why_revoked(&self) -> ReasonCode {
+        let state = lock(&self.session.state);
+        match &state.login {
+            Some(login) if self.core.auth.has_expired(login) => ReasonCode::MAXIMUM_CONNECT_TIME,
+            _ => ReasonCode::NOT_AUTHORIZED,
+        }
+    }
+
     fn log(&self, end: &End) {
         let (client, counters) = (&*self.session.id, &self.core.counters);
         match end {
@@ -66,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Goodbye { .. } => tracing::debug!(client, "client disconnected"),
             End::Refused(error) => {
                 add(&counters.protocol_errors, 1);
+                add(&counters.packets_too_large, u64::from(error.code == ReasonCode::PACKET_TOO_LARGE));
                 tracing::warn!(client, code = %error.code, what = error.what, "client disconnected for a protocol error");
             }
             End::TakenOver => tracing::debug!(client, "session taken over by another connection"),

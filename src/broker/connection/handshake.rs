@@ -15,19 +15,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::closing::{LINGER, LINGER_BYTES};
+use super::enhanced::{Enhanced, Identity, identify};
 use super::{Connection, SCRATCH};
-use crate::broker::access::Peer;
-use crate::broker::auth::Login;
+use crate::broker::access::{Bounds, Peer};
+use crate::broker::auth::METHOD;
 use crate::broker::codec::{
     CodecError, ConnackProperties, Connect, Frame, QoS, ReasonCode, Version, decode_connect, encode_connack,
 };
-use crate::broker::config::{Config, bytes};
+use crate::broker::config::Config;
 use crate::broker::core::Core;
 use crate::broker::message::Stored;
 use crate::broker::registry::{Arrival, Attached};
 use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
-use crate::broker::{access, topic};
+use crate::broker::topic;
 
 /// Serves one client from its first byte to its last.
 pub(in crate::broker) async fn serve<S>(core: Arc<Core>, stream: S, peer: Peer, stop: CancellationToken)
@@ -52,20 +53,34 @@ where
                     tracing::debug!(%peer, ?error, "connection closed before its CONNECT");
                 }
                 Refused::Code(error) => {
+                    add(
+                        &core.counters.packets_too_large,
+                        u64::from(error.code == ReasonCode::PACKET_TOO_LARGE),
+                    );
                     tracing::warn!(%peer, code = %error.code, what = error.what, "CONNECT refused");
                 }
             }
         }
         Err(_) => {
             add(&core.counters.connects_refused, 1);
+            add(&core.counters.connects_late, 1);
             tracing::debug!(%peer, "no CONNECT in time");
         }
     }
 }
 
-enum Refused {
+/// Why a connection comes to nothing.
+pub(super) enum Refused {
+    /// The client or the network ended it.
     Lost(Option<io::Error>),
+    /// The client is told why.
     Code(CodecError),
+}
+
+impl From<CodecError> for Refused {
+    fn from(error: CodecError) -> Self {
+        Self::Code(error)
+    }
 }
 
 async fn open<S>(
@@ -77,7 +92,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut input = Vec::new();
-    let max_packet = bytes(core.config.max_packet);
+    let max_packet = peer.bounds.max_packet(&core.config);
     let frame = loop {
         if let Some(&first) = input.first() {
             if first != 0x10 {
@@ -91,17 +106,18 @@ where
         }
         read_more(&mut stream, &mut input).await?;
     };
-    let admitted = match decode_connect(&input[frame.header..frame.len()]) {
-        Ok(connect) => match core.auth.login(&peer, &connect, &core.counters).await {
-            Ok(login) => admit(core, &connect, &peer, login),
-            Err(error) => Err(error),
+    let mut early = input.split_off(frame.len());
+    let admitted = match decode_connect(&input[frame.header..]) {
+        Ok(connect) => match identify(core, &mut stream, &mut early, &peer, &connect).await {
+            Ok(identity) => admit(core, &connect, &peer, identity),
+            Err(Refused::Code(error)) => Err(error),
+            Err(lost) => return Err(lost),
         }
         .map_err(|error| (error, Some(connect.version), connect.max_packet as usize)),
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
     match admitted {
         Ok(welcome) => {
-            let early = input.split_off(frame.len());
             add(&core.counters.bytes_in, frame.len() as u64);
             for counter in [&core.counters.connects, &core.counters.packets_in, &core.counters.packets_out] {
                 add(counter, 1);
@@ -118,7 +134,10 @@ where
 }
 
 /// Reads what is there; holds no buffer while nothing is.
-async fn read_more<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> Result<(), Refused> {
+pub(super) async fn read_more<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    input: &mut Vec<u8>,
+) -> Result<(), Refused> {
     let count = poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
@@ -173,6 +192,8 @@ struct Welcome {
     silence: Option<Duration>,
     ends_with_connection: bool,
     explains: usize,
+    bounds: Bounds,
+    enhanced: Option<Box<Enhanced>>,
     connack: Vec<u8>,
 }
 
@@ -188,20 +209,17 @@ impl Welcome {
         connection.control = self.connack;
         connection.ends_with_connection = self.ends_with_connection;
         connection.explains = self.explains;
+        connection.bounds = self.bounds;
+        connection.enhanced = self.enhanced;
         connection
     }
 }
 
 /// Checks a CONNECT, attaches its session and writes the CONNACK. Who may connect is decided here and in
 /// [`access`].
-fn admit(
-    core: &Core,
-    connect: &Connect<'_>,
-    peer: &Peer,
-    login: Option<Login>,
-) -> Result<Welcome, CodecError> {
+fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) -> Result<Welcome, CodecError> {
     let config = &core.config;
-    check(config, connect)?;
+    check(config, connect, peer.bounds.max_qos(config))?;
     let now = Instant::now();
     let version = connect.version;
     let expiry = connect.session_expiry.min(config.max_session_expiry_secs());
@@ -212,29 +230,29 @@ fn admit(
         expiry,
         link: Link::new(version, connect.max_packet as usize, window, peer.address, now)
             .with_aliases(connect.topic_alias_maximum.min(config.client_topic_aliases))
-            .through(&peer.listener),
-        login,
+            .through(peer.listener.clone()),
+        login: identity.login,
     };
     let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();
     let server_keep_alive = (version.is_v5() && told && config.max_keep_alive_secs() < u16::MAX)
         .then(|| config.max_keep_alive_secs());
     let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
-    let attached = core
-        .attach(arrival, |id| will_message(connect, id, now))
-        .map_err(|code| CodecError { code, what: no_session(code) })?;
+    let attached = core.attach(arrival, |id| will_message(connect, id, now))?;
     let mut connack = Vec::new();
     let response_information = response_information(config, connect, &attached.session.id);
     let properties = ConnackProperties {
         session_expiry: (expiry != connect.session_expiry).then_some(expiry),
         receive_maximum: Some(config.receive_maximum),
-        max_packet: Some(u32::try_from(config.max_packet.0).unwrap_or(u32::MAX)),
+        max_packet: Some(u32::try_from(peer.bounds.max_packet(config)).unwrap_or(u32::MAX)),
         assigned_client_id: connect.client_id.is_empty().then_some(&*attached.session.id),
         topic_alias_maximum: Some(config.topic_alias_maximum),
         reason: None,
         server_keep_alive,
         shared_available: Some(true),
-        maximum_qos: Some(config.highest_qos()).filter(|&qos| qos < QoS::ExactlyOnce),
+        maximum_qos: Some(peer.bounds.max_qos(config)).filter(|&qos| qos < QoS::ExactlyOnce),
         response_information: response_information.as_deref(),
+        auth_method: identity.last.is_some().then_some(METHOD),
+        auth_data: identity.last.as_deref().map(str::as_bytes),
     };
     // MQTT 3.1 has no session-present flag.
     let present = attached.present && version != Version::V3;
@@ -246,7 +264,9 @@ fn admit(
         // [MQTT-3.1.2-22]: one and a half times the keep-alive.
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
+        enhanced: Enhanced::new(connect),
         explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
+        bounds: peer.bounds,
         connack,
     })
 }
@@ -258,15 +278,7 @@ fn response_information(config: &Config, connect: &Connect<'_>, id: &str) -> Opt
     (!id.contains(['+', '#'])).then(|| format!("{prefix}/{id}"))
 }
 
-fn no_session(code: ReasonCode) -> &'static str {
-    match code {
-        ReasonCode::CLIENT_ID_INVALID => "client identifier belongs to another user",
-        ReasonCode::NOT_AUTHORIZED => "will topic is not writable",
-        _ => "too many sessions",
-    }
-}
-
-fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
+fn check(config: &Config, connect: &Connect<'_>, max_qos: QoS) -> Result<(), CodecError> {
     let id_missing = connect.client_id.is_empty()
         && match connect.version {
             Version::V3 => true,
@@ -277,10 +289,8 @@ fn check(config: &Config, connect: &Connect<'_>) -> Result<(), CodecError> {
         let what = if id_missing { "client identifier is missing" } else { "client identifier is too long" };
         return Err(CodecError { code: ReasonCode::CLIENT_ID_INVALID, what });
     }
-    access::may_connect(connect)
-        .map_err(|code| CodecError { code, what: "authentication method is not served" })?;
     if let Some(will) = &connect.will {
-        if will.qos > config.highest_qos() {
+        if will.qos > max_qos {
             // [MQTT-3.2.2-12]
             return Err(CodecError { code: ReasonCode::QOS_NOT_SUPPORTED, what: "will QoS is not served" });
         }

@@ -6,6 +6,7 @@
 //! handled in the order they came, and what they answer leaves in that order.
 
 mod closing;
+mod enhanced;
 mod handshake;
 mod packets;
 mod rate;
@@ -23,9 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::access::WriteCheck;
+use super::access::{Bounds, WriteCheck};
 use super::codec::{CodecError, Frame, Version};
-use super::config::bytes;
 use super::core::Core;
 use super::registry::Attached;
 use super::route::Round;
@@ -33,6 +33,7 @@ use super::session::{Gone, Session, Taken};
 use super::stats::add;
 use super::trie::FastMap;
 use closing::{Closing, LINGER};
+use enhanced::Enhanced;
 pub(super) use handshake::serve;
 use packets::Received;
 use rate::Bucket;
@@ -101,10 +102,13 @@ struct Connection<S> {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    bounds: Bounds,
     /// Largest packet that may say in words why something failed; 0: none may.
     explains: usize,
     /// Where the client may publish.
     writes: WriteCheck,
+    /// If the client named a method of authentication.
+    enhanced: Option<Box<Enhanced>>,
     /// How fast the client may publish, if there is a limit.
     rate: Option<Bucket>,
     /// Nothing is read until then, because the client published too fast.
@@ -137,8 +141,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            bounds: Bounds::default(),
             explains: 0,
             writes: WriteCheck::default(),
+            enhanced: None,
             rate: Bucket::new(core.config.max_publish_rate, now),
             throttled: None,
             stream,
@@ -298,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Splits the input into packets; keeps what is not whole.
     fn consume(&mut self, mut input: &[u8], round: &mut Round<'_>, tally: &mut Received) -> Result<(), End> {
-        let max = bytes(self.core.config.max_packet);
+        let max = self.bounds.max_packet(&self.core.config);
         while !self.partial.is_empty() {
             let Some(frame) = Frame::parse(&self.partial, max)? else {
                 let Some((&byte, rest)) = input.split_first() else { return Ok(()) };

@@ -6,8 +6,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, End};
 use crate::broker::codec::{
-    Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe, Unsubscribe,
-    decode, encode_ack, encode_pingresp, encode_refusal, encode_suback, encode_unsuback,
+    Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe,
+    SubscribeFilter, Unsubscribe, decode, encode_ack, encode_pingresp, encode_refusal, encode_suback,
+    encode_unsuback,
 };
 use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
@@ -83,12 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
             Packet::Connect(_) => Err(CodecError::protocol("second CONNECT").into()),
-            Packet::Auth => Err(CodecError::protocol("AUTH without an authentication method").into()),
+            Packet::Auth(auth) => self.on_auth(&auth),
         }
     }
 
     fn on_publish(&mut self, publish: &Publish<'_>, round: &mut Round<'_>) -> Result<(), End> {
-        if self.version.is_v5() && publish.qos > self.core.config.highest_qos() {
+        if self.version.is_v5() && publish.qos > self.bounds.max_qos(&self.core.config) {
             // Section 3.2.2.3.4: the client was told.
             let what = "QoS is above the maximum";
             return Err(CodecError { code: ReasonCode::QOS_NOT_SUPPORTED, what }.into());
@@ -246,8 +247,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let max_qos = self.bounds.max_qos(&self.core.config);
         for filter in &subscribe.filters {
-            codes.push(self.core.subscribe(&self.session, self.epoch, filter, subscribe.subscription_id)?);
+            // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
+            let wanted = SubscribeFilter { qos: filter.qos.min(max_qos), ..*filter };
+            codes.push(self.core.subscribe(&self.session, self.epoch, &wanted, subscribe.subscription_id)?);
         }
         let why = self.why(&codes);
         encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes, why.as_deref());

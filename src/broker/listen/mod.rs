@@ -8,6 +8,9 @@
 pub(super) mod config;
 mod flushing;
 mod identity;
+mod network;
+mod proxy;
+mod revocation;
 mod tls;
 mod websocket;
 
@@ -17,14 +20,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
+pub use network::Network;
 pub use tls::TlsError;
 
 use super::Config;
-use super::access::{AccessError, Peer, check_access_file};
-use super::auth::{UsersError, check_file};
+use super::access::{AccessError, Bounds, Peer, check_access_file};
+use super::auth::{KeysError, Means, UsersError, check_file, jwt};
+use super::codec::QoS;
 use super::config::bytes;
 use flushing::Flushing;
 use tls::Tls;
@@ -32,6 +37,10 @@ use websocket::WebSocket;
 
 /// Name of the listener that `broker.listen` describes.
 pub(super) const PLAIN: &str = "listen";
+
+/// Clients that the kernel keeps connected until they are accepted. Beyond that it lets them try again seconds later: with
+/// tokio's 128, thousands of clients that come back at once after an outage would need that long.
+const BACKLOG: u32 = 4_096;
 
 /// A byte stream with whatever lies between it and the socket.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -61,6 +70,9 @@ pub enum ListenError {
     /// The rules cannot be read.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The keys of tokens cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A listener's certificates cannot be used.
     #[error("listener `{name}`")]
     Tls {
@@ -105,7 +117,10 @@ pub(super) struct Gate {
     pub(super) name: Arc<str>,
     tls: Option<Tls>,
     websocket: Option<WebSocket>,
-    pub(super) anonymous: bool,
+    /// Who may speak for clients; empty: clients speak for themselves.
+    proxies: Box<[Network]>,
+    pub(super) means: Means,
+    pub(super) bounds: Bounds,
     max_connections: usize,
     connections: AtomicUsize,
 }
@@ -126,10 +141,11 @@ impl Listeners {
             .chain(config.listeners.iter().map(|(name, listener)| (name.as_str(), listener)));
         config.password_file.as_deref().map_or(Ok(()), check_file)?;
         config.access_file.as_deref().map_or(Ok(()), check_access_file)?;
+        config.jwt.as_ref().map_or(Ok(()), jwt::check_files)?;
         let mut bound = Vec::new();
         for (name, listener) in all {
             let gate = Arc::new(Gate::new(name, listener, config)?);
-            bound.push(Bound { socket: Socket::bind(name, listener).await?, gate });
+            bound.push(Bound { socket: Socket::bind(name, listener)?, gate });
         }
         Ok(Self { bound })
     }
@@ -146,15 +162,22 @@ impl Listeners {
 }
 
 impl Socket {
-    async fn bind(name: &str, listener: &BrokerListener) -> Result<Self, ListenError> {
+    fn bind(name: &str, listener: &BrokerListener) -> Result<Self, ListenError> {
         let failed = |place: String, source| ListenError::Bind { name: name.to_owned(), place, source };
         if let Some(path) = &listener.unix {
             return Self::bind_unix(path).map_err(|error| failed(path.display().to_string(), error));
         }
         // A listener without a place was refused when the configuration was checked.
         let address = listener.address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let bound = TcpListener::bind(address).await;
-        bound.map(Self::Tcp).map_err(|error| failed(address.to_string(), error))
+        Self::bind_tcp(address).map(Self::Tcp).map_err(|error| failed(address.to_string(), error))
+    }
+
+    fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A broker that is started again must not wait for connections of the one before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
     }
 
     fn bind_unix(path: &std::path::Path) -> std::io::Result<Self> {
@@ -202,20 +225,26 @@ impl Gate {
         let tls = tls.map_err(|source| ListenError::Tls { name: name.to_owned(), source })?;
         let max_connections = listener.max_connections.unwrap_or(usize::MAX);
         let websocket = listener.websocket.as_deref();
-        let websocket =
-            websocket.map(|path| WebSocket::new(path, &listener.origins, bytes(config.max_packet)));
-        let anonymous = listener.is_anonymous(config.password_file.is_some());
+        let bounds = Bounds {
+            max_packet: listener.max_packet.map(bytes),
+            max_qos: listener.max_qos.and_then(QoS::from_bits),
+        };
+        let max_packet = bounds.max_packet(config);
+        let websocket = websocket.map(|path| WebSocket::new(path, &listener.origins, max_packet));
+        let (means, proxies) = (listener.means(config), listener.proxies.as_slice().into());
         let connections = AtomicUsize::new(0);
-        Ok(Self { name: name.into(), tls, websocket, anonymous, max_connections, connections })
+        Ok(Self { name: name.into(), tls, websocket, proxies, means, bounds, max_connections, connections })
     }
 
     /// A listener that serves MQTT and nothing below it, without limits of its own.
-    pub(super) fn plain(anonymous: bool) -> Self {
+    pub(super) fn plain(means: Means) -> Self {
         Self {
             name: PLAIN.into(),
             tls: None,
             websocket: None,
-            anonymous,
+            proxies: Box::default(),
+            means,
+            bounds: Bounds::default(),
             max_connections: usize::MAX,
             connections: AtomicUsize::new(0),
         }
@@ -223,7 +252,7 @@ impl Gate {
 
     /// Whether MQTT comes right behind the socket.
     pub(super) fn is_plain(&self) -> bool {
-        self.tls.is_none() && self.websocket.is_none()
+        self.tls.is_none() && self.websocket.is_none() && self.proxies.is_empty()
     }
 
     /// Counts one more connection; false: there are too many already.
@@ -237,6 +266,23 @@ impl Gate {
     /// A connection that [`Self::enter`] counted is gone.
     pub(super) fn leave(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether clients come through proxies.
+    pub(super) fn is_proxied(&self) -> bool {
+        !self.proxies.is_empty()
+    }
+
+    /// Whom a proxy that connected from this address speaks for. The time limit is the caller's.
+    pub(super) async fn client_behind<S: Stream>(
+        &self,
+        stream: &mut S,
+        proxy: SocketAddr,
+    ) -> Result<SocketAddr, String> {
+        if !self.proxies.iter().any(|known| known.contains(proxy.ip())) {
+            return Err("not one of the listener's `proxies`".to_owned());
+        }
+        proxy::read(stream).await.map(|client| client.unwrap_or(proxy)).map_err(|error| error.to_string())
     }
 
     /// Does what lies between the socket and MQTT. The time limit is the caller's.
@@ -272,6 +318,9 @@ impl Gate {
                 tracing::error!(listener, error = %with_cause(&error), "changed certificates cannot be used; the old ones stay in use");
             }
             Some(Ok(false)) | None => {}
+        }
+        if let Some(file) = self.tls.as_ref().and_then(Tls::outdated) {
+            tracing::warn!(listener, file = %file.display(), "the revocation lists are out of date: who was revoked since is not known; get new ones");
         }
     }
 }

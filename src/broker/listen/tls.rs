@@ -18,6 +18,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use super::config::BrokerTls;
 use super::identity;
+use super::revocation::Due;
 use crate::broker::sync::lock;
 
 /// Largest file, in bytes: room for long revocation lists.
@@ -56,6 +57,8 @@ pub(super) struct Tls {
     current: ArcSwap<ServerConfig>,
     /// What the files held when they were last looked at.
     seen: Mutex<Contents>,
+    /// When the revocation lists in use have to be replaced.
+    due: Mutex<Due>,
 }
 
 /// The client's certificate names no user, though the listener asks for one.
@@ -77,6 +80,7 @@ impl Tls {
         Ok(Self {
             section: section.clone(),
             current: ArcSwap::from_pointee(config),
+            due: Mutex::new(contents.due()),
             seen: Mutex::new(contents),
         })
     }
@@ -88,12 +92,20 @@ impl Tls {
         if *seen == contents {
             return Ok(false);
         }
-        let built = build(&self.section, &contents);
+        let (built, due) = (build(&self.section, &contents), contents.due());
         // A mistake is told once, not at every look.
         *seen = contents;
         // New configurations know no earlier TLS session, so a revoked client cannot resume one.
         self.current.store(Arc::new(built?));
+        *lock(&self.due) = due;
         Ok(true)
+    }
+
+    /// The revocation lists' file, if somebody has to be told now that it is out of date.
+    pub(super) fn outdated(&self) -> Option<&Path> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+        let late = lock(&self.due).ask(i64::try_from(now).ok()?);
+        self.section.crl.as_deref().filter(|_| late)
     }
 
     /// Does the server's part of the handshake. The time limit is the caller's.
@@ -116,6 +128,10 @@ impl Tls {
 }
 
 impl Contents {
+    fn due(&self) -> Due {
+        self.crl.as_deref().map(Due::read).unwrap_or_default()
+    }
+
     fn read(section: &BrokerTls) -> Result<Self, TlsError> {
         Ok(Self {
             cert: read(&section.cert)?,
@@ -167,8 +183,14 @@ fn client_verifier(
         let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
         let lists = lists.ok().filter(|lists| !lists.is_empty());
         let lists = lists.ok_or_else(|| TlsError::content(path, "holds no revocation list in PEM form"))?;
+        builder = builder.with_crls(lists);
         // Lists of intermediate authorities are rarely at hand on a site; the client's own issuer must have one.
-        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+        if !section.crl_whole_chain {
+            builder = builder.only_check_end_entity_revocation();
+        }
+        if section.crl_refuse_outdated {
+            builder = builder.enforce_revocation_expiration();
+        }
     }
     if !section.require_client_cert {
         builder = builder.allow_unauthenticated();

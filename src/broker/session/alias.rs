@@ -16,12 +16,14 @@ const SHORT: usize = 3;
 /// The aliases of one connection.
 pub(super) struct Aliases {
     known: FastMap<Box<str>, NonZeroU16>,
+    /// Numbers used up: one that was withdrawn is not used again.
+    used: u16,
     max: NonZeroU16,
 }
 
 impl Aliases {
     pub(super) fn new(max: u16) -> Option<Box<Self>> {
-        NonZeroU16::new(max).map(|max| Box::new(Self { known: FastMap::default(), max }))
+        NonZeroU16::new(max).map(|max| Box::new(Self { known: FastMap::default(), used: 0, max }))
     }
 
     /// The alias of a topic, and whether the client knows it already. `None`: it has none.
@@ -32,8 +34,24 @@ impl Aliases {
         if let Some(&alias) = self.known.get(topic) {
             return Some((alias, true));
         }
-        let next = u16::try_from(self.known.len() + 1).ok().and_then(NonZeroU16::new)?;
+        let next = self.used.checked_add(1).and_then(NonZeroU16::new)?;
         (next <= self.max).then_some((next, false))
+    }
+
+    /// The packet that tells the client about an alias was written.
+    fn tell(&mut self, topic: &str, alias: NonZeroU16) {
+        self.known.insert(topic.into(), alias);
+        self.used = self.used.max(alias.get());
+    }
+
+    /// The packet that tells the client about the topic's alias was withdrawn.
+    pub(super) fn forget(&mut self, topic: &str) {
+        self.known.remove(topic);
+    }
+
+    /// The topics by their aliases.
+    pub(super) fn by_number(&self) -> FastMap<u16, Box<str>> {
+        self.known.iter().map(|(topic, alias)| (alias.get(), topic.clone())).collect()
     }
 }
 
@@ -54,7 +72,7 @@ impl Link {
             let name = if known { "" } else { topic };
             if head.encode(out, version, name, payload, max_packet) {
                 if !known {
-                    aliases.known.insert(topic.into(), alias);
+                    aliases.tell(topic, alias);
                 }
                 return true;
             }
@@ -76,7 +94,7 @@ mod tests {
         assert_eq!(number(aliases.find("a/b")), None);
         for (topic, alias) in [("long/1", 1), ("long/2", 2)] {
             assert_eq!(number(aliases.find(topic)), Some((alias, false)));
-            aliases.known.insert(topic.into(), NonZeroU16::new(alias).unwrap());
+            aliases.tell(topic, NonZeroU16::new(alias).unwrap());
             assert_eq!(number(aliases.find(topic)), Some((alias, true)));
         }
         assert_eq!(number(aliases.find("long/3")), None);

@@ -10,6 +10,7 @@ mod deliver;
 mod inflight;
 mod outbox;
 mod restrict;
+mod winnow;
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use super::access::Permissions;
 use super::auth::Login;
 use super::codec::{QoS, ReasonCode, Version};
 use super::message::Stored;
+use super::places::Place;
 use super::retained::Slot;
 use super::share::Group;
 use super::sync::lock;
@@ -100,6 +102,8 @@ pub(super) struct Link {
     pub(super) since: Instant,
     /// Name of the listener that it came through, if any.
     pub(super) listener: Option<Arc<str>>,
+    /// Counts it among those of its user, if it has one.
+    pub(super) place: Option<Place>,
     /// How many more messages may be sent before an acknowledgement.
     quota: u16,
     waker: Option<Waker>,
@@ -150,6 +154,7 @@ impl Link {
             peer,
             since: now,
             listener: None,
+            place: None,
             quota,
             waker: None,
             idle: false,
@@ -164,8 +169,8 @@ impl Link {
     }
 
     /// The listener that the connection came through.
-    pub(super) fn through(self, listener: &Arc<str>) -> Self {
-        Self { listener: Some(Arc::clone(listener)), ..self }
+    pub(super) fn through(self, listener: Option<Arc<str>>) -> Self {
+        Self { listener, ..self }
     }
 }
 

@@ -19,7 +19,7 @@ impl State {
         self.retained.retain(|pending| permissions.may_read(&pending.slot.topic));
         let taken = (before - self.queue.len() - self.retained.len()) as u64;
         let _ = self.will.take_if(|will| !permissions.may_write(&will.stored.topic));
-        taken + self.withdraw_sent()
+        taken + self.winnow() + self.withdraw_sent()
     }
 
     /// Takes out what was sent on an earlier connection and would be sent again on this one or the next.

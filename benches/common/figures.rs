@@ -6,10 +6,14 @@ use std::time::Duration;
 /// Whether less or more is better, and the goal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
-    /// The gateway's figure is to be at most this.
+    /// The figure is to be at most this.
     AtMost(f64),
-    /// The gateway's figure is to be at least this.
+    /// The figure is to be at least this.
     AtLeast(f64),
+    /// The figure is to be at most so many times the baseline's.
+    TimesAtMost(f64),
+    /// The figure is to be at least so many times the baseline's.
+    TimesAtLeast(f64),
     /// Shown for comparison only.
     None,
 }
@@ -21,14 +25,27 @@ pub(crate) struct Row {
     pub(crate) what: String,
     /// The unit of both figures.
     pub(crate) unit: &'static str,
-    /// The gateway's figures, one per round.
-    pub(crate) gateway: Vec<f64>,
+    /// What was reached, one figure per round.
+    pub(crate) ours: Vec<f64>,
     /// The baseline's figures, one per round; empty where there is none.
     pub(crate) baseline: Vec<f64>,
     /// What the baseline is.
     pub(crate) against: &'static str,
-    /// What the gateway is to reach.
+    /// What is to be reached.
     pub(crate) goal: Goal,
+}
+
+impl Row {
+    /// How many times the baseline's figure ours is: the median over pairs of rounds, which drifts of the
+    /// machine meet alike; without pairs the ratio of the medians. Not a number without a baseline.
+    pub(crate) fn ratio(&self) -> f64 {
+        if self.ours.len() != self.baseline.len() {
+            return median(&self.ours) / median(&self.baseline);
+        }
+        let ratios: Vec<f64> =
+            self.ours.iter().zip(&self.baseline).map(|(ours, theirs)| ours / theirs).collect();
+        median(&ratios)
+    }
 }
 
 /// The middle of the figures; the mean of the two middle ones of an even number.
@@ -56,10 +73,12 @@ pub(crate) fn ms(duration: Duration) -> f64 {
 }
 
 impl Goal {
-    fn tell(self, figure: f64) -> String {
+    fn tell(self, figure: f64, ratio: f64) -> String {
         let (text, reached) = match self {
             Self::AtMost(limit) => (format!("≤ {}", number(limit)), figure <= limit),
             Self::AtLeast(limit) => (format!("≥ {}", number(limit)), figure >= limit),
+            Self::TimesAtMost(limit) => (format!("≤ {}×", number(limit)), ratio <= limit),
+            Self::TimesAtLeast(limit) => (format!("≥ {}×", number(limit)), ratio >= limit),
             Self::None => return String::new(),
         };
         format!("{text} {}", if reached { "reached" } else { "MISSED" })
@@ -89,22 +108,20 @@ fn spread(figures: &[f64]) -> String {
     }
 }
 
-/// The table of all rows, in Markdown.
-pub(crate) fn table(rows: &[Row]) -> String {
-    let mut cells = vec![
-        ["measure", "unit", "gateway", "baseline", "gateway / baseline", "goal", "baseline is"]
-            .map(String::from),
-    ];
+/// The table of all rows, in Markdown. `ours` says what was measured.
+pub(crate) fn table(rows: &[Row], ours: &str) -> String {
+    let ratio_of = format!("{ours} / baseline");
+    let mut cells =
+        vec![["measure", "unit", ours, "baseline", &ratio_of, "goal", "baseline is"].map(String::from)];
     for row in rows {
-        let (gateway, baseline) = (median(&row.gateway), median(&row.baseline));
-        let ratio = if baseline.is_finite() { number(gateway / baseline) } else { "-".into() };
+        let ratio = row.ratio();
         cells.push([
             row.what.clone(),
             row.unit.into(),
-            spread(&row.gateway),
+            spread(&row.ours),
             spread(&row.baseline),
-            ratio,
-            row.goal.tell(gateway),
+            if ratio.is_finite() { number(ratio) } else { "-".into() },
+            row.goal.tell(median(&row.ours), ratio),
             row.against.into(),
         ]);
     }

@@ -1,4 +1,4 @@
-//! The baseline's broker: a Mosquitto of this machine, on a free loopback port, without persistence or log.
+//! The baseline's broker: a Mosquitto of this machine, on free loopback ports, without persistence or log.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,13 +18,19 @@ pub(crate) struct Mosquitto {
     pub(crate) process: Process,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    _folder: TempDir,
+    /// Its configuration.
+    pub(crate) folder: TempDir,
 }
 
 impl Mosquitto {
     /// Starts one. The limits on queues and on messages in flight are off: with its default of 20 in
     /// flight it would hold the publisher back, with its default queue it would drop messages.
     pub(crate) fn start() -> Outcome<Self> {
+        Self::start_with("allow_anonymous true")
+    }
+
+    /// As [`Self::start`], with these lines in its configuration, which go with its first listener.
+    pub(crate) fn start_with(lines: &str) -> Outcome<Self> {
         let program = PROGRAMS.iter().find(|path| Path::new(path).exists());
         let program = program.ok_or("mosquitto is not installed: apt-get install mosquitto")?;
         let address = free_address()?;
@@ -33,13 +39,13 @@ impl Mosquitto {
         std::fs::write(
             &file,
             format!(
-                "listener {} {}\nallow_anonymous true\npersistence false\nlog_dest none\n\
-                 set_tcp_nodelay true\nmax_inflight_messages 0\nmax_queued_messages 0\n",
+                "per_listener_settings false\npersistence false\nlog_dest none\nset_tcp_nodelay true\n\
+                 max_inflight_messages 0\nmax_queued_messages 0\nlistener {} {}\n{lines}\n",
                 address.port(),
                 address.ip()
             ),
         )?;
         let process = Process::start(Command::new(program).arg("-c").arg(&file))?;
-        Ok(Self { process, address, _folder: folder })
+        Ok(Self { process, address, folder })
     }
 }

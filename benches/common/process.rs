@@ -53,7 +53,7 @@ impl Process {
     }
 
     /// CPU time of all its threads so far, in nanoseconds. A thread that has ended is not counted any more.
-    fn cpu_ns(&self) -> Outcome<u64> {
+    pub(crate) fn cpu_ns(&self) -> Outcome<u64> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let text = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -72,6 +72,14 @@ impl Process {
         let all = field("Rss:").zip(field("Pss:")).zip(field("Anonymous:"));
         let ((rss_kib, pss_kib), anonymous_kib) = all.ok_or("smaps_rollup has no Rss, Pss or Anonymous")?;
         Ok(Memory { rss_kib, pss_kib, anonymous_kib })
+    }
+
+    /// The most that was resident at one time since its start, in KiB.
+    pub(crate) fn peak_rss_kib(&self) -> Outcome<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let figure = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+        figure.ok_or_else(|| "status has no VmHWM".into())
     }
 }
 
