@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Peer;
 use super::core::Core;
-use super::listen::{Accepted, Bound, Gate, Listeners, PLAIN, Socket, Stream, with_cause};
+use super::listen::{Accepted, Bound, Gate, Listeners, Socket, Stream, with_cause};
 use super::stats::add;
 use super::sync::lock;
 use super::watched::Look;
@@ -139,8 +139,9 @@ impl Broker {
             match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    let (means, bounds) = (bound.gate.means, bound.gate.bounds);
-                    let peer = Peer { bounds, ..Peer::new(peer, means, Arc::clone(&bound.gate.name)) };
+                    let bounds = bound.gate.bounds;
+                    let listener = Some(Arc::clone(&bound.gate.name));
+                    let peer = Peer { bounds, listener, ..Peer::new(peer, bound.gate.means) };
                     self.welcome(stream, peer, &bound.gate, clients, shutdown);
                 }
                 Err(error) => {
@@ -183,7 +184,7 @@ impl Broker {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         if let Some(place) = self.admit(peer, None) {
-            let peer = Peer::new(peer, self.core.auth.usual_means(), PLAIN.into());
+            let peer = Peer::new(peer, self.core.auth.usual_means());
             connection::serve(Arc::clone(&place.core), stream, peer, shutdown, place).await;
         }
     }

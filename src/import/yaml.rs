@@ -24,6 +24,7 @@ impl Yaml {
     }
 
     /// A number, a truth value, or a word of letters, digits and signs that mean nothing in YAML.
+    #[allow(clippy::needless_pass_by_value, reason = "literals are written more easily so")]
     pub(super) fn plain(value: impl ToString) -> Self {
         Self::Plain(value.to_string())
     }

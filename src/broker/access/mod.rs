@@ -48,8 +48,8 @@ pub(super) struct Peer {
     pub(super) means: Means,
     /// What its listener says of packets and QoS.
     pub(super) bounds: Bounds,
-    /// Name of the listener that it came through.
-    pub(super) listener: Arc<str>,
+    /// Name of the listener that it came through, if any.
+    pub(super) listener: Option<Arc<str>>,
 }
 
 /// Limits that a listener may have of its own; `None`: the broker's.
@@ -75,9 +75,15 @@ impl Bounds {
 
 impl Peer {
     /// A client that has just connected.
-    pub(super) fn new(address: SocketAddr, means: Means, listener: Arc<str>) -> Self {
-        let bounds = Bounds::default();
-        Self { address, accepted: Instant::now(), user: None, means, bounds, listener }
+    pub(super) fn new(address: SocketAddr, means: Means) -> Self {
+        Self {
+            address,
+            accepted: Instant::now(),
+            user: None,
+            means,
+            bounds: Bounds::default(),
+            listener: None,
+        }
     }
 }
 

@@ -275,7 +275,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) ->
         expiry,
         link: Link::new(version, connect.max_packet as usize, window, peer.address, now)
             .with_aliases(connect.topic_alias_maximum.min(config.client_topic_aliases))
-            .through(&peer.listener),
+            .through(peer.listener.clone()),
         login: identity.login,
     };
     let told = connect.keep_alive == 0 || connect.keep_alive > config.max_keep_alive_secs();

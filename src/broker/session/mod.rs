@@ -185,8 +185,8 @@ impl Link {
     }
 
     /// The listener that the connection came through.
-    pub(super) fn through(self, listener: &Arc<str>) -> Self {
-        Self { listener: Some(Arc::clone(listener)), ..self }
+    pub(super) fn through(self, listener: Option<Arc<str>>) -> Self {
+        Self { listener, ..self }
     }
 }
 

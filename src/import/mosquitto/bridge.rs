@@ -206,17 +206,17 @@ impl Bridge {
                 report.same(&line.about, "always so");
             }
             "bridge_tls_version" if line.value == "tlsv1.2" => {
-                report.same(&line.about, "TLS 1.2 and 1.3 are spoken")
+                report.same(&line.about, "TLS 1.2 and 1.3 are spoken");
             }
             "bridge_tls_version" => {
-                report.changed(&line.about, "TLS 1.2 and 1.3 are spoken, always both and no older one")
+                report.changed(&line.about, "TLS 1.2 and 1.3 are spoken, always both and no older one");
             }
             "bridge_identity" | "bridge_psk" => {
                 self.broken = Some("it proves itself by a pre-shared key, which iogate does not do");
                 report.dropped(&line.about, "use a certificate or a password");
             }
             "bridge_attempt_unsubscribe" => {
-                report.same(&line.about, "the session upstream is a new one with every connection")
+                report.same(&line.about, "the session upstream is a new one with every connection");
             }
             "bridge_require_ocsp" => {
                 self.broken = Some(
@@ -279,20 +279,20 @@ fn plain(line: &Directive, report: &mut Report) {
     let off = line.value == "false";
     match line.name.as_str() {
         "cleansession" | "local_cleansession" => {
-            report.same(&line.about, "what waits is kept in iogate's own buffer and sent after an outage")
+            report.same(&line.about, "what waits is kept in iogate's own buffer and sent after an outage");
         }
         "local_clientid" | "local_username" | "local_password" => {
-            report.same(&line.about, "the bridge is a part of the broker and needs no login to it")
+            report.same(&line.about, "the bridge is a part of the broker and needs no login to it");
         }
         "restart_timeout" => report.same(&line.about, "pauses between attempts grow by themselves"),
         "round_robin" if off => {
-            report.same(&line.about, "addresses are tried in turn when the one before does not answer")
+            report.same(&line.about, "addresses are tried in turn when the one before does not answer");
         }
         "round_robin" => {
-            report.changed(&line.about, "another address is tried only when the one before does not answer")
+            report.changed(&line.about, "another address is tried only when the one before does not answer");
         }
         "notifications" | "notifications_local_only" | "notification_topic" if off => {
-            report.same(&line.about, "nothing is told upstream")
+            report.same(&line.about, "nothing is told upstream");
         }
         "notifications" | "notifications_local_only" | "notification_topic" => {
             report.dropped(&line.about, "$SYS/broker/connection/…/state is not published; see docs for how the state of a bridge is told");

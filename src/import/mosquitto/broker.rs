@@ -4,6 +4,7 @@
 
 use super::Cx;
 use super::lines::Directive;
+use crate::import::report::Report;
 use crate::import::yaml::Yaml;
 
 /// The largest packet that iogate takes, in bytes.
@@ -154,10 +155,10 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
         )
         | ("max_inflight_bytes" | "memory_limit", "0") => report.same(&line.about, "always so"),
         ("check_retain_source", _) => {
-            report.same(&line.about, "a retained message is given to those who may read it now")
+            report.same(&line.about, "a retained message is given to those who may read it now");
         }
         ("pid_file" | "user", _) => {
-            report.same(&line.about, "the service manager's matter: systemd runs iogate as its own user")
+            report.same(&line.about, "the service manager's matter: systemd runs iogate as its own user");
         }
         (
             "persistence"
@@ -170,7 +171,7 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
             report.dropped(&line.about, "iogate keeps what it holds in its own way; sessions and retained messages of mosquitto.db do not move: let their publishers publish anew");
         }
         ("log_dest", "stderr" | "syslog" | "stdout" | "none") => {
-            report.same(&line.about, "the log goes to standard error, under systemd to the journal")
+            report.same(&line.about, "the log goes to standard error, under systemd to the journal");
         }
         ("log_dest", _) => report.dropped(
             &line.about,
@@ -188,11 +189,18 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
             report.dropped(&line.about, "what is logged, and how, say --log and --log-format");
         }
         ("auto_id_prefix", _) => {
-            report.dropped(&line.about, "client identifiers that iogate assigns have no prefix")
+            report.dropped(&line.about, "client identifiers that iogate assigns have no prefix");
         }
         ("allow_zero_length_clientid", _) => {
-            report.dropped(&line.about, "clients may leave the choice of their identifier to iogate")
+            report.dropped(&line.about, "clients may leave the choice of their identifier to iogate");
         }
+        _ => absent(report, line),
+    }
+}
+
+/// Directives of what iogate does not have, and what there is in its place.
+fn absent(report: &mut Report, line: &Directive) {
+    match (line.name.as_str(), line.value.as_str()) {
         ("psk_file", _) => report.dropped(
             &line.about,
             "pre-shared keys are not served; give the clients certificates or passwords",
@@ -211,7 +219,8 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
             report.dropped(&line.about, "belongs to a plugin, and there are none");
         }
         ("max_inflight_bytes", _) => {
-            report.dropped(&line.about, "what is sent and unacknowledged counts into broker: max-queue-bytes")
+            report
+                .dropped(&line.about, "what is sent and unacknowledged counts into broker: max-queue-bytes");
         }
         ("memory_limit", _) => report.dropped(
             &line.about,
@@ -229,10 +238,10 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
         ),
         ("set_tcp_nodelay", _) => report.same(&line.about, "answers are gathered and then sent at once"),
         ("websockets_headers_size", _) => {
-            report.same(&line.about, "the head of a WebSocket request is limited")
+            report.same(&line.about, "the head of a WebSocket request is limited");
         }
         (name, _) if name.starts_with("bridge_") => {
-            report.dropped(&line.about, "stands before any `connection`")
+            report.dropped(&line.about, "stands before any `connection`");
         }
         _ => report.dropped(
             &line.about,

@@ -116,7 +116,7 @@ impl Listener {
                     cx.report.carried(&line.about, "max-connections of the listener");
                 }
                 Some(-1) => {
-                    cx.report.same(&line.about, "broker: max-connections limits all listeners together")
+                    cx.report.same(&line.about, "broker: max-connections limits all listeners together");
                 }
                 Some(_) => {
                     self.broken = Some("it takes no connections");

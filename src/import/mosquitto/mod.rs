@@ -115,7 +115,8 @@ fn doors(cx: &mut Cx<'_>, sections: Vec<Section>, general: &Security) -> (Vec<Do
         }
     }
     let unconfigured = read.is_empty();
-    let chosen = Chosen::of(std::iter::once(general).chain(read.iter().map(|(_, own)| own)));
+    let all: Vec<&Security> = std::iter::once(general).chain(read.iter().map(|(_, own)| own)).collect();
+    let chosen = Chosen::of(&all);
     if unconfigured {
         read.push((Listener::default(), Security::default()));
     }

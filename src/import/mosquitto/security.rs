@@ -41,7 +41,7 @@ impl Security {
                     }
                 }
                 "password_file" | "acl_file" if line.value.is_empty() => {
-                    cx.report.dropped(&line.about, "names no file")
+                    cx.report.dropped(&line.about, "names no file");
                 }
                 "password_file" => replace(cx, &mut security.password, line),
                 "acl_file" => replace(cx, &mut security.acl, line),
@@ -82,10 +82,10 @@ impl Security {
 
 impl Chosen {
     /// The first files that are named.
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Security> + Clone) -> Self {
+    pub(super) fn of(all: &[&Security]) -> Self {
         Self {
-            password: all.clone().find_map(|security| security.password.clone()),
-            acl: all.clone().find_map(|security| security.acl.clone()),
+            password: all.iter().find_map(|security| security.password.clone()),
+            acl: all.iter().find_map(|security| security.acl.clone()),
         }
     }
 }
