@@ -6,6 +6,7 @@
 
 pub mod modbus;
 pub mod queue;
+pub mod schedule;
 pub mod stats;
 
 use std::future::Future;
