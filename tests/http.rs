@@ -12,5 +12,7 @@ mod generic;
 mod peers;
 #[path = "http/profiles.rs"]
 mod profiles;
+#[path = "http/tls.rs"]
+mod tls;
 #[path = "http/web_io.rs"]
 mod web_io;

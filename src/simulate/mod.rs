@@ -37,12 +37,12 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::driver::DriverPlan;
 use crate::driver::modbus::{self, Transport};
-use crate::driver::{self, DriverPlan};
 use crate::model::units::Period;
 use crate::model::{Behaviour, PointId, PointTable};
 use frame::Framing;
-use http::{Host, HttpPort};
+use http::Host;
 use line::{LineLoad, LineTiming};
 use plug::{Plug, Switch};
 use pty::Pty;
@@ -196,7 +196,7 @@ impl Simulation {
                 }
                 DriverPlan::Http(plan) => {
                     let host = Host::new(points, plan, behaviours, options.seed)?;
-                    builder.serve_http(plan, Arc::new(host), first..first).await?;
+                    builder.serve_http(plan, Arc::new(host)).await?;
                 }
             }
         }
@@ -339,39 +339,6 @@ impl Builder<'_> {
         };
         let name = Arc::clone(&plan.name);
         self.simulation.channels.push(Channel { name, kind, framing, endpoint, units, switch, load });
-        Ok(())
-    }
-
-    async fn serve_http(
-        &mut self,
-        plan: &driver::http::Plan,
-        host: Arc<Host>,
-        units: Range<usize>,
-    ) -> Result<(), StartError> {
-        let failed = |at: String| {
-            let channel = Arc::clone(&plan.name);
-            move |source| StartError::Channel { channel, at, source }
-        };
-        let switch = Arc::new(Switch::new().map_err(failed("its port".into()))?);
-        let load = Arc::new(Mutex::new(LineLoad::default()));
-        let wanted = self.next_address()?;
-        let listener = TcpListener::bind(wanted).await.map_err(failed(wanted.to_string()))?;
-        let address = listener.local_addr().map_err(failed(wanted.to_string()))?;
-        let name = Arc::clone(&plan.name);
-        let port = Arc::new(HttpPort {
-            host: Arc::clone(&host),
-            channel: Arc::clone(&name),
-            address,
-            delay: self.options.delay.map_or(Duration::ZERO, |delay| delay.0),
-            switch: Arc::clone(&switch),
-            load: Arc::clone(&load),
-        });
-        self.simulation.tasks.push(tokio::spawn(port.run(listener)));
-        let devices = plan.devices.iter().map(|device| Arc::clone(&device.name)).collect();
-        self.simulation.hosts.push(HttpHost { channel: Arc::clone(&name), devices, host });
-        let endpoint = address.to_string();
-        let channel = Channel { name, kind: "http", framing: Framing::Tcp, endpoint, units, switch, load };
-        self.simulation.channels.push(channel);
         Ok(())
     }
 

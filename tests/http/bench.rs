@@ -102,10 +102,20 @@ impl Running {
 
     /// Starts every channel of a plan, led to an endpoint.
     pub(crate) fn lead(plan: Plan, endpoint: impl Fn(&str) -> String) -> Self {
+        let lead = |driver: &DriverPlan, channel: &str| driver.with_endpoint(&endpoint(channel));
+        Self::run(plan, lead)
+    }
+
+    /// Starts every channel of a plan where the plan says.
+    pub(crate) fn as_configured(plan: Plan) -> Self {
+        Self::run(plan, |driver, _| driver.clone())
+    }
+
+    fn run(plan: Plan, lead: impl Fn(&DriverPlan, &str) -> DriverPlan) -> Self {
         let bus = Bus::new(Arc::clone(&plan.points), Vec::new());
         let (mut contexts, mut tasks) = (Vec::new(), Vec::new());
         for channel in &plan.channels {
-            let driver: DriverPlan = channel.driver.with_endpoint(&endpoint(&channel.name));
+            let driver = lead(&channel.driver, &channel.name);
             let context = ChannelContext {
                 bus: Arc::clone(&bus),
                 writes: Arc::new(WriteQueue::default()),

@@ -22,6 +22,8 @@ pub const COMFORTABLE: f64 = 0.9;
 pub struct Budget {
     /// Requests per second of all polls with a period.
     pub requests_per_second: f64,
+    /// How long one request is assumed to take, with the pause behind it.
+    pub each: Duration,
     /// The part of the connection's time that these take; above 1 they do not fit.
     pub share: f64,
     /// By device, how many requests, and their part of the time.
@@ -33,7 +35,7 @@ pub struct Budget {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (percent, rate) = (100.0 * self.share, self.requests_per_second);
-        let assumed = ASSUMED_ROUND_TRIP.as_millis();
+        let assumed = self.each.as_millis();
         write!(
             f,
             "{percent:.1} % of the connection's time at {assumed} ms each, {rate:.1} requests per second"
@@ -45,7 +47,8 @@ impl Plan {
     /// What the channel's polls will cost.
     #[must_use]
     pub fn budget(&self) -> Budget {
-        let cost = (ASSUMED_ROUND_TRIP + self.config.pause.0).as_secs_f64();
+        let each = ASSUMED_ROUND_TRIP + self.config.pause.0;
+        let cost = each.as_secs_f64();
         let mut devices: Vec<(Arc<str>, usize, f64)> =
             self.devices.iter().map(|device| (Arc::clone(&device.name), 0, 0.0)).collect();
         let mut rate = 0.0;
@@ -63,6 +66,6 @@ impl Plan {
                 "multiply the poll periods by {factor:.1}; points with the same request and period share one"
             )
         });
-        Budget { requests_per_second: rate, share, devices, suggestion }
+        Budget { requests_per_second: rate, each, share, devices, suggestion }
     }
 }

@@ -178,15 +178,13 @@ fn unauthorised(login: &LoginConfig, asked: &Asked, nonce: &mut Option<String>) 
     if let Some(nonce) = nonce.as_deref()
         && let Some(challenge) = Challenge::parse(&challenge(nonce))
     {
-        let part = |name: &str| {
-            let (_, rest) = shown.split_once(&format!("{name}="))?;
-            Some(rest.split([',', ' ']).next()?.trim_matches('"').to_owned())
-        };
-        let count = part("nc").and_then(|text| u32::from_str_radix(&text, 16).ok()).unwrap_or(0);
-        let client_nonce = part("cnonce").unwrap_or_default();
+        let count = part_of(shown, "nc").and_then(|text| u32::from_str_radix(&text, 16).ok()).unwrap_or(0);
+        let client_nonce = part_of(shown, "cnonce").unwrap_or_default();
         let path = asked.target.as_str();
         let asking = Asking { user, password, verb: &asked.verb, path, client_nonce: &client_nonce, count };
-        if challenge.answer(&asking) == shown {
+        let wanted = challenge.answer(&asking);
+        let response = |header: &str| part_of(header, "response").filter(|response| response.len() == 64);
+        if response(shown).is_some() && response(shown) == response(&wanted) {
             return None;
         }
     }
@@ -194,6 +192,12 @@ fn unauthorised(login: &LoginConfig, asked: &Asked, nonce: &mut Option<String>) 
     refusal.more = format!("WWW-Authenticate: {}\r\n", challenge(&fresh));
     *nonce = Some(fresh);
     Some(refusal)
+}
+
+/// A parameter of a header `Authorization`.
+fn part_of(header: &str, name: &str) -> Option<String> {
+    let (_, rest) = header.split_once(&format!(" {name}="))?;
+    Some(rest.split([',', ' ']).next()?.trim_matches('"').to_owned())
 }
 
 fn challenge(nonce: &str) -> String {

@@ -120,3 +120,56 @@ fn expected(ports: &PortsConfig) -> [(Kind, Option<u16>); 4] {
         (Kind::DigitalOut, ports.digital_out),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::http::config::PointConfig;
+    use crate::driver::http::{DeviceConfig, Point};
+    use crate::model::{Access, Conversion, PointId};
+
+    /// A thermometer by its profile.
+    fn thermometer(ports: &str) -> Device {
+        let config: DeviceConfig = serde_yaml::from_str(ports).unwrap();
+        let written: PointConfig = serde_yaml::from_str("{ analog-in: 1 }").unwrap();
+        let point = Point {
+            id: PointId(0),
+            wiring: written.wiring(&config, true, false).unwrap(),
+            conversion: Conversion::default(),
+            poll: REFRESH,
+            access: Access::R,
+            tolerance: 0.0,
+        };
+        Device { name: "hall".into(), model: "wut/57714".into(), config, points: vec![point] }
+    }
+
+    fn info(kinds: &[(&str, u16)]) -> PortInfo {
+        let lines = kinds.iter().map(|(kind, slot)| format!("0|||||{kind}|||{slot}|||\r\n"));
+        PortInfo::parse(&format!("1.0|{}\r\n{}", kinds.len(), lines.collect::<String>())).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_device_is_named_together_with_the_right_one() {
+        let device = thermometer("{ wut-ports: { analog-in: 1 } }");
+        assert_eq!(differences(&device, &info(&[("1", 1)])), Vec::<String>::new());
+        let found = differences(&device, &info(&[("2", 0), ("2", 1), ("3", 0)]));
+        assert_eq!(
+            found,
+            [
+                "wrong device: wut/57714 has 1 analog in, this one has 2 digital in, 1 digital out",
+                "the points of wut/57714 need analog in 1, which this device (2 digital in, 1 digital out) does not list in /portinfo",
+            ]
+        );
+        assert_eq!(differences(&thermometer("{}"), &info(&[("1", 1), ("1", 2)])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_page_without_its_text_is_another_device() {
+        let identify = IdentifyConfig { page: "/shelly".into(), contains: "SNSW-001".into() };
+        let device = thermometer("{}");
+        assert_eq!(foreign(&device, &identify, "{\"model\":\"SNSW-001X\"}"), None);
+        let complaint = foreign(&device, &identify, "<html>\r\nnginx</html>").unwrap();
+        assert!(complaint.contains("wut/57714") && complaint.contains("SNSW-001"), "{complaint}");
+        assert!(complaint.ends_with("this one shows `<html>nginx</html>`"), "{complaint}");
+    }
+}
