@@ -6,6 +6,8 @@
 mod bench;
 #[path = "http/faults.rs"]
 mod faults;
+#[path = "http/gateway.rs"]
+mod gateway;
 #[path = "http/generic.rs"]
 mod generic;
 #[path = "http/peers.rs"]

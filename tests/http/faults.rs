@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use iogate::driver::LinkState;
 use iogate::model::{Outcome, Reason, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::bench::{Double, Running, plan};
@@ -116,6 +117,34 @@ async fn a_write_whose_answer_is_lost_is_judged_by_what_reads_back() {
     assert!(reason.contains("busy"), "{reason}");
     double.tell("clear roof");
     assert!(double.tell("get roof/output-1").contains("= false"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_closes_after_each_answer_is_read_without_a_fault() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            let body =
+                if request[..read].starts_with(b"GET /portinfo") { "1.0|0\r\n" } else { "21,5°C;-7,25°C" };
+            // It does not say that it will close.
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+    });
+    let yaml = "site: s\ndefaults: { poll: 5ms }\nchannels: { cellar: { http: { address: 192.0.2.1 } } }\n\
+                devices: { cellar: { channel: cellar, points: { temperature-1: { get: /t, split: {}, suffix: °C, decimal-comma: on } } } }\n";
+    let running = Running::lead(plan(yaml), |_| address.clone());
+    let news = running.bus.subscribe(4096);
+    running.until_value("cellar/temperature-1", 21.5).await;
+    running.until("many readings", |this| this.bus.published() >= 100).await;
+    let mut readings = Vec::new();
+    news.recv(&mut readings).await;
+    assert!(readings.len() > 10 && readings.iter().all(|reading| reading.quality.is_good()), "{readings:?}");
     running.stop().await;
 }
 

@@ -19,7 +19,7 @@ fn curl(arguments: &[&str]) -> Option<String> {
     match output {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(_) => {
-            println!("not run: curl is not installed");
+            eprintln!("not run: curl is not installed");
             None
         }
     }

@@ -85,6 +85,15 @@ async fn terminals_that_the_device_does_not_have_are_not_available() {
     running.until_bad("climate/humidity", Reason::NotAvailable).await;
     running.until_bad("climate/pressure", Reason::NotAvailable).await;
     running.stop().await;
+
+    let few = Double::start(
+        &PLANT.replace("wut/57730", "wut/57737").replace("climate: { channel", "other: { channel"),
+    );
+    let running = Running::start(plan(PLANT), &few);
+    running.until_bad("io/output-2", Reason::NotAvailable).await;
+    let Outcome::Failed(reason) = running.write("io/output-2", true).await else { panic!("there is none") };
+    assert!(reason.contains("/portinfo"), "{reason}");
+    running.stop().await;
 }
 
 #[tokio::test]

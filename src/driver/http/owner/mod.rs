@@ -175,16 +175,11 @@ impl Owner {
     async fn exchange(&mut self, device: usize, request: &Request, terms: Terms) -> Result<Reply, Failure> {
         let plan = Arc::clone(&self.plan);
         let begun = self.context.clock.mono();
-        let opened = self.client.opened();
         let result = self.client.exchange(&plan.devices[device], request, terms).await;
         let took = self.context.clock.mono().saturating_duration_since(begun);
         let stats = &self.context.stats;
         let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         stats.busy_us.fetch_add(busy, Ordering::Relaxed);
-        let fresh = self.client.opened() - opened;
-        stats
-            .reconnects
-            .fetch_add(if opened == 0 { fresh.saturating_sub(1) } else { fresh }, Ordering::Relaxed);
         self.count(device, &result, took);
         match &result {
             Ok(_) | Err(Failure::Status(_)) => self.host_answers(),
@@ -213,7 +208,8 @@ impl Owner {
     }
 
     fn host_answers(&mut self) {
-        self.failures = 0;
+        let lost = std::mem::take(&mut self.failures) > 0;
+        self.context.stats.reconnects.fetch_add(u64::from(lost), Ordering::Relaxed);
         self.silent_until = None;
         self.backoff.reset();
         let before = self.context.stats.link.set(LinkState::Online);

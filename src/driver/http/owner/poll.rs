@@ -31,11 +31,7 @@ impl Owner {
 
     /// A point's reading out of an answer.
     pub(super) fn reading(&self, device: usize, point: &Point, reply: &Reply, at: Stamp) -> Reading {
-        let slot = point.wiring.slot.as_ref();
-        let absent = slot.is_some_and(|slot| {
-            self.terminals[device].as_ref().is_some_and(|known| !known.has(slot.kind, slot.number))
-        });
-        if absent {
+        if self.lacks(device, point) {
             return Reading::bad(point.id, Reason::NotAvailable, at);
         }
         match point.wiring.extract.value(reply) {
@@ -45,6 +41,12 @@ impl Owner {
             }
             Err(reason) => Reading::bad(point.id, reason, at),
         }
+    }
+
+    /// Whether the device has told its terminals, and this one is not among them.
+    pub(super) fn lacks(&self, device: usize, point: &Point) -> bool {
+        let (slot, known) = (point.wiring.slot.as_ref(), self.terminals[device].as_ref());
+        slot.zip(known).is_some_and(|(slot, known)| !known.has(slot.kind, slot.number))
     }
 
     /// Logs what is wrong with a request once, until it changes or ends. A silent host is reported elsewhere.

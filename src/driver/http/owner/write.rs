@@ -35,6 +35,9 @@ impl Owner {
             Ok(request) => request,
             Err(reason) => return Outcome::Rejected(reason),
         };
+        if self.lacks(place.device, point) {
+            return Outcome::Failed("the device does not list this terminal in /portinfo".into());
+        }
         if self.is_down() {
             return Outcome::Failed(format!("{} does not answer", plan.config.address));
         }

@@ -45,8 +45,6 @@ pub struct Client {
     link: Option<Link>,
     connector: Option<TlsConnector>,
     login: Option<Answered>,
-    /// How often a connection was opened.
-    opened: u64,
 }
 
 /// An open connection.
@@ -75,13 +73,7 @@ impl Client {
     /// A client that is not connected yet.
     #[must_use]
     pub fn new(config: HttpConfig) -> Self {
-        Self { config, link: None, connector: None, login: None, opened: 0 }
-    }
-
-    /// How often a connection was opened so far.
-    #[must_use]
-    pub const fn opened(&self) -> u64 {
-        self.opened
+        Self { config, link: None, connector: None, login: None }
     }
 
     /// Gives the connection up.
@@ -226,7 +218,6 @@ impl Client {
             .map_err(|error| Failure::Connect(error.to_string()))?;
         let task = AbortOnDropHandle::new(tokio::spawn(connection));
         self.link = Some(Link { sender, task, last: now, used: false });
-        self.opened += 1;
         Ok(())
     }
 
