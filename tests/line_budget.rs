@@ -53,7 +53,7 @@ web: { enabled: false }
 #[tokio::test(flavor = "multi_thread")]
 async fn the_predicted_line_time_is_what_the_line_carries() {
     let mut plan = load(LINE);
-    let DriverPlan::Modbus(line) = &plan.channels[0].driver;
+    let DriverPlan::Modbus(line) = &plan.channels[0].driver else { panic!("it is a Modbus line") };
     let predicted = line.budget().line_time_share;
     assert!((0.3..0.95).contains(&predicted), "a line that is busy but not full: {predicted}");
 

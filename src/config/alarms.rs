@@ -165,7 +165,7 @@ fn actions(cx: &Context<'_>, node: &Node, config: &alarm::Config, points: &Point
             continue;
         }
         let wire = &draft.wire;
-        let taker = Output { conversion: &wire.conversion, kind: draft.point.kind, register: &wire.register };
+        let taker = Output { conversion: wire.conversion(), kind: draft.point.kind, taker: wire.taker() };
         match taker.value(text) {
             Ok(value) => actions.push(Action { output, value }),
             Err(message) => cx.error(entry.value.span, format!("`{name}` cannot take this: {message}"), None),

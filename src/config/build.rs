@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
+use super::drivers::{DeviceSettings, Taker, Wire};
+use super::http as http_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
@@ -14,7 +16,7 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::modbus::{self, PointConfig, Register};
+use crate::driver::{http, modbus};
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -50,14 +52,83 @@ struct Sections {
     point: Option<PointSection>,
     conversion: Option<ConversionSection>,
     publish: Option<PublishSection>,
-    wire: Option<PointConfig>,
+    wire: Option<WireSection>,
+}
+
+/// What the driver adds to a point, as it is written.
+enum WireSection {
+    Modbus(Box<modbus::PointConfig>),
+    Http(Box<http::PointConfig>),
+}
+
+/// A point's place on the wire, before the rest of it is known.
+enum Place {
+    Modbus(modbus::Register, modbus::WriteMethod),
+    Http(Box<http::Wiring>),
+}
+
+impl Place {
+    fn form(&self) -> RawForm {
+        match self {
+            Self::Modbus(register, _) => adapter::raw_form(register),
+            Self::Http(wiring) => http_adapter::raw_form(wiring),
+        }
+    }
+
+    fn taker(&self) -> Taker<'_> {
+        match self {
+            Self::Modbus(register, _) => Taker::Modbus(register),
+            Self::Http(wiring) => Taker::Http(wiring),
+        }
+    }
+
+    /// The driver's point; its id comes with the plan.
+    fn wire(self, conversion: Conversion, poll: Duration, access: Access, tolerance: f64) -> Wire {
+        let id = PointId(0);
+        match self {
+            Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
+                id,
+                register,
+                conversion,
+                poll,
+                access,
+                write,
+                tolerance,
+            })),
+            Self::Http(wiring) => {
+                Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
+            }
+        }
+    }
+}
+
+fn place_of(
+    cx: &Context<'_>,
+    around: &Around<'_>,
+    item: &Item,
+    section: WireSection,
+    access: Access,
+) -> Option<Place> {
+    let (node, shift) = (&item.node, item.shift);
+    match (section, around.settings) {
+        (WireSection::Modbus(config), DeviceSettings::Modbus(device)) => {
+            let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
+            Some(Place::Modbus(register, write))
+        }
+        (WireSection::Http(config), DeviceSettings::Http(device)) => {
+            http_adapter::wiring(cx, node, *config, device, access, shift)
+                .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        // The section was read as the device's driver says.
+        _ => None,
+    }
 }
 
 /// Builds the point of one entry.
 pub(super) fn point(cx: &Context<'_>, around: &Around<'_>, item: &Item) -> Built {
     let errors_before = cx.error_count();
     check_name(cx, item);
-    let sections = read_sections(cx, &item.node);
+    let sections = read_sections(cx, &item.node, around);
     if sections.point.as_ref().is_some_and(|point| point.enabled == Some(false)) {
         return Built::Off;
     }
@@ -68,7 +139,7 @@ pub(super) fn point(cx: &Context<'_>, around: &Around<'_>, item: &Item) -> Built
     }
 }
 
-fn read_sections(cx: &Context<'_>, node: &Node) -> Sections {
+fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections {
     check_keys(
         cx,
         node,
@@ -76,7 +147,7 @@ fn read_sections(cx: &Context<'_>, node: &Node) -> Sections {
             fields_of::<PointSection>(),
             fields_of::<ConversionSection>(),
             fields_of::<PublishSection>(),
-            fields_of::<PointConfig>(),
+            around.kind.point_fields(),
             fields_of::<RepeatSection>(),
         ],
     );
@@ -84,7 +155,10 @@ fn read_sections(cx: &Context<'_>, node: &Node) -> Sections {
         point: read_part(cx, node),
         conversion: read_part(cx, node),
         publish: read_part(cx, node),
-        wire: read_part(cx, node),
+        wire: match around.settings {
+            DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
+            DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+        },
     }
 }
 
@@ -95,14 +169,16 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let section = sections.point?;
     let access = section.access.unwrap_or_default();
     let topic = topic(cx, around, item, &section);
-    if let Some(transport) = around.transport {
+    if let (Some(transport), Some(unit)) =
+        (around.driver.and_then(|driver| driver.modbus()), around.settings.modbus())
+    {
         let place = node.span_of(&["access"]).unwrap_or(item.key_span);
-        adapter::check_unit(cx, transport, around.config.unit, access, place);
+        adapter::check_unit(cx, transport, unit.unit, access, place);
     }
-    let (register, write) = adapter::register(cx, node, sections.wire?, around.config, access, item.shift)?;
-    let form = adapter::raw_form(&register);
+    let wired = place_of(cx, around, item, sections.wire?, access)?;
+    let form = wired.form();
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
-    let output = Output { conversion: &conversion, kind, register: &register };
+    let output = Output { conversion: &conversion, kind, taker: wired.taker() };
     let safe = safe_state(cx, item, &section, access, &output);
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
@@ -124,7 +200,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = modbus::Point { id: PointId(0), register, conversion, poll, access, write, tolerance };
+    let wire = wired.wire(conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
 }
@@ -196,7 +272,7 @@ fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
 pub(super) struct Output<'a> {
     pub(super) conversion: &'a Conversion,
     pub(super) kind: ValueKind,
-    pub(super) register: &'a Register,
+    pub(super) taker: Taker<'a>,
 }
 
 impl Output<'_> {
@@ -214,11 +290,8 @@ impl Output<'_> {
             },
             _ => value,
         };
-        let raw = self
-            .conversion
-            .invert(&value, self.register.raw.is_whole())
-            .map_err(|error| error.to_string())?;
-        adapter::encodable(self.register, &raw)?;
+        let raw = self.conversion.invert(&value, self.taker.is_whole()).map_err(|error| error.to_string())?;
+        self.taker.encodable(&raw)?;
         Ok(value)
     }
 }
@@ -267,7 +340,7 @@ fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Out
     }
     match output.kind {
         ValueKind::Bool | ValueKind::Text | ValueKind::Integer => 0.0,
-        ValueKind::Float if output.register.raw.is_whole() => output.conversion.step() * 0.500_001,
+        ValueKind::Float if output.taker.is_whole() => output.conversion.step() * 0.500_001,
         ValueKind::Float => {
             let size = output.conversion.range.map_or(1e3, |(low, high)| low.abs().max(high.abs()));
             let rounding = output.conversion.round.map_or(0.0, |places| 10f64.powi(-i32::from(places)));
@@ -287,5 +360,5 @@ fn check_behaviour(cx: &Context<'_>, node: &Node, section: &PointSection, kind: 
 /// The raw form, for messages about values of a point.
 pub(super) fn reach_of(draft: &PointDraft) -> Option<(f64, f64)> {
     let form: &RawForm = &draft.form;
-    draft.point.range.or_else(|| conversion::reach(&draft.wire.conversion, form))
+    draft.point.range.or_else(|| conversion::reach(draft.wire.conversion(), form))
 }

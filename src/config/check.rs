@@ -11,6 +11,7 @@ use super::plan::{ChannelPlan, Plan};
 use super::problem::count;
 use super::source::Span;
 use crate::driver::DriverPlan;
+use crate::driver::http;
 use crate::driver::modbus::{self, Transport};
 
 /// From this share of a line's time on, writes and recoveries may have to wait for polls.
@@ -34,6 +35,21 @@ pub(super) fn check_budget(cx: &Context<'_>, plan: &modbus::Plan, place: Span) {
         let message = format!("the polls of `{name}` cannot be served: they need {budget}");
         cx.error(place, message, budget.suggestion);
     } else if budget.line_time_share > BUSY {
+        let message = format!("the polls of `{name}` leave little time for writes: they take {budget}");
+        cx.warning(place, message, budget.suggestion);
+    }
+}
+
+/// Warns of polls that a host cannot serve unless it is faster than assumed.
+pub(super) fn check_http_budget(cx: &Context<'_>, plan: &http::Plan, place: Span) {
+    let budget = plan.budget();
+    let name = &plan.name;
+    if budget.share > 1.0 {
+        let message = format!(
+            "the polls of `{name}` cannot be served unless it answers faster than assumed: they need {budget}"
+        );
+        cx.warning(place, message, budget.suggestion);
+    } else if budget.share > BUSY {
         let message = format!("the polls of `{name}` leave little time for writes: they take {budget}");
         cx.warning(place, message, budget.suggestion);
     }
@@ -72,9 +88,38 @@ pub fn check_report(plan: &Plan) -> String {
 }
 
 fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
-    let DriverPlan::Modbus(plan) = &channel.driver;
+    match &channel.driver {
+        DriverPlan::Modbus(plan) => describe_modbus(out, plan, whole),
+        DriverPlan::Http(plan) => describe_http(out, plan, whole),
+    }
+}
+
+fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {
     let budget = plan.budget();
-    let _ = writeln!(out, "{}: {}", channel.name, transport(&plan.transport));
+    let secure = if plan.config.tls.is_some() { "https" } else { "http" };
+    let _ = writeln!(out, "{}: {secure} to {}", plan.name, plan.config.address);
+    let _ = writeln!(out, "  {budget}");
+    for (device, (_, requests, share)) in plan.devices.iter().zip(&budget.devices).take(MAX_LISTED) {
+        let _ = writeln!(
+            out,
+            "  {}{}: {}, {}, {:.1} %",
+            device.name,
+            label_of(whole, &device.name),
+            count(device.points.len(), "point"),
+            count(*requests, "request"),
+            share * 100.0,
+        );
+    }
+    more(out, plan.devices.len());
+}
+
+fn label_of(whole: &Plan, device: &str) -> String {
+    whole.labels.get(device).map_or_else(String::new, |label| format!(" ({label})"))
+}
+
+fn describe_modbus(out: &mut String, plan: &modbus::Plan, whole: &Plan) {
+    let budget = plan.budget();
+    let _ = writeln!(out, "{}: {}", plan.name, transport(&plan.transport));
     let _ = writeln!(out, "  {budget}");
     for device in plan.devices.iter().take(MAX_LISTED) {
         let own = budget.requests.iter().filter(|request| request.device == device.name);
@@ -84,7 +129,7 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
             out,
             "  {}{}: unit {}, {}, {}, {:.1} %",
             device.name,
-            whole.labels.get(&device.name).map_or_else(String::new, |label| format!(" ({label})")),
+            label_of(whole, &device.name),
             device.unit,
             count(device.points.len(), "point"),
             count(requests, "request"),

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use super::context::Context;
 use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
+use super::drivers::{ChannelDriver, Wire};
 use super::source::Span;
+use crate::driver::http::Request;
 use crate::driver::modbus::Transport;
-use crate::driver::modbus::register::{Register, Table};
+use crate::driver::modbus::register::Table;
 use crate::model::Topic;
 use crate::publish::topics::GATEWAY_LEVEL;
 
@@ -29,6 +31,7 @@ pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], d
     for sharing in by_unit(devices).values() {
         overlapping_writes(cx, sharing);
     }
+    same_write(cx, devices);
 }
 
 /// What should be looked at in a configuration that is right otherwise.
@@ -42,7 +45,9 @@ pub(super) fn warn(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[Devic
 fn by_unit(devices: &[DeviceDraft]) -> BTreeMap<(usize, u8), Vec<&DeviceDraft>> {
     let mut units: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for device in devices {
-        units.entry((device.channel, device.config.unit)).or_default().push(device);
+        if let Some(unit) = device.unit() {
+            units.entry((device.channel, unit)).or_default().push(device);
+        }
     }
     units
 }
@@ -74,8 +79,8 @@ fn same_topic(cx: &Context<'_>, site: &Topic, devices: &[DeviceDraft]) {
 fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     let mut seen: HashMap<String, &ChannelDraft> = HashMap::new();
     for channel in channels {
-        let Some(transport) = &channel.transport else { continue };
-        let (end, serial) = endpoint(transport);
+        let Some(driver) = &channel.driver else { continue };
+        let (end, serial) = endpoint(driver);
         let place = channel.node.span_of(&["port", "address"]).unwrap_or(channel.key_span);
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
         if serial {
@@ -86,7 +91,7 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
                 help,
             );
         } else {
-            let help = "many devices and serial servers accept one connection only; one channel serves several units".to_owned();
+            let help = "many devices and serial servers accept one connection only; one channel serves several devices".to_owned();
             let message = format!(
                 "the channels `{}` and `{}` connect to the same address {end}",
                 first.name, channel.name
@@ -97,7 +102,14 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
 }
 
 /// Where a transport leads to, and whether that can have only one user.
-fn endpoint(transport: &Transport) -> (String, bool) {
+fn endpoint(driver: &ChannelDriver) -> (String, bool) {
+    let transport = match driver {
+        ChannelDriver::Modbus(transport) => transport,
+        ChannelDriver::Http(config) => {
+            let end = config.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
+            return (end.unwrap_or_else(|_| config.address.clone()), false);
+        }
+    };
     match transport {
         Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {
             let end = tcp.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
@@ -115,7 +127,7 @@ fn written(draft: &PointDraft) -> Option<Written<'_>> {
     if !draft.point.access.writable() {
         return None;
     }
-    let register: &Register = &draft.wire.register;
+    let register = draft.register()?;
     let first = u32::from(register.write_address);
     let mask = register.bits.map_or(u16::MAX, |bits| {
         let ones = if bits.width >= 16 { u16::MAX } else { (1 << bits.width) - 1 };
@@ -157,6 +169,32 @@ fn overlapping_writes(cx: &Context<'_>, devices: &[&DeviceDraft]) {
     }
 }
 
+/// Two HTTP outputs with one request would overrule each other.
+fn same_write(cx: &Context<'_>, devices: &[DeviceDraft]) {
+    let mut seen: Vec<(usize, &Request, &PointDraft)> = Vec::new();
+    for device in devices {
+        for draft in &device.points {
+            let Wire::Http(point) = &draft.wire else { continue };
+            let Some(template) = &point.wiring.template else { continue };
+            let written = (device.channel, &template.request);
+            if let Some((_, _, other)) =
+                seen.iter().find(|(channel, request, _)| (*channel, *request) == written)
+            {
+                let help = format!(
+                    "an output has one point ({}); make one of them read-only",
+                    line_of(cx, other.place)
+                );
+                let message = format!(
+                    "`{}` and `{}` are written by the same request",
+                    other.point.name, draft.point.name
+                );
+                cx.error(draft.place, message, help);
+            }
+            seen.push((device.channel, &template.request, draft));
+        }
+    }
+}
+
 /// No point is wider than what one request can write, so no overlap begins further back.
 const MAX_WIDTH: u16 = 125;
 
@@ -164,14 +202,14 @@ const MAX_WIDTH: u16 = 125;
 fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
     for (at, device) in devices.iter().enumerate().skip(1) {
         let reads = |other: &&&DeviceDraft| {
-            let theirs =
-                other.points.first().map(|draft| (draft.wire.register.table, draft.wire.register.address));
-            let mut ours =
-                device.points.iter().map(|draft| (draft.wire.register.table, draft.wire.register.address));
+            let at = |draft: &PointDraft| draft.register().map(|own| (own.table, own.address));
+            let theirs = other.points.first().and_then(at);
+            let mut ours = device.points.iter().filter_map(at);
             theirs.is_some_and(|first| ours.any(|own| own == first))
         };
-        if let Some(other) = devices[..at].iter().find(reads) {
-            let unit = device.config.unit;
+        if let Some(other) = devices[..at].iter().find(reads)
+            && let Some(unit) = device.unit()
+        {
             let message = format!(
                 "`{}` and `{}` are both unit {unit} and read the same registers",
                 other.name, device.name
@@ -184,12 +222,14 @@ fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
 
 /// Units above 247 are reserved on a serial line; devices that have one answer to every address.
 fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
-    for device in devices.iter().filter(|device| device.config.unit > 247) {
-        let serial =
-            matches!(channels[device.channel].transport, Some(Transport::Rtu(_) | Transport::Ascii(_)));
+    let above = |device: &DeviceDraft| device.unit().filter(|unit| *unit > 247);
+    for (device, unit) in devices.iter().filter_map(|device| Some((device, above(device)?))) {
+        let serial = matches!(
+            channels[device.channel].driver.as_ref().and_then(ChannelDriver::modbus),
+            Some(Transport::Rtu(_) | Transport::Ascii(_))
+        );
         let others = || devices.iter().filter(|other| other.channel == device.channel).count() > 1;
         if serial && others() {
-            let unit = device.config.unit;
             let message = format!("`{}` has unit {unit}, and it is not alone on its line", device.name);
             let help =
                 "units above 247 are reserved; a device that answers to one often answers to every unit"
@@ -201,7 +241,7 @@ fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]
 
 fn idle_channels(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     for (at, channel) in channels.iter().enumerate() {
-        if channel.transport.is_some() && !devices.iter().any(|device| device.channel == at) {
+        if channel.driver.is_some() && !devices.iter().any(|device| device.channel == at) {
             let message = format!("nothing is attached to the channel `{}`; it is not opened", channel.name);
             cx.warning(channel.key_span, message, None);
         }

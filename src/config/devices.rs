@@ -9,6 +9,8 @@ use super::build::{self, Built, plain_name};
 use super::context::Context;
 use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
+use super::drivers::{ChannelDriver, DeviceSettings, DriverKind};
+use super::http as http_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
@@ -17,6 +19,7 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
+use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, Transport};
 use crate::model::Topic;
 
@@ -47,12 +50,16 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
         if let Err(help) = plain_name(&entry.key) {
             cx.error(entry.key_span, format!("`{}` cannot be the name of a channel", entry.key), Some(help));
         }
-        let transport = read_rest::<ChannelSection>(cx, &entry.value).0.map(ChannelSection::transport);
+        let driver = read_rest::<ChannelSection>(cx, &entry.value).0.map(ChannelSection::driver);
         let node = entry.value.entries().first().map_or(&entry.value, |driver| &driver.value).clone();
-        if let Some(transport) = &transport {
-            adapter::check_transport(cx, &node, transport);
+        match &driver {
+            Some(ChannelDriver::Modbus(transport)) => adapter::check_transport(cx, &node, transport),
+            Some(ChannelDriver::Http(config)) => {
+                http_adapter::check(cx, &node, &["address"], &config.validate());
+            }
+            None => {}
         }
-        channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, transport });
+        channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
     }
     channels
 }
@@ -105,18 +112,19 @@ fn device(
     if let Err(help) = plain_name(&item.name) {
         cx.error(item.key_span, format!("`{}` cannot be the name of a device", item.name), Some(help));
     }
-    check_keys(cx, node, &device_keys());
     let section: DeviceSection = read_part_rest(cx, node).unwrap_or_default();
     let profile = section
         .profile
         .as_deref()
         .and_then(|name| library.get(cx, name, node.span_of(&["profile"]).unwrap_or(item.key_span)));
-    let settings = with_profile(node, profile.as_deref());
     let own_publish = read_part_rest::<PublishSection>(cx, node).unwrap_or_default();
     let wider = profile.as_ref().map_or(plant.defaults, |profile| profile.publish.over(plant.defaults));
     let channel = channel_of(cx, item, &section, plant.channels);
-    let config = read_part_rest::<DeviceConfig>(cx, &settings)?;
-    let config = adapter::device(cx, &settings, config, item.shift);
+    let driver = channel.and_then(|at| plant.channels[at].driver.as_ref());
+    let kind = kind_of(cx, item, profile.as_deref(), driver)?;
+    check_keys(cx, node, &device_keys(kind));
+    let node = with_profile(node, profile.as_deref());
+    let settings = settings_of(cx, &node, kind, item)?;
     if section.enabled == Some(false) {
         return None;
     }
@@ -127,20 +135,21 @@ fn device(
         channel: draft_channel.map_or(&item.name, |channel| &channel.name),
         topic: topic_of(cx, item, &section, plant.site),
         publish: own_publish.over(wider),
-        config: &config,
-        transport: draft_channel.and_then(|channel| channel.transport.as_ref()),
+        kind,
+        settings: &settings,
+        driver,
         grade: profile.as_ref().and_then(|profile| Some(profile.about.as_ref()?.grade)),
         attached: channel.is_some(),
     };
-    let items = points_of(cx, item, &section, profile.as_deref());
+    let items = points_of(cx, item, &section, profile.as_deref(), kind);
     let points = build_points(cx, &around, &items, names, first_point);
     Some(DeviceDraft {
         name: item.name.clone(),
         key_span: item.key_span,
         label: section.label,
-        node: settings,
+        node,
         channel: channel?,
-        config,
+        settings,
         profile,
         points,
     })
@@ -158,12 +167,47 @@ fn topic_of<'a>(cx: &Context<'_>, item: &'a Item, section: &'a DeviceSection, si
     }
 }
 
+/// The driver of a device: its channel's, which its profile must be written for; `None` when it is not.
+fn kind_of(
+    cx: &Context<'_>,
+    item: &Item,
+    profile: Option<&Profile>,
+    driver: Option<&ChannelDriver>,
+) -> Option<DriverKind> {
+    match (profile.map(|profile| profile.kind), driver.map(ChannelDriver::kind)) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            let (theirs, ours) = (theirs.profile_key(), ours.profile_key());
+            let place = item.node.span_of(&["profile"]).unwrap_or(item.key_span);
+            let help = format!("name a channel of the driver `{theirs}`, or a profile that has `{ours}:`");
+            cx.error(place, format!("the profile is for `{theirs}`, and the channel speaks `{ours}`"), help);
+            None
+        }
+        (Some(kind), _) | (None, Some(kind)) => Some(kind),
+        (None, None) => Some(DriverKind::guess(&item.node)),
+    }
+}
+
+/// What the driver adds to the device, checked.
+fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> Option<DeviceSettings> {
+    Some(match kind {
+        DriverKind::Modbus => {
+            let config = read_part_rest::<DeviceConfig>(cx, node)?;
+            DeviceSettings::Modbus(adapter::device(cx, node, config, item.shift))
+        }
+        DriverKind::Http => {
+            let config = read_part_rest::<http::DeviceConfig>(cx, node)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Http(Box::new(config))
+        }
+    })
+}
+
 /// The keys of a device, section by section.
-fn device_keys() -> [&'static [&'static str]; 5] {
+fn device_keys(kind: DriverKind) -> [&'static [&'static str]; 5] {
     [
         fields_of::<DeviceSection>(),
         fields_of::<PublishSection>(),
-        fields_of::<DeviceConfig>(),
+        kind.device_fields(),
         fields_of::<RepeatSection>(),
         &["points"],
     ]
@@ -195,11 +239,20 @@ fn build_points(
     points
 }
 
-fn points_of(cx: &Context<'_>, item: &Item, section: &DeviceSection, profile: Option<&Profile>) -> Vec<Item> {
+fn points_of(
+    cx: &Context<'_>,
+    item: &Item,
+    section: &DeviceSection,
+    profile: Option<&Profile>,
+    kind: DriverKind,
+) -> Vec<Item> {
     let own = item.node.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
+    // Overrides of a profile that was not found would only give further errors.
     match profile {
-        Some(profile) => overlay(cx, &profile.points, own, &profile.name),
-        None if section.profile.is_some() => own.into_iter().filter(names_address).collect(),
+        Some(profile) => overlay(cx, &profile.points, own, &profile.name, kind),
+        None if section.profile.is_some() => {
+            own.into_iter().filter(|item| kind.names_address(item)).collect()
+        }
         None => {
             if own.is_empty() && item.node.get("points").is_none() {
                 let help = Some("add `points:` or `profile:`".to_owned());
@@ -210,11 +263,6 @@ fn points_of(cx: &Context<'_>, item: &Item, section: &DeviceSection, profile: Op
     }
 }
 
-/// Points that stand alone; overrides of a profile that was not found would only give further errors.
-fn names_address(item: &Item) -> bool {
-    adapter::oneline::TABLES.iter().any(|table| item.node.get(table).is_some())
-}
-
 /// The device's map with the profile's settings where it says nothing itself.
 fn with_profile(node: &Node, profile: Option<&Profile>) -> Node {
     let mut merged = node.clone();
@@ -223,6 +271,9 @@ fn with_profile(node: &Node, profile: Option<&Profile>) -> Node {
         if merged.get(&setting.key).is_none() {
             merged.put(setting.clone());
         }
+    }
+    if profile.kind != DriverKind::Modbus {
+        return merged;
     }
     let factory = profile.about.as_ref().and_then(|about| about.factory.unit);
     if let (Some(unit), None) = (factory, merged.get("unit")) {
@@ -239,7 +290,8 @@ fn channel_of(
     channels: &[ChannelDraft],
 ) -> Option<usize> {
     let Some(name) = section.channel.as_deref() else {
-        let misspelt = misspelt(item.node.entries(), "channel", &device_keys().concat());
+        let keys = device_keys(DriverKind::guess(&item.node)).concat();
+        let misspelt = misspelt(item.node.entries(), "channel", &keys);
         if item.node.get("channel").is_none() && !misspelt {
             let help = advice("", channels.iter().map(|channel| &*channel.name));
             let help = help.or_else(|| Some("add `channel:` with a name from `channels`".to_owned()));
@@ -264,7 +316,7 @@ pub(super) fn note_factory(cx: &Context<'_>, devices: &[DeviceDraft], channels: 
         let Some(profile) = &device.profile else { continue };
         let channel = &channels[device.channel];
         let (Some(Transport::Rtu(line) | Transport::Ascii(line)), Some(about)) =
-            (&channel.transport, &profile.about)
+            (channel.driver.as_ref().and_then(ChannelDriver::modbus), &profile.about)
         else {
             continue;
         };

@@ -8,12 +8,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::conversion::RawForm;
+use super::drivers::{ChannelDriver, DeviceSettings, DriverKind, Wire};
 use super::node::Node;
 use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
-use crate::driver::modbus::{self, DeviceConfig, LineConfig, TcpConfig, Transport};
+use crate::driver::http::HttpConfig;
+use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -30,18 +32,21 @@ pub(super) enum ChannelSection {
     ModbusRtuOverTcp(TcpConfig),
     /// Modbus ASCII on a serial line.
     ModbusAscii(LineConfig),
+    /// HTTP: devices with a web interface, such as the W&T Web-IO family.
+    Http(Box<HttpConfig>),
 }
 
 impl ChannelSection {
-    /// The transport of a plan.
+    /// The driver with its settings.
     #[must_use]
-    pub(super) fn transport(self) -> Transport {
-        match self {
+    pub(super) fn driver(self) -> ChannelDriver {
+        ChannelDriver::Modbus(match self {
             Self::ModbusTcp(tcp) => Transport::Tcp(tcp),
             Self::ModbusRtu(line) => Transport::Rtu(line),
             Self::ModbusRtuOverTcp(tcp) => Transport::RtuOverTcp(tcp),
             Self::ModbusAscii(line) => Transport::Ascii(line),
-        }
+            Self::Http(config) => return ChannelDriver::Http(config),
+        })
     }
 }
 
@@ -52,7 +57,7 @@ pub(super) struct ChannelDraft {
     /// The driver's settings.
     pub(super) node: Node,
     /// `None` when the section is wrong.
-    pub(super) transport: Option<Transport>,
+    pub(super) driver: Option<ChannelDriver>,
 }
 
 /// A device as it is written, its profile and defaults applied.
@@ -63,9 +68,23 @@ pub(super) struct DeviceDraft {
     pub(super) label: Option<String>,
     /// Its channel's index.
     pub(super) channel: usize,
-    pub(super) config: DeviceConfig,
+    pub(super) settings: DeviceSettings,
     pub(super) profile: Option<Rc<Profile>>,
     pub(super) points: Vec<PointDraft>,
+}
+
+impl DeviceDraft {
+    /// Its unit, where it is Modbus.
+    pub(super) fn unit(&self) -> Option<u8> {
+        self.settings.modbus().map(|config| config.unit)
+    }
+}
+
+impl PointDraft {
+    /// Its register, where it is Modbus.
+    pub(super) fn register(&self) -> Option<&Register> {
+        self.wire.modbus().map(|point| &point.register)
+    }
 }
 
 /// A point whose own keys are right.
@@ -73,7 +92,7 @@ pub(super) struct PointDraft {
     pub(super) point: Point,
     pub(super) place: Span,
     pub(super) node: Node,
-    pub(super) wire: modbus::Point,
+    pub(super) wire: Wire,
     pub(super) form: RawForm,
     pub(super) behaviour: Option<Behaviour>,
     pub(super) grade: Option<Grade>,
@@ -86,8 +105,9 @@ pub(super) struct Around<'a> {
     pub(super) channel: &'a Arc<str>,
     pub(super) topic: &'a str,
     pub(super) publish: PublishSection,
-    pub(super) config: &'a DeviceConfig,
-    pub(super) transport: Option<&'a Transport>,
+    pub(super) kind: DriverKind,
+    pub(super) settings: &'a DeviceSettings,
+    pub(super) driver: Option<&'a ChannelDriver>,
     pub(super) grade: Option<Grade>,
     /// Whether its channel is known.
     pub(super) attached: bool,

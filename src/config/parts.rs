@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::modbus::{DeviceConfig, PointConfig};
+    use crate::driver::{http, modbus};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -106,10 +106,12 @@ mod tests {
 
     #[test]
     fn no_two_sections_of_a_map_share_a_key() {
+        // Drivers neither: editors complete from one schema that has the keys of all.
         let (publish, repeat) = (fields_of::<PublishSection>(), fields_of::<RepeatSection>());
         assert_disjoint(&[
             fields_of::<DeviceSection>(),
-            fields_of::<DeviceConfig>(),
+            fields_of::<modbus::DeviceConfig>(),
+            fields_of::<http::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -117,7 +119,8 @@ mod tests {
         assert_disjoint(&[
             fields_of::<PointSection>(),
             fields_of::<ConversionSection>(),
-            fields_of::<PointConfig>(),
+            fields_of::<modbus::PointConfig>(),
+            fields_of::<http::PointConfig>(),
             publish,
             repeat,
         ]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::alarms::{Points, alarms, check_behaviours};
 use super::conflicts;
@@ -9,13 +10,14 @@ use super::context::Context;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
+use super::drivers::{ChannelDriver, DeviceSettings, Wire};
 use super::node::{Kind, Node};
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::values::Grade;
-use crate::driver::{DriverPlan, modbus};
+use crate::driver::{DriverPlan, http, modbus};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, broker, web};
@@ -200,39 +202,39 @@ fn assemble(
         devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
     profiles.sort();
     profiles.dedup();
-    let mut lines: Vec<Vec<modbus::Device>> = channels.iter().map(|_| Vec::new()).collect();
+    let mut lines: Vec<Line> = channels.iter().map(|_| Line::default()).collect();
     for device in devices {
-        let timeout = channels[device.channel].transport.as_ref().map(timeout_of).unwrap_or_default();
+        let timeout = channels[device.channel].driver.as_ref().map(timeout_of).unwrap_or_default();
         let mut wires = Vec::with_capacity(device.points.len());
         for mut draft in device.points {
             let id = PointId(u32::try_from(points.len()).unwrap_or(u32::MAX));
-            draft.wire.id = id;
+            draft.wire.set_id(id);
             draft.point.id = id;
             behaviours.extend(draft.behaviour.map(|behaviour| (id, behaviour)));
             wires.push(draft.wire);
             points.push(draft.point);
         }
-        lines[device.channel].push(modbus::Device {
-            name: device.name,
-            unit: device.config.unit,
-            max_registers: device.config.max_registers,
-            max_bits: device.config.max_bits,
-            max_gap: device.config.max_gap,
-            timeout: device.config.timeout.map_or(timeout, |own| own.0),
-            points: wires,
-        });
+        let model =
+            device.profile.as_ref().map_or_else(|| Arc::clone(&device.name), |own| Arc::clone(&own.name));
+        lines[device.channel].add(device.name, model, device.settings, wires, timeout);
     }
-    let places: Vec<_> = channels.iter().map(|channel| channel.key_span).collect();
-    let planned = channels.into_iter().zip(lines).map(|(channel, devices)| {
-        let transport = channel.transport.filter(|_| !devices.is_empty())?;
-        Some(modbus::Plan { name: channel.name, transport, devices })
-    });
     let mut plans = Vec::new();
-    for (plan, place) in planned.zip(places) {
-        let Some(plan) = plan else { continue };
-        super::check::check_budget(cx, &plan, place);
-        let name = Arc::clone(&plan.name);
-        plans.push(ChannelPlan { name, driver: DriverPlan::Modbus(Arc::new(plan)) });
+    for (channel, line) in channels.into_iter().zip(lines) {
+        let (name, place) = (channel.name, channel.key_span);
+        let driver = match channel.driver {
+            Some(ChannelDriver::Modbus(transport)) if !line.modbus.is_empty() => {
+                let plan = modbus::Plan { name: Arc::clone(&name), transport, devices: line.modbus };
+                super::check::check_budget(cx, &plan, place);
+                DriverPlan::Modbus(Arc::new(plan))
+            }
+            Some(ChannelDriver::Http(config)) if !line.http.is_empty() => {
+                let plan = http::Plan { name: Arc::clone(&name), config: *config, devices: line.http };
+                super::check::check_http_budget(cx, &plan, place);
+                DriverPlan::Http(Arc::new(plan))
+            }
+            _ => continue,
+        };
+        plans.push(ChannelPlan { name, driver });
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
@@ -268,9 +270,48 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
     names
 }
 
-fn timeout_of(transport: &modbus::Transport) -> std::time::Duration {
-    match transport {
-        modbus::Transport::Tcp(tcp) | modbus::Transport::RtuOverTcp(tcp) => tcp.timeout.0,
-        modbus::Transport::Rtu(line) | modbus::Transport::Ascii(line) => line.timeout.0,
+/// The devices of one channel; those of its own driver only.
+#[derive(Default)]
+struct Line {
+    modbus: Vec<modbus::Device>,
+    http: Vec<http::Device>,
+}
+
+impl Line {
+    fn add(
+        &mut self,
+        name: Arc<str>,
+        model: Arc<str>,
+        settings: DeviceSettings,
+        wires: Vec<Wire>,
+        timeout: Duration,
+    ) {
+        match settings {
+            DeviceSettings::Modbus(config) => self.modbus.push(modbus::Device {
+                name,
+                unit: config.unit,
+                max_registers: config.max_registers,
+                max_bits: config.max_bits,
+                max_gap: config.max_gap,
+                timeout: config.timeout.map_or(timeout, |own| own.0),
+                points: wires.into_iter().filter_map(Wire::into_modbus).collect(),
+            }),
+            DeviceSettings::Http(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_http).collect();
+                self.http.push(http::Device { name, model, config: *config, points });
+            }
+        }
+    }
+}
+
+fn timeout_of(driver: &ChannelDriver) -> Duration {
+    match driver {
+        ChannelDriver::Modbus(modbus::Transport::Tcp(tcp) | modbus::Transport::RtuOverTcp(tcp)) => {
+            tcp.timeout.0
+        }
+        ChannelDriver::Modbus(modbus::Transport::Rtu(line) | modbus::Transport::Ascii(line)) => {
+            line.timeout.0
+        }
+        ChannelDriver::Http(config) => config.timeout.0,
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::context::Context;
+use super::drivers::DriverKind;
 use super::modbus::oneline::{self, TABLES};
 use super::node::{Kind, Node};
 use super::parts::expect_map;
@@ -15,12 +16,19 @@ use super::suggest::advice;
 pub(super) const MAX_DEVICE_POINTS: usize = 20_000;
 
 /// Keys of which an override replaces all when it names one.
-const GROUPS: [(&[&str], &[&str]); 4] = [
+const GROUPS: [(&[&str], &[&str]); 8] = [
     (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
     (&["span"], &["scale", "offset"]),
     (&["scale", "offset"], &["span"]),
     (&["bit", "bits"], &["bit", "bits"]),
+    (&["get", "post"], &["get", "post", "body", "content-type"]),
+    (&["json", "split", "regex"], &["json", "split", "regex"]),
+    (&["as", "hex-bit"], &["as", "hex-bit"]),
+    (&TERMINALS, &TERMINALS),
 ];
+
+/// The terminals of a W&T Web-IO.
+const TERMINALS: [&str; 5] = ["analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
 /// The points of a `points` section, copies made.
 pub(super) fn expand_points(cx: &Context<'_>, node: &Node) -> Vec<Item> {
@@ -79,21 +87,26 @@ fn unique(cx: &Context<'_>, items: Vec<Item>) -> Vec<Item> {
 
 /// The points of a profile with a device's own on top: those that are in the profile change it, those that
 /// name an address are added.
-pub(super) fn overlay(cx: &Context<'_>, profile: &[Item], own: Vec<Item>, profile_name: &str) -> Vec<Item> {
+pub(super) fn overlay(
+    cx: &Context<'_>,
+    profile: &[Item],
+    own: Vec<Item>,
+    profile_name: &str,
+    kind: DriverKind,
+) -> Vec<Item> {
     let mut points = profile.to_vec();
     let places: HashMap<_, _> =
         profile.iter().enumerate().map(|(at, item)| (item.name.clone(), at)).collect();
     for item in own {
-        let addressed = TABLES.iter().any(|table| item.node.get(table).is_some());
+        let addressed = kind.names_address(&item);
         match places.get(&item.name) {
             Some(at) => merge(&mut points[*at], item, addressed),
             None if addressed => points.push(item),
             None => {
                 let help = advice(&item.name, profile.iter().map(|point| &*point.name));
                 let message = format!("`{}` is not a point of the profile `{profile_name}`", item.name);
-                let help = help.map(|help| {
-                    format!("{help} (a new point needs an address: input, holding, coil, discrete)")
-                });
+                let help = help
+                    .map(|help| format!("{help} (a new point needs an address: {})", kind.address_words()));
                 cx.error(item.key_span, message, help);
             }
         }

@@ -13,6 +13,7 @@ use rust_embed::Embed;
 
 use super::context::Context;
 use super::de::read;
+use super::drivers::DriverKind;
 use super::node::{Entry, Kind, Node};
 use super::parse::{MAX_FILE_BYTES, parse};
 use super::parts::{check_keys, expect_map, fields_of, read_part, read_part_rest};
@@ -21,15 +22,12 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::modbus::DeviceConfig;
+use crate::driver::{http, modbus};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
 #[folder = "config/profiles/"]
 struct Shipped;
-
-/// The key of a profile that holds the settings of its driver.
-pub(super) const MODBUS: &str = "modbus";
 
 /// What every profile says of itself.
 const REQUIRED: [&str; 4] = ["vendor", "models", "source", "grade"];
@@ -46,6 +44,8 @@ pub(super) struct Profile {
     pub(super) name: Arc<str>,
     /// What it says of itself; `None` when that is wrong.
     pub(super) about: Option<ProfileSection>,
+    /// The driver that it is for.
+    pub(super) kind: DriverKind,
     /// The keys of the driver's device section.
     pub(super) settings: Vec<Entry>,
     pub(super) publish: PublishSection,
@@ -187,19 +187,29 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let own = ["modbus", "points"];
+    let own = ["modbus", "http", "points"];
     check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
-    let settings = root.get(MODBUS).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
-    if root.get(MODBUS).is_none() {
+    let mut named = DriverKind::ALL.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
+    let kind = named.next().unwrap_or(DriverKind::Modbus);
+    if let Some(second) = named.next() {
+        let key = root.entry(second.profile_key()).map_or(root.span, |entry| entry.key_span);
+        let help = Some("a profile is for one driver; write two profiles".to_owned());
+        cx.error(key, "the profile names two drivers", help);
+    }
+    let settings = root.get(kind.profile_key()).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
+    if root.get(kind.profile_key()).is_none() {
         let help =
             Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
         cx.error(root.span, "the profile does not say which driver it is for", help);
     }
-    read::<DeviceConfig>(cx, &settings);
+    match kind {
+        DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
+        DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
+    }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {
         cx.error(root.span, "the profile has no points", Some("add `points:`".to_owned()));
@@ -208,7 +218,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         Kind::Map(entries) => entries,
         _ => Vec::new(),
     };
-    Some(Profile { name: name.into(), about, settings, publish, points })
+    Some(Profile { name: name.into(), about, kind, settings, publish, points })
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ pub fn reference() -> String {
         &["defaults"],
     );
     tables.section("`span`", "", tables.definition("SpanSection"), &[]);
+    tables.section("`split` of an HTTP point", "", tables.definition("SplitConfig"), &[]);
+    tables.section("`set` of an HTTP point", "", tables.definition("SetConfig"), &[]);
+    tables.section("`identify` of an HTTP device", "", tables.definition("IdentifyConfig"), &[]);
+    tables.section("`wut-ports` of a W&T Web-IO", "", tables.definition("PortsConfig"), &[]);
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
@@ -133,6 +137,8 @@ impl<'a> Tables<'a> {
             );
         }
         self.section("`rs485`", "", self.definition("Rs485Config"), &[]);
+        self.section("`login` of an HTTP channel", "", self.definition("LoginConfig"), &[]);
+        self.section("`tls` of an HTTP channel", "", self.definition("TlsConfig"), &[]);
     }
 
     fn behaviours(&mut self) {

@@ -15,6 +15,7 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
+use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::{alarm, broker, web};
 
@@ -106,14 +107,23 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     let mut root = object(generator, &[part::<ProfileSection>, part::<PublishSection>]);
     let settings = "The device's Modbus settings, where they differ from the usual.";
     root["properties"]["modbus"] = one::<DeviceConfig>(generator, settings);
+    let settings = "The device's HTTP settings, for devices with a web interface.";
+    root["properties"]["http"] = one::<http::DeviceConfig>(generator, settings);
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
-    root["required"] = json!(["vendor", "models", "source", "grade", "modbus", "points"]);
+    root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
+    root["oneOf"] = json!([{ "required": ["modbus"] }, { "required": ["http"] }]);
     root["title"] = json!("Device profile of iogate");
     root
 }
 
 fn device(generator: &mut SchemaGenerator) -> Value {
-    let parts = [part::<DeviceSection>, part::<PublishSection>, part::<DeviceConfig>, part::<RepeatSection>];
+    let parts = [
+        part::<DeviceSection>,
+        part::<PublishSection>,
+        part::<DeviceConfig>,
+        part::<http::DeviceConfig>,
+        part::<RepeatSection>,
+    ];
     let mut device = object(generator, &parts);
     let points = "Its points; with a profile, those that differ from it or are added.";
     device["properties"]["points"] = named::<Point>(generator, points);
@@ -125,6 +135,7 @@ fn device(generator: &mut SchemaGenerator) -> Value {
 fn point(generator: &mut SchemaGenerator) -> Value {
     let parts = [
         part::<PointConfig>,
+        part::<http::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

@@ -4,8 +4,10 @@
 //! holds what every driver shares: what it is given, the queue that its writes wait in, its statistics,
 //! and the registry, the one list that a new driver is entered into.
 
+pub mod http;
 pub mod modbus;
 pub mod queue;
+pub mod schedule;
 pub mod stats;
 
 use std::future::Future;
@@ -49,6 +51,8 @@ pub trait Channel: Send + Sync {
 pub enum DriverPlan {
     /// Modbus over TCP, RTU, RTU over TCP or ASCII.
     Modbus(Arc<modbus::Plan>),
+    /// HTTP devices, the W&T Web-IO family among them.
+    Http(Arc<http::Plan>),
 }
 
 impl DriverPlan {
@@ -57,6 +61,7 @@ impl DriverPlan {
     pub fn channel(&self) -> Arc<dyn Channel> {
         match self {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
 
@@ -65,6 +70,7 @@ impl DriverPlan {
     pub fn with_endpoint(&self, endpoint: &str) -> Self {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
         }
     }
 
@@ -73,6 +79,7 @@ impl DriverPlan {
     pub fn device_names(&self) -> Vec<Arc<str>> {
         match self {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }
 }

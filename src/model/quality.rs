@@ -16,6 +16,8 @@ pub enum Reason {
     NoConnection,
     /// The device answered with a Modbus exception of this code (Modbus Application Protocol 1.1b3, section 7).
     DeviceException(u8),
+    /// The device refused the request with this HTTP status (RFC 9110, section 15).
+    HttpStatus(u16),
     /// The reply did not fit the request.
     MalformedReply,
     /// The converted value lies outside the point's `range`.
@@ -47,6 +49,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::NoConnection => "no-connection",
             Self::DeviceException(_) => "device-exception",
+            Self::HttpStatus(_) => "http-status",
             Self::MalformedReply => "malformed-reply",
             Self::OutOfRange => "out-of-range",
             Self::SensorUnder => "sensor-under",
@@ -65,6 +68,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DeviceException(code) => write!(f, "device-exception {code}"),
+            Self::HttpStatus(status) => write!(f, "http-status {status}"),
             other => f.write_str(other.code()),
         }
     }

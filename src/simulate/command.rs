@@ -28,6 +28,10 @@ fault TARGET KIND [LIMIT] makes a device, or all devices of a channel, faulty; K
     exception CODE [at coil|discrete|input|holding ADDRESS [COUNT]]
                           refuses, everywhere or where a request touches the addresses;
                           fault DEVICE/POINT exception CODE  for one point's registers
+    reset                 resets the connection (HTTP)
+    wrong-length          says that the answer is half as long as it is (HTTP)
+    prefix                puts address and name in front, as a W&T Web-IO can be set to do (HTTP)
+    status CODE           refuses with this HTTP status: 503 for busy
   LIMIT is `for TIME`, `times COUNT`, or nothing: until it is cleared. A time alone is enough: dead 5s
 unplug CHANNEL [TIME]     takes the port or listener away
 plug CHANNEL              brings it back
@@ -170,6 +174,13 @@ impl<'a> Words<'a> {
             "wrong-echo" => Fault::WrongEcho,
             "corrupt" => Fault::Corrupt,
             "frozen" => Fault::Frozen,
+            "reset" => Fault::Reset,
+            "wrong-length" => Fault::WrongLength,
+            "prefix" => Fault::Prefix,
+            "status" => match number(self.take("an HTTP status")?)? {
+                status @ 100..=599 => Fault::Status(status),
+                status => return Err(format!("HTTP statuses are 100 to 599, not {status}")),
+            },
             "exception" => self.exception()?,
             "unplug" => return Ok(Command::Unplug(target, self.outage()?)),
             other => return Err(format!("`{other}` is no kind of fault; `help` lists them")),

@@ -50,6 +50,14 @@ pub enum Fault {
     Corrupt,
     /// Values stand still.
     Frozen,
+    /// The connection is reset in the place of an answer (HTTP).
+    Reset,
+    /// The answer says that it is half as long as it is (HTTP).
+    WrongLength,
+    /// Address and name stand in front of the answer, as the setting "GET header" of a W&T Web-IO does.
+    Prefix,
+    /// Refuses with this HTTP status.
+    Status(u16),
     /// Refuses with this exception code, everywhere or where a request touches the span.
     Exception {
         /// The code, 1 to 255.
@@ -120,6 +128,14 @@ pub struct Effects {
     pub corrupt: bool,
     /// Refuse with this code.
     pub exception: Option<u8>,
+    /// Reset the connection.
+    pub reset: bool,
+    /// Tell a wrong length.
+    pub wrong_length: bool,
+    /// Put address and name in front.
+    pub prefix: bool,
+    /// Refuse with this HTTP status.
+    pub status: Option<u16>,
 }
 
 impl Span {
@@ -231,6 +247,10 @@ impl Fault {
             Self::WrongEcho => effects.wrong_echo = true,
             Self::Corrupt => effects.corrupt = true,
             Self::Frozen => return false,
+            Self::Reset => effects.reset = true,
+            Self::WrongLength => effects.wrong_length = true,
+            Self::Prefix => effects.prefix = true,
+            Self::Status(status) => effects.status = Some(*status),
             Self::Exception { code, at } => {
                 let touched = at.is_none_or(|at| spans.iter().flatten().any(|span| span.touches(&at)));
                 if touched {
@@ -258,6 +278,10 @@ impl fmt::Display for Fault {
             Self::WrongEcho => "wrong-echo",
             Self::Corrupt => "corrupt",
             Self::Frozen => "frozen",
+            Self::Reset => "reset",
+            Self::WrongLength => "wrong-length",
+            Self::Prefix => "prefix",
+            Self::Status(status) => return write!(f, "status {status}"),
             Self::Exception { code, at: None } => return write!(f, "exception {code}"),
             Self::Exception { code, at: Some(at) } => {
                 return write!(f, "exception {code} at {} {} ({})", at.table.word(), at.address, at.count);

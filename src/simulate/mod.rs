@@ -1,6 +1,6 @@
 //! Simulated field devices for any configuration: so that it can be tried before the hardware arrives.
 //!
-//! Every Modbus channel of a plan is served where a master can reach it: TCP channels on loopback ports,
+//! Every channel of a plan is served where a master or client can reach it: TCP and HTTP on loopback ports,
 //! serial ones on pty pairs paced to their baud rate. Values move as `simulate:` of their points says.
 //! Faults are made on demand. Absent: any knowledge of the gateway; this side is written from the Modbus
 //! standard by itself and shares only the register formats with the driver.
@@ -10,6 +10,7 @@ pub mod command;
 pub mod control;
 pub mod fault;
 mod frame;
+mod http;
 mod image;
 pub mod line;
 mod operate;
@@ -41,6 +42,7 @@ use crate::driver::modbus::{self, Transport};
 use crate::model::units::Period;
 use crate::model::{Behaviour, PointId, PointTable};
 use frame::Framing;
+use http::Host;
 use line::{LineLoad, LineTiming};
 use plug::{Plug, Switch};
 use pty::Pty;
@@ -118,6 +120,8 @@ pub enum StartError {
 pub struct Simulation {
     world: Arc<World>,
     channels: Vec<Channel>,
+    /// Those that speak HTTP.
+    hosts: Vec<HttpHost>,
     points: Arc<PointTable>,
     tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -136,6 +140,14 @@ struct Channel {
     units: Range<usize>,
     switch: Arc<Switch>,
     load: Arc<Mutex<LineLoad>>,
+}
+
+/// A host with the names of its channel and devices.
+#[derive(Debug)]
+struct HttpHost {
+    channel: Arc<str>,
+    devices: Vec<Arc<str>>,
+    host: Arc<Host>,
 }
 
 /// What [`Simulation::start`] prepares step by step.
@@ -157,11 +169,16 @@ impl Simulation {
         behaviours: &BTreeMap<PointId, Behaviour>,
         options: &Options,
     ) -> Result<Self, StartError> {
-        let modbus: Vec<&modbus::Plan> = plans.iter().map(|DriverPlan::Modbus(plan)| &**plan).collect();
+        let modbus = plans.iter().filter_map(|plan| match plan {
+            DriverPlan::Modbus(plan) => Some(&**plan),
+            DriverPlan::Http(_) => None,
+        });
+        let modbus: Vec<&modbus::Plan> = modbus.collect();
         let world = Arc::new(World::new(points, &modbus, behaviours, options.seed, options.strict)?);
         let simulation = Self {
             world,
             channels: Vec::new(),
+            hosts: Vec::new(),
             points: Arc::clone(points),
             tasks: Vec::new(),
             threads: Vec::new(),
@@ -170,10 +187,18 @@ impl Simulation {
         };
         let mut builder = Builder { options, simulation, links: None, tcp_channels: 0 };
         let mut first = 0;
-        for plan in modbus {
-            let units = first..first + plan.devices.len();
-            first = units.end;
-            builder.serve(plan, units).await?;
+        for plan in plans {
+            match plan {
+                DriverPlan::Modbus(plan) => {
+                    let units = first..first + plan.devices.len();
+                    first = units.end;
+                    builder.serve(plan, units).await?;
+                }
+                DriverPlan::Http(plan) => {
+                    let host = Host::new(points, plan, behaviours, options.seed)?;
+                    builder.serve_http(plan, Arc::new(host)).await?;
+                }
+            }
         }
         Ok(builder.simulation)
     }
@@ -192,8 +217,11 @@ impl Simulation {
     /// A plan that leads to the simulated devices instead of the real ones.
     #[must_use]
     pub fn redirect(&self, plan: &DriverPlan) -> DriverPlan {
-        let DriverPlan::Modbus(modbus) = plan;
-        match self.endpoint(&modbus.name) {
+        let name = match plan {
+            DriverPlan::Modbus(plan) => &plan.name,
+            DriverPlan::Http(plan) => &plan.name,
+        };
+        match self.endpoint(name) {
             Some(endpoint) => plan.with_endpoint(endpoint),
             None => plan.clone(),
         }
@@ -209,8 +237,20 @@ impl Simulation {
     /// What a device counted so far.
     #[must_use]
     pub fn counts(&self, device: &str) -> Option<UnitCounts> {
+        if let Some(host) = self.host_of(device) {
+            return Some(host.counts());
+        }
         let index = self.device(device)?;
         Some(self.world.unit(index).counts)
+    }
+
+    /// The host of a device or an HTTP channel.
+    fn host_of(&self, name: &str) -> Option<&Host> {
+        let device = |host: &&HttpHost| host.devices.iter().any(|device| **device == *name);
+        let channel = |host: &&HttpHost| *host.channel == *name;
+        // A device counts before a channel of the same name.
+        let found = self.hosts.iter().find(device).or_else(|| self.hosts.iter().find(channel));
+        found.map(|host| &*host.host)
     }
 
     fn channel(&self, name: &str) -> Option<&Channel> {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use super::command::{Command, HELP};
 use super::fault::{Fault, FaultError, Limit};
 use super::frame::Framing;
+use super::http::Host;
 use super::plug::Plug;
 use super::{Channel, Simulation};
-use crate::model::{Point, Value};
+use crate::model::{Point, PointId, Value};
 
 impl Simulation {
     /// Makes a device, all devices of a channel, or (exceptions only) one point's registers faulty.
@@ -18,6 +19,9 @@ impl Simulation {
     /// When there is no such target or it cannot have this fault.
     pub fn fault(&self, target: &str, fault: Fault, limit: Limit) -> Result<(), String> {
         let now = Instant::now();
+        if let Some(host) = self.host_of(target) {
+            return host.fault(fault, limit, now).map_err(|error| error.to_string());
+        }
         let (fault, units) = match (self.point(target), fault) {
             (Ok(point), Fault::Exception { code, at: None }) => {
                 let index = self.world.home(point.id).ok_or_else(|| unknown(target))?;
@@ -40,6 +44,9 @@ impl Simulation {
         let is_tcp = channel.is_some_and(|channel| channel.framing == Framing::Tcp);
         match (fault, is_tcp) {
             (Fault::Corrupt, true) => Err(FaultError::NotHere("Modbus TCP has no check to corrupt")),
+            (Fault::Reset | Fault::WrongLength | Fault::Prefix | Fault::Status(_), _) => {
+                Err(FaultError::NotHere("only HTTP devices have that"))
+            }
             (Fault::WrongTransaction, false) => {
                 Err(FaultError::NotHere("only Modbus TCP has transaction numbers"))
             }
@@ -53,11 +60,16 @@ impl Simulation {
     /// When there is no such target.
     pub fn clear(&self, target: Option<&str>) -> Result<(), String> {
         let units = match target {
+            Some(target) if self.host_of(target).is_some() => Vec::new(),
             Some(target) => self.units(target)?,
             None => (0..self.world.len()).collect(),
         };
         for index in units {
             self.world.unit(index).faults.clear();
+        }
+        match target {
+            Some(target) => self.host_of(target).into_iter().for_each(Host::clear),
+            None => self.hosts.iter().for_each(|host| host.host.clear()),
         }
         let named = |channel: &&Channel| target.is_none_or(|target| *channel.name == *target);
         self.channels.iter().filter(named).for_each(|channel| channel.switch.set(Plug::In));
@@ -90,6 +102,9 @@ impl Simulation {
     /// When there is no such point or its register cannot hold the value.
     pub fn set(&self, point: &str, value: &str) -> Result<(), String> {
         let id = self.point(point)?.id;
+        if let Some(host) = self.host_with(id) {
+            return host.set(id, value);
+        }
         self.world.change(id, Instant::now(), |unit, _| unit.set(id, value))
     }
 
@@ -99,6 +114,9 @@ impl Simulation {
     /// When there is no such point or it takes another number of words.
     pub fn set_words(&self, point: &str, words: &[u16]) -> Result<(), String> {
         let id = self.point(point)?.id;
+        if self.host_with(id).is_some() {
+            return Err("an HTTP point has no registers; use `set`".into());
+        }
         self.world.change(id, Instant::now(), |unit, _| unit.set_words(id, words))
     }
 
@@ -108,6 +126,9 @@ impl Simulation {
     /// When there is no such point.
     pub fn release(&self, point: &str) -> Result<(), String> {
         let id = self.point(point)?.id;
+        if let Some(host) = self.host_with(id) {
+            return host.release(id);
+        }
         self.world.change(id, Instant::now(), |unit, time| unit.release(id, time))
     }
 
@@ -117,7 +138,7 @@ impl Simulation {
     /// When there is no such point.
     pub fn value(&self, point: &str) -> Result<Option<Value>, String> {
         let id = self.point(point)?.id;
-        let (value, _) = self.world.look(id, Instant::now()).ok_or_else(|| unknown(point))?;
+        let (value, _) = self.look(id).ok_or_else(|| unknown(point))?;
         Ok(value)
     }
 
@@ -143,6 +164,19 @@ impl Simulation {
             Command::Quit => {}
         }
         Ok(text)
+    }
+
+    /// The host that has the point.
+    fn host_with(&self, point: PointId) -> Option<&Host> {
+        self.hosts.iter().map(|host| &*host.host).find(|host| host.has(point))
+    }
+
+    /// The value of a point and what is on the wire for it.
+    fn look(&self, point: PointId) -> Option<(Option<Value>, Option<Value>)> {
+        match self.host_with(point) {
+            Some(host) => host.look(point, Instant::now()),
+            None => self.world.look(point, Instant::now()),
+        }
     }
 
     fn point(&self, name: &str) -> Result<&Point, String> {
@@ -177,11 +211,20 @@ impl Simulation {
                 let faults = if faults.is_empty() { "sound".into() } else { faults };
                 let _ = writeln!(text, "  {}  unit {}  {faults}", unit.name, unit.number);
             }
+            for host in self.hosts.iter().filter(|host| host.channel == channel.name) {
+                let faults = host.host.describe(now).join(", ");
+                let faults = if faults.is_empty() { "sound".into() } else { faults };
+                for device in &host.devices {
+                    let _ = writeln!(text, "  {device}  {faults}");
+                }
+            }
         }
     }
 
     fn list_points(&self, device: &str, text: &mut String) -> Result<(), String> {
-        self.device(device).ok_or_else(|| format!("there is no device `{device}`; `list` shows them"))?;
+        if self.host_of(device).is_none() {
+            self.device(device).ok_or_else(|| format!("there is no device `{device}`; `list` shows them"))?;
+        }
         for point in self.points.iter().filter(|point| &*point.device == device) {
             let _ = writeln!(text, "{}", self.describe(point));
         }
@@ -189,7 +232,7 @@ impl Simulation {
     }
 
     fn describe(&self, point: &Point) -> String {
-        let seen = self.world.look(point.id, Instant::now()).unwrap_or((None, None));
+        let seen = self.look(point.id).unwrap_or((None, None));
         let show = |value: Option<Value>| value.map_or_else(|| "none".into(), |value| value.to_string());
         let unit = point.unit.as_deref().map_or_else(String::new, |unit| format!(" {unit}"));
         format!("{} = {}{unit} (raw {})", point.name, show(seen.0), show(seen.1))
@@ -215,10 +258,13 @@ impl Simulation {
                 load.noise_bytes,
                 load.dropped,
             );
-            for index in channel.units.clone() {
+            let units = channel.units.clone().map(|index| {
                 let unit = self.world.unit(index);
-                let (name, counts) = (Arc::clone(&unit.name), unit.counts);
-                drop(unit);
+                (Arc::clone(&unit.name), unit.counts)
+            });
+            let hosts = self.hosts.iter().filter(|host| host.channel == channel.name);
+            let hosts = hosts.map(|host| (Arc::clone(&host.channel), host.host.counts()));
+            for (name, counts) in units.chain(hosts) {
                 let _ = writeln!(
                     text,
                     "  {name} requests={} answers={} exceptions={} writes={} unrepresentable={}",

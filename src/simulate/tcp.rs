@@ -196,7 +196,7 @@ async fn send_due(stream: &mut TcpStream, waiting: &mut Vec<Waiting>) -> io::Res
 }
 
 /// Waits for a change of the switch, at most until then.
-async fn pause(plug: &mut watch::Receiver<Plug>, until: Option<Instant>) {
+pub(super) async fn pause(plug: &mut watch::Receiver<Plug>, until: Option<Instant>) {
     tokio::select! {
         _ = plug.changed() => {}
         () = sleep_until(until) => {}

@@ -181,7 +181,7 @@ impl World {
 }
 
 /// The behaviour of a point, declared or resting.
-fn behaviour_of(
+pub(super) fn behaviour_of(
     point: &Point,
     conversion: &Conversion,
     behaviours: &BTreeMap<PointId, Behaviour>,
@@ -193,7 +193,7 @@ fn behaviour_of(
 }
 
 /// The output that a point's behaviour depends on.
-fn output_of(
+pub(super) fn output_of(
     points: &PointTable,
     point: &Point,
     behaviours: &BTreeMap<PointId, Behaviour>,
@@ -208,6 +208,11 @@ fn output_of(
     points.by_name(name).map(|output| Some(output.id)).ok_or_else(unknown)
 }
 
+/// Every point has its own course; which one is decided by the common seed and its place in the table.
+pub(super) const fn seed_of(seed: u64, point: PointId) -> u64 {
+    seed ^ (point.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 fn cell(
     point: &Point,
     planned: &modbus::Point,
@@ -216,9 +221,7 @@ fn cell(
 ) -> Result<Cell, StartError> {
     let conversion = Conversion { range: None, ..planned.conversion.clone() };
     let behaviour = behaviour_of(point, &conversion, behaviours);
-    // Every point has its own course; which one is decided by the common seed and its place in the table.
-    let own_seed = seed ^ u64::from(point.id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let motion = Motion::new(&behaviour, point.kind, own_seed)
+    let motion = Motion::new(&behaviour, point.kind, seed_of(seed, point.id))
         .map_err(|problem| StartError::Behaviour { point: Arc::clone(&point.name), problem })?;
     Ok(Cell {
         id: point.id,

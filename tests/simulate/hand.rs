@@ -152,7 +152,7 @@ async fn what_cannot_be_served_is_said() {
 async fn channels_with_like_names_have_links_of_their_own() {
     use iogate::driver::DriverPlan;
     let plant = Plant::new();
-    let DriverPlan::Modbus(line) = &plant.plans[1];
+    let DriverPlan::Modbus(line) = &plant.plans[1] else { panic!("the plant speaks Modbus") };
     let named = |name: &str| {
         let mut plan = (**line).clone();
         plan.name = name.into();

@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
 //! `config` holds what people write, `validate` turns it into plan parts, `register` and `codec` are one
-//! point on the wire. `planner`, `schedule` and `health` are pure and decide what is asked, when, and of whom;
+//! point on the wire. `planner`, `health` and the common `schedule` are pure and decide what is asked, when, and of whom;
 //! `budget` foretells the cost. `wire` is one checked exchange, `owner` the task that puts it all together.
 //! Absent on purpose: the gateway as a Modbus slave. Invariant: no value is published that the unit did not
 //! send in answer to the request for that very point.
@@ -17,7 +17,6 @@ mod owner;
 pub mod planner;
 mod redirect;
 pub mod register;
-pub mod schedule;
 mod validate;
 pub mod wire;
 

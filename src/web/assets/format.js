@@ -32,6 +32,8 @@ const EXCEPTIONS = {
 /** A reason in words. */
 export function reasonWords(reason) {
   if (!reason) return "";
+  const status = /^http-status (\d+)$/.exec(reason);
+  if (status) return `refused with HTTP status ${status[1]}`;
   const exception = /^device-exception (\d+)$/.exec(reason);
   if (!exception) return REASONS[reason] ?? reason;
   const name = EXCEPTIONS[exception[1]];

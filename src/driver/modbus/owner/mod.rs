@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use super::health::{Change, Health, Probe};
 use super::planner::{Block, Group, groups};
-use super::schedule::{EntryId, Schedule, Turn};
 use super::wire::ask::Shape;
 use super::wire::link::Terms;
 use super::wire::{Answer, Ask, ExchangeError, Framing, Link, Timing};
 use super::{Plan, Transport};
 use crate::backoff::Backoff;
+use crate::driver::schedule::{EntryId, Schedule, Turn};
 use crate::driver::{ChannelContext, DeviceStats, LinkState};
 use crate::model::{PointId, Reading, Reason};
 

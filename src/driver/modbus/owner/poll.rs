@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::{Job, Opener, Owner};
 use crate::driver::modbus::Device;
 use crate::driver::modbus::planner::{Block, Step};
-use crate::driver::modbus::schedule::EntryId;
 use crate::driver::modbus::wire::{Answer, ExchangeError};
+use crate::driver::schedule::EntryId;
 use crate::model::{Reading, Reason, Stamp, Value};
 
 /// When a refused register is tried again at first, and at last: it may come into being when the device

@@ -1,0 +1,214 @@
+//! Which driver a channel, a device and a profile belong to, and what that means for their sections.
+//!
+//! The sections of every driver have keys of their own beside the common ones; which lists count follows
+//! from the channel, or from the profile. Absent: what the keys mean, which each driver's adapter knows.
+
+use super::modbus::oneline::TABLES;
+use super::node::Node;
+use super::parts::fields_of;
+use super::repeat::Item;
+use crate::driver::http::{self, HttpConfig};
+use crate::driver::modbus::{self, Transport};
+use crate::model::Value;
+
+/// The drivers, as profiles name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DriverKind {
+    /// Modbus over any transport.
+    Modbus,
+    /// HTTP.
+    Http,
+}
+
+/// A channel's driver with its settings.
+#[derive(Debug, Clone)]
+pub(super) enum ChannelDriver {
+    /// Modbus over this transport.
+    Modbus(Transport),
+    /// HTTP to this host.
+    Http(Box<HttpConfig>),
+}
+
+/// What a driver adds to a device.
+#[derive(Debug, Clone)]
+pub(super) enum DeviceSettings {
+    /// Modbus.
+    Modbus(modbus::DeviceConfig),
+    /// HTTP.
+    Http(Box<http::DeviceConfig>),
+}
+
+/// A point as its driver sees it.
+#[derive(Debug, Clone)]
+pub(super) enum Wire {
+    /// Modbus.
+    Modbus(Box<modbus::Point>),
+    /// HTTP.
+    Http(Box<http::Point>),
+}
+
+/// The keys by which an HTTP point says where it is.
+const HTTP_ADDRESSES: [&str; 8] =
+    ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
+
+impl DriverKind {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Modbus, Self::Http];
+
+    /// The key of a profile that names the driver and holds the device's settings.
+    pub(super) const fn profile_key(self) -> &'static str {
+        match self {
+            Self::Modbus => "modbus",
+            Self::Http => "http",
+        }
+    }
+
+    /// The keys that the driver adds to a device.
+    pub(super) fn device_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Modbus => fields_of::<modbus::DeviceConfig>(),
+            Self::Http => fields_of::<http::DeviceConfig>(),
+        }
+    }
+
+    /// The keys that it adds to a point.
+    pub(super) fn point_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Modbus => fields_of::<modbus::PointConfig>(),
+            Self::Http => fields_of::<http::PointConfig>(),
+        }
+    }
+
+    /// The keys by which a point says where it is; one that has none of them only changes one of a profile.
+    pub(super) const fn addresses(self) -> &'static [&'static str] {
+        match self {
+            Self::Modbus => &TABLES,
+            Self::Http => &HTTP_ADDRESSES,
+        }
+    }
+
+    /// The most usual of them, for messages.
+    pub(super) const fn address_words(self) -> &'static str {
+        match self {
+            Self::Modbus => "input, holding, coil, discrete",
+            Self::Http => "get, post, or a terminal",
+        }
+    }
+
+    /// Whether the point says where it is.
+    pub(super) fn names_address(self, item: &Item) -> bool {
+        self.addresses().iter().any(|key| item.node.get(key).is_some())
+    }
+
+    /// The driver that the points of a device are written for, where neither channel nor profile tells.
+    pub(super) fn guess(device: &Node) -> Self {
+        let points = device.get("points").map(Node::entries).unwrap_or_default();
+        let http = |point: &Node| HTTP_ADDRESSES.iter().any(|key| point.get(key).is_some());
+        if points.iter().any(|point| http(&point.value)) { Self::Http } else { Self::Modbus }
+    }
+}
+
+impl ChannelDriver {
+    /// Which driver.
+    pub(super) const fn kind(&self) -> DriverKind {
+        match self {
+            Self::Modbus(_) => DriverKind::Modbus,
+            Self::Http(_) => DriverKind::Http,
+        }
+    }
+
+    /// The transport, where it is Modbus.
+    pub(super) const fn modbus(&self) -> Option<&Transport> {
+        match self {
+            Self::Modbus(transport) => Some(transport),
+            Self::Http(_) => None,
+        }
+    }
+}
+
+impl DeviceSettings {
+    /// The settings of a unit, where it is Modbus.
+    pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
+        match self {
+            Self::Modbus(config) => Some(config),
+            Self::Http(_) => None,
+        }
+    }
+}
+
+impl Wire {
+    /// From raw numbers to values and back.
+    pub(super) const fn conversion(&self) -> &crate::model::Conversion {
+        match self {
+            Self::Modbus(point) => &point.conversion,
+            Self::Http(point) => &point.conversion,
+        }
+    }
+
+    /// The point, where it is Modbus.
+    pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
+        match self {
+            Self::Modbus(point) => Some(point),
+            Self::Http(_) => None,
+        }
+    }
+
+    /// Numbers the point.
+    pub(super) fn set_id(&mut self, id: crate::model::PointId) {
+        match self {
+            Self::Modbus(point) => point.id = id,
+            Self::Http(point) => point.id = id,
+        }
+    }
+
+    /// The point itself, where it is Modbus.
+    pub(super) fn into_modbus(self) -> Option<modbus::Point> {
+        match self {
+            Self::Modbus(point) => Some(*point),
+            Self::Http(_) => None,
+        }
+    }
+
+    /// The point itself, where it is HTTP.
+    pub(super) fn into_http(self) -> Option<http::Point> {
+        match self {
+            Self::Http(point) => Some(*point),
+            Self::Modbus(_) => None,
+        }
+    }
+
+    /// What values for the point are checked against.
+    pub(super) const fn taker(&self) -> Taker<'_> {
+        match self {
+            Self::Modbus(point) => Taker::Modbus(&point.register),
+            Self::Http(point) => Taker::Http(&point.wiring),
+        }
+    }
+}
+
+/// What takes the raw values of an output.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Taker<'a> {
+    /// A register or coil.
+    Modbus(&'a modbus::Register),
+    /// A request.
+    Http(&'a http::Wiring),
+}
+
+impl Taker<'_> {
+    /// Whether it takes whole numbers only.
+    pub(super) const fn is_whole(self) -> bool {
+        match self {
+            Self::Modbus(register) => register.raw.is_whole(),
+            Self::Http(wiring) => wiring.is_whole(),
+        }
+    }
+
+    /// Whether it can take a raw value.
+    pub(super) fn encodable(self, raw: &Value) -> Result<(), String> {
+        match self {
+            Self::Modbus(register) => super::modbus::encodable(register, raw),
+            Self::Http(wiring) => wiring.encodable(raw),
+        }
+    }
+}
