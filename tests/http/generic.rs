@@ -32,7 +32,10 @@ devices:
       total: { get: "/rpc/Switch.GetStatus?id=0", json: /aenergy/total, as: integer, scale: 0.1, unit: kWh }
   meter:
     channel: meter
+    identify: { page: /about, contains: FLOW-7 }
     points:
+      level: { get: /page, regex: "Level: *([-0-9,]+) mm", decimal-comma: on, unit: mm }
+      door: { get: /page, regex: "door=(\\w+)", as: state, on-word: OPEN, off-word: CLOSED }
       flow: { get: /values.csv, split: { separator: ",", index: 1 }, suffix: l/min, unit: l/min }
       mode: { post: /query, body: "what=mode", as: text }
       limit:
@@ -68,6 +71,10 @@ async fn parts_texts_and_numbers_are_read_and_written_behind_a_basic_login() {
     let running = Running::start(plan(PLANT), &double);
     running.until_value("meter/flow", 12.75).await;
     running.until_value("meter/mode", "auto").await;
+    double.tell("set meter/level -12.5");
+    double.tell("set meter/door on");
+    running.until_value("meter/level", -12.5).await;
+    running.until_value("meter/door", true).await;
     let outcome = running.write("meter/limit", 42.5).await;
     assert_eq!(outcome, Outcome::Verified { read_back: Value::Float(42.5) });
     assert!(double.tell("get meter/limit").contains("= 42.5"));

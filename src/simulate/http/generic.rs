@@ -1,6 +1,7 @@
 //! Any other HTTP device: answers in which the points are where the configuration looks for them.
 
 use super::host::{Cell, State};
+use super::invent;
 use super::wire::{Answer, Asked, decoded};
 use crate::driver::http::extract::{Form, Pick, Split};
 use crate::driver::http::request::{PLACEHOLDER, Template};
@@ -23,8 +24,27 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
         Some(Pick::Whole) => Answer::utf8("text/plain", cells[0].text()),
         Some(Pick::Json(_)) => json(&cells),
         Some(Pick::Split(_)) => split(&cells),
-        Some(Pick::Regex(_)) => Answer::status(501),
+        Some(Pick::Regex(_)) => page(&cells),
     }
+}
+
+/// A page in which every expression finds its own value first.
+fn page(cells: &[&Cell]) -> Answer {
+    let mut lines = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let Pick::Regex(regex) = &cell.wiring.extract.pick else { return Answer::status(501) };
+        let Some(line) = invent::text(regex, &cell.text()) else { return Answer::status(501) };
+        lines.push(line);
+    }
+    let text = lines.join("\n");
+    let found = |cell: &&Cell| match &cell.wiring.extract.pick {
+        Pick::Regex(regex) => {
+            let captures = regex.captures(&text).and_then(|found| found.get(1));
+            captures.is_some_and(|group| group.as_str() == cell.text())
+        }
+        _ => false,
+    };
+    if cells.iter().all(found) { Answer::utf8("text/html", text) } else { Answer::status(501) }
 }
 
 fn json(cells: &[&Cell]) -> Answer {

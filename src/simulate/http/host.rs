@@ -114,17 +114,26 @@ impl Host {
             return None;
         }
         self.advance(&mut state, now);
+        let web_io = self.plan.devices.iter().any(crate::driver::http::Device::is_web_io);
         let answer = match effects.status {
             Some(status) => Answer::status(status),
-            None if self.plan.devices.iter().any(crate::driver::http::Device::is_web_io) => {
-                web_io::answer(&self.plan, &mut state, asked, effects.prefix)
-                    .unwrap_or_else(|| generic::answer(&mut state, asked))
-            }
-            None => generic::answer(&mut state, asked),
+            None => self
+                .model_page(asked)
+                .or_else(|| {
+                    web_io.then(|| web_io::answer(&self.plan, &mut state, asked, effects.prefix)).flatten()
+                })
+                .unwrap_or_else(|| generic::answer(&mut state, asked)),
         };
         state.counts.answers += 1;
         state.counts.exceptions += u64::from(answer.code >= 400);
         Some((answer, effects))
+    }
+
+    /// The page by which a device is known.
+    fn model_page(&self, asked: &Asked) -> Option<Answer> {
+        let known = self.plan.devices.iter().filter_map(|device| device.config.identify.as_ref());
+        let page = known.into_iter().find(|identify| identify.page == asked.target)?;
+        Some(Answer::utf8("text/plain", page.contains.clone()))
     }
 
     /// Makes it faulty.
