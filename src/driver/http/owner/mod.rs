@@ -263,3 +263,70 @@ impl Owner {
         Outcome::Failed("the point is not on this channel".into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::bus::Bus;
+    use crate::clock::Clock;
+    use crate::driver::http::{Device, DeviceConfig, HttpConfig, Point, PointConfig};
+    use crate::driver::{ChannelStats, WriteQueue};
+    use crate::model::{Access, Conversion, PointTable, Quality};
+
+    /// An owner of one thermometer that is polled each hour.
+    fn owner() -> Owner {
+        let config: HttpConfig = serde_yaml::from_str("{ address: 192.0.2.1 }").unwrap();
+        let written: PointConfig = serde_yaml::from_str("{ get: /t }").unwrap();
+        let point = Point {
+            id: PointId(0),
+            wiring: written.wiring(&DeviceConfig::default(), true, false).unwrap(),
+            conversion: Conversion::default(),
+            poll: Duration::from_secs(3600),
+            access: Access::R,
+            tolerance: 0.0,
+        };
+        let (name, config_of) = ("d".into(), DeviceConfig::default());
+        let device = Device { name, model: "d".into(), config: config_of, points: vec![point] };
+        let plan = Arc::new(Plan { name: "c".into(), config, devices: vec![device] });
+        let table = PointTable::new(vec![crate::model::point::tests::point("t")]);
+        let context = ChannelContext {
+            bus: Bus::new(Arc::new(table), Vec::new()),
+            writes: Arc::new(WriteQueue::default()),
+            stats: Arc::new(ChannelStats::new("c".into(), ["d".into()])),
+            clock: Clock::system(),
+            shutdown: CancellationToken::new(),
+        };
+        Owner::new(plan, context)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_host_is_tried_again_within_a_second_however_long_it_was_away() {
+        let mut owner = owner();
+        owner.host_fails(&Failure::Timeout);
+        assert!(!owner.is_down(), "one lost answer is no outage");
+        for _ in 0..50 {
+            owner.host_fails(&Failure::Timeout);
+            let now = owner.context.clock.mono();
+            let Turn::Wait(until) = owner.next_turn(now) else { panic!("there is a pause") };
+            assert!(until - now <= RETRY.1);
+            tokio::time::advance(until - now).await;
+            assert!(matches!(owner.next_turn(until), Turn::Run(_)), "its hour does not count");
+        }
+        let bad = owner.context.bus.latest(PointId(0)).quality;
+        assert_eq!(bad, Quality::Bad(Reason::Timeout));
+        owner.host_answers();
+        assert!(!owner.is_down());
+        assert_eq!(owner.context.stats.reconnects.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_cannot_be_reached_is_down_at_once() {
+        let mut owner = owner();
+        owner.host_fails(&Failure::Connect("refused".into()));
+        assert!(owner.is_down());
+        assert_eq!(owner.context.stats.link.get(), LinkState::Offline);
+        assert_eq!(owner.context.bus.latest(PointId(0)).quality, Quality::Bad(Reason::NoConnection));
+    }
+}
