@@ -25,9 +25,21 @@ pub(super) struct Listener {
     pub(super) place: Place,
     websocket: bool,
     max_connections: Option<u64>,
+    max_qos: Option<i64>,
     tls: Tls,
     /// Why it cannot be carried over.
     pub(super) broken: Option<&'static str>,
+}
+
+/// How clients log in at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Login {
+    /// By everything that there are files for.
+    Usual,
+    /// So, or not at all.
+    OrNot,
+    /// By one means of iogate's only.
+    Only(&'static str),
 }
 
 /// Where it listens.
@@ -131,7 +143,15 @@ impl Listener {
                 }
                 _ => cx.report.carried(&line.about, "the listener's address says it"),
             },
-            "max_qos" | "max_topic_alias" | "max_topic_alias_broker" => self.limit(cx, line),
+            "max_qos" => match line.number(&mut cx.report) {
+                Some(qos @ 0..=2) => {
+                    self.max_qos = Some(qos);
+                    cx.report.carried(&line.about, "max-qos of the listener");
+                }
+                Some(_) => cx.report.dropped(&line.about, "not from 0 to 2"),
+                None => {}
+            },
+            "max_topic_alias" | "max_topic_alias_broker" => limit(cx, line),
             _ => self.certificates(cx, line),
         }
     }
@@ -160,24 +180,6 @@ impl Listener {
                 self.broken = Some("its protocol is not served");
                 cx.report.dropped(&line.about, "neither `mqtt` nor `websockets`");
             }
-        }
-    }
-
-    /// Limits that one listener has in Mosquitto and all have in iogate: the lowest counts.
-    fn limit(&mut self, cx: &mut Cx<'_>, line: &Directive) {
-        let (key, most) = match line.name.as_str() {
-            "max_qos" => ("max-qos", 2),
-            "max_topic_alias" => ("topic-alias-maximum", 65_535),
-            _ => ("client-topic-aliases", 65_535),
-        };
-        match line.number(&mut cx.report) {
-            Some(number) if (0..=most).contains(&number) => {
-                let known = cx.limits.entry(key).or_insert(number);
-                *known = number.min(*known);
-                cx.report.carried(&line.about, format!("broker: {key}, for all listeners: {known}"));
-            }
-            Some(_) => cx.report.dropped(&line.about, format!("not from 0 to {most}")),
-            None => {}
         }
     }
 
@@ -296,9 +298,17 @@ impl Listener {
         }
     }
 
+    /// Its limits, which the broker as a whole can have where it is the only listener.
+    pub(super) fn hand_up(&mut self, limits: &mut std::collections::BTreeMap<&'static str, i64>) {
+        let most = self.max_connections.take().and_then(|most| i64::try_from(most).ok());
+        limits.extend(most.map(|most| ("max-connections", most)));
+        limits.extend(self.max_qos.take().map(|qos| ("max-qos", qos)));
+    }
+
     /// Whether it can be the plain `broker.listen`.
     pub(super) fn plain(&self) -> Option<SocketAddr> {
-        let simple = !self.websocket && self.max_connections.is_none() && self.tls.cert.is_none();
+        let limited = self.max_connections.is_some() || self.max_qos.is_some();
+        let simple = !self.websocket && !limited && self.tls.cert.is_none();
         match &self.place {
             Place::Tcp(address) if simple => Some(*address),
             _ => None,
@@ -315,7 +325,7 @@ impl Listener {
     }
 
     /// The entry of `broker.listeners`.
-    pub(super) fn yaml(&self, anonymous: bool) -> Yaml {
+    pub(super) fn yaml(&self, login: Login) -> Yaml {
         let mut entries: Vec<(String, Yaml)> = Vec::new();
         let mut add = |key: &str, value: Yaml| entries.push((key.to_owned(), value));
         match &self.place {
@@ -325,11 +335,16 @@ impl Listener {
         if self.websocket {
             add("websocket", Yaml::text(WEBSOCKET_PATH));
         }
-        if anonymous {
-            add("anonymous", Yaml::plain(true));
+        match login {
+            Login::Usual => {}
+            Login::OrNot => add("anonymous", Yaml::plain(true)),
+            Login::Only(means) => add("login", Yaml::List(vec![Yaml::plain(means)])),
         }
         if let Some(most) = self.max_connections {
             add("max-connections", Yaml::plain(most));
+        }
+        if let Some(qos) = self.max_qos {
+            add("max-qos", Yaml::plain(qos));
         }
         if self.tls.cert.is_some() {
             add("tls", self.tls.yaml());
@@ -353,6 +368,23 @@ impl Tls {
             entries.push(("identity".to_owned(), Yaml::plain("cn")));
         }
         Yaml::Map(entries)
+    }
+}
+
+/// Limits that one listener has in Mosquitto and all have in iogate: the lowest counts.
+fn limit(cx: &mut Cx<'_>, line: &Directive) {
+    let key = match line.name.as_str() {
+        "max_topic_alias" => "topic-alias-maximum",
+        _ => "client-topic-aliases",
+    };
+    match line.number(&mut cx.report) {
+        Some(number) if (0..=65_535).contains(&number) => {
+            let known = cx.limits.entry(key).or_insert(number);
+            *known = number.min(*known);
+            cx.report.carried(&line.about, format!("broker: {key}, for all listeners: {known}"));
+        }
+        Some(_) => cx.report.dropped(&line.about, "not from 0 to 65535"),
+        None => {}
     }
 }
 

@@ -23,7 +23,7 @@ use std::path::Path;
 use super::report::Report;
 use super::yaml::Yaml;
 use super::{Files, Imported, NewFile, Target};
-use listeners::Listener;
+use listeners::{Listener, Login};
 use scopes::{Scopes, Section};
 use security::{Chosen, Security};
 
@@ -39,7 +39,28 @@ struct Cx<'a> {
 /// A listener with who may connect there.
 struct Door {
     listener: Listener,
+    /// Clients may do without a login.
     anonymous: bool,
+    /// There are users.
+    password: bool,
+}
+
+impl Door {
+    /// How clients log in here; `users`: somebody can, at some listener.
+    fn login(&self, users: bool) -> Login {
+        let (certified, local) = (self.listener.is_certified(), self.listener.is_local());
+        match (self.anonymous, self.password) {
+            // Mosquitto asks for no password then.
+            _ if self.listener.names_users() => Login::Only("certificate"),
+            // The certificate alone would do in iogate.
+            (false, _) if certified => Login::Only("password"),
+            (true, false) if users && certified => Login::Only("certificate"),
+            // From the network nobody comes in without a login.
+            (true, false) if users && local => Login::Only("anonymous"),
+            (true, true) if users && local && !certified => Login::OrNot,
+            _ => Login::Usual,
+        }
+    }
 }
 
 /// What differs though no line speaks of it.
@@ -139,8 +160,11 @@ fn doors(cx: &mut Cx<'_>, sections: Vec<Section>, general: &Security) -> (Vec<Do
             _ if listener.broken.is_some() => {}
             (Some(why), Some(about)) => cx.report.dropped(about, format!("the listener is left out: {why}")),
             (Some(_), None) => {}
-            (None, _) => doors.push(Door { listener, anonymous }),
+            (None, _) => doors.push(Door { listener, anonymous, password: security.password.is_some() }),
         }
+    }
+    if let [only] = &mut doors[..] {
+        only.listener.hand_up(&mut cx.limits);
     }
     (doors, chosen, unconfigured)
 }
@@ -150,16 +174,15 @@ fn places(cx: &mut Cx<'_>, doors: Vec<Door>, users: bool, unconfigured: bool) ->
     let mut plain: Option<SocketAddr> = None;
     let mut others: Vec<(String, Yaml)> = Vec::new();
     let mut taken: Vec<SocketAddr> = Vec::new();
-    for Door { mut listener, anonymous } in doors {
-        let open = anonymous && !listener.is_certified();
-        let exposed = open && !listener.is_local();
-        let about = listener.about.clone();
+    for mut door in doors {
+        let exposed = door.anonymous && !door.listener.is_certified() && !door.listener.is_local();
         if exposed && !users {
-            listener.retreat();
+            door.listener.retreat();
         }
-        // With users, only a listener of this machine may do without a login.
-        let without = users && anonymous && listener.is_local();
-        let name = match listener.plain().filter(|_| plain.is_none() && !without) {
+        let login = door.login(users);
+        let listener = door.listener;
+        let about = listener.about.clone();
+        let name = match listener.plain().filter(|_| plain.is_none() && login == Login::Usual) {
             Some(address) => {
                 plain = Some(address);
                 "broker: listen".to_owned()
@@ -167,7 +190,7 @@ fn places(cx: &mut Cx<'_>, doors: Vec<Door>, users: bool, unconfigured: bool) ->
             None => {
                 let name = unused(&others, listener.name());
                 let told = format!("broker: listeners: {name}");
-                others.push((name, listener.yaml(without)));
+                others.push((name, listener.yaml(login)));
                 told
             }
         };

@@ -78,6 +78,7 @@ fn users_and_certificates_are_carried_over() {
   listeners:
     mqtt-8883:
       address: \"192.0.2.1:8883\"
+      login: [certificate]
       tls:
         cert: \"/c/s.crt\"
         key: \"/c/s.key\"
@@ -118,6 +119,34 @@ fn listeners_with_other_users_or_without_their_roots_are_left_out() {
     for line in [4, 5, 6, 7, 10] {
         assert!(fates(&made, line).contains(&Fate::Dropped), "line {line}: {}", made.report);
     }
+}
+
+#[test]
+fn every_listener_has_its_own_logins_and_limits() {
+    let tls = "certfile /c\nkeyfile /k\ncafile /ca\nrequire_certificate true\n";
+    let conf = format!(
+        "per_listener_settings true\nlistener 1883\npassword_file pw\nmax_qos 1\n\
+         listener 1884 localhost\nallow_anonymous true\n\
+         listener 1885 localhost\nallow_anonymous true\npassword_file pw\n\
+         listener 8883\n{tls}use_identity_as_username true\n\
+         listener 8884\n{tls}password_file pw\nlistener 8885\n{tls}allow_anonymous true\n"
+    );
+    let made = imported(&[("/m/m.conf", &conf), ("/m/pw", "# none\n")]);
+    for part in [
+        "listen: \"127.0.0.1:0\"\n",
+        "mqtt-1883:\n      address: \"0.0.0.0:1883\"\n      max-qos: 1\n",
+        "mqtt-1884:\n      address: \"127.0.0.1:1884\"\n      login: [anonymous]\n",
+        "mqtt-1885:\n      address: \"127.0.0.1:1885\"\n      anonymous: true\n",
+        "mqtt-8883:\n      address: \"0.0.0.0:8883\"\n      login: [certificate]\n",
+        "mqtt-8884:\n      address: \"0.0.0.0:8884\"\n      login: [password]\n",
+        "mqtt-8885:\n      address: \"0.0.0.0:8885\"\n      login: [certificate]\n",
+    ] {
+        assert!(body(&made).contains(part), "{part}{}", made.yaml);
+    }
+    // The limits of the only listener are the broker's, and it stays the plain one.
+    let alone = one("listener 1883 127.0.0.1\nallow_anonymous true\nmax_connections 9\nmax_qos 0\n");
+    let expected = "broker:\n  listen: \"127.0.0.1:1883\"\n  max-connections: 9\n  max-qos: 0\n";
+    assert_eq!(body(&alone), expected);
 }
 
 #[test]
