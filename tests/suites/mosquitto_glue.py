@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Stands where Mosquitto's tests expect their broker: translates its arguments and configuration, becomes iogate.
 
-A setting that iogate does not have goes into the file GLUE_NOTES: such a test says nothing about the protocol.
+A setting that iogate does not have goes into the file GLUE_NOTES: such a test says nothing about the protocol. What
+concerns rules and TLS goes the way of those who move over: through `iogate import mosquitto`.
 """
 
 import os
+import re
+import signal
+import subprocess
 import sys
 import tempfile
 
@@ -15,7 +19,11 @@ SAME = {
     "max_packet_size": ("max-packet", "B"),
     "max_inflight_messages": ("max-inflight", ""),
     "max_queued_messages": ("max-queue-messages", ""),
+    "maximum_qos": ("max-qos", ""),
 }
+# Settings that `iogate import mosquitto` carries over.
+IMPORTED = ("acl_file", "cafile", "certfile", "keyfile", "crlfile", "require_certificate", "use_identity_as_username",
+            "tls_version")
 WITHOUT_EFFECT = ("log_type", "connection_messages", "per_listener_settings", "sys_interval")
 
 
@@ -45,22 +53,63 @@ def translate(lines):
     return ports, anonymous, settings
 
 
+def imported(configuration, folder):
+    """What the importer makes of a configuration, with the settings that Mosquitto has when none are named."""
+    path = os.path.join(folder, "iogate.yaml")
+    moved = subprocess.run([PROGRAM, "import", "mosquitto", configuration, "-o", path], capture_output=True, text=True)
+    report = moved.stdout + moved.stderr
+    if moved.returncode != 0:
+        needs("an importer that takes it: " + report.strip().splitlines()[-1])
+    left = re.search(r"^Not carried over:\n  (.*)", report, re.M)
+    if left:
+        needs(left[1].split(": ", 1)[-1])
+    with open(path) as section:
+        text = section.read()
+    text += "".join(f"  {key}: {value}\n" for key, value in SETTINGS.items() if f"\n  {key}:" not in text)
+    with open(path, "w") as section:
+        section.write(text)
+    return path
+
+
+def follow(command, configuration, folder):
+    """Runs the broker, passes signals on, and takes the rules over anew at SIGHUP."""
+    broker = subprocess.Popen(command)
+
+    def reload(*_):
+        anew = tempfile.mkdtemp()
+        imported(configuration, anew)
+        os.replace(os.path.join(anew, "access.yaml"), os.path.join(folder, "access.yaml"))
+        broker.send_signal(signal.SIGHUP)
+
+    signal.signal(signal.SIGTERM, lambda *_: broker.terminate())
+    signal.signal(signal.SIGHUP, reload)
+    sys.exit(broker.wait())
+
+
+PROGRAM = os.environ["IOGATE"]
 options = dict(zip(sys.argv[1:], sys.argv[2:]))
+folder = tempfile.mkdtemp()
 if "-c" in options:
     with open(options["-c"]) as configuration:
-        ports, anonymous, settings = translate(configuration)
+        lines = configuration.readlines()
+    if any(line.partition(" ")[0] in IMPORTED for line in lines):
+        follow([PROGRAM, "broker", "-c", imported(options["-c"], folder)], options["-c"], folder)
+    ports, anonymous, settings = translate(lines)
 else:
     ports, anonymous, settings = [options["-p"]], True, dict(SETTINGS)
 if len(ports) != 1:
     needs(f"{len(ports)} listeners")
-folder = tempfile.mkdtemp()
 if anonymous and "password-file" in settings:
     needs("clients without a login beside a password file")
-if not anonymous and "password-file" not in settings:
-    settings["password-file"] = os.path.join(folder, "nobody")
-    os.close(os.open(settings["password-file"], os.O_CREAT | os.O_WRONLY, 0o600))
+if not anonymous:
+    if "password-file" not in settings:
+        settings["password-file"] = os.path.join(folder, "nobody")
+        os.close(os.open(settings["password-file"], os.O_CREAT | os.O_WRONLY, 0o600))
+    # Whoever logs in may do everything, as without an ACL file.
+    settings["access-file"] = os.path.join(folder, "access.yaml")
+    with open(settings["access-file"], "w") as access:
+        access.write('everyone: { read: ["#", "$SYS/#"], write: ["#"] }\n')
 path = os.path.join(folder, "iogate.yaml")
 with open(path, "w") as section:
     section.write("broker:\n" + "".join(f"  {key}: {value}\n" for key, value in settings.items()))
-program = os.environ["IOGATE"]
-os.execv(program, [program, "broker", "-p", ports[0], "-c", path])
+os.execv(PROGRAM, [PROGRAM, "broker", "-p", ports[0], "-c", path])
