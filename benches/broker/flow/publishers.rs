@@ -44,6 +44,8 @@ struct Publisher {
     out: Vec<u8>,
     written: usize,
     input: Vec<u8>,
+    /// The socket took not all; TLS and WebSocket may keep the rest themselves.
+    pending: bool,
     wants_room: bool,
 }
 
@@ -68,6 +70,7 @@ impl Publishers {
                 out: Vec::new(),
                 written: 0,
                 input: Vec::new(),
+                pending: false,
                 wants_room: true,
             });
         }
@@ -135,7 +138,7 @@ impl Publisher {
 
     /// Everything is written and acknowledged.
     fn finished(&self) -> bool {
-        self.written == self.out.len() && (self.qos == 0 || self.done == self.next) && !self.wants_room
+        self.out.is_empty() && !self.pending && (self.qos == 0 || self.done == self.next)
     }
 
     /// Prepares a batch if little of the last one is left, and writes.
@@ -147,9 +150,13 @@ impl Publisher {
             Ok(()) => {
                 self.out.clear();
                 self.written = 0;
+                self.pending = false;
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.pending = true;
+                Ok(())
+            }
             Err(error) => Err(format!("publisher: {error}").into()),
         }
     }
@@ -175,7 +182,7 @@ impl Publisher {
     /// Watches for room to write only while there is something to write.
     fn watch(&mut self, readiness: &Readiness, number: usize, over: bool) -> io::Result<()> {
         let more = self.qos == 0 && self.next < self.allowed && !over;
-        let wants = self.written < self.out.len() || more;
+        let wants = self.pending || more;
         if wants != self.wants_room {
             self.wants_room = wants;
             readiness.change(number, self.wire.socket(), wants)?;
