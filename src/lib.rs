@@ -17,6 +17,7 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod bridge;
 pub mod publish;
 pub mod web;
 
