@@ -8,3 +8,12 @@ pub mod profile;
 
 pub use config::Config;
 pub use profile::{Limits, Profile};
+
+mod backlog;
+mod client;
+mod lane;
+mod mapping;
+mod pace;
+mod record;
+mod sequence;
+mod window;
