@@ -6,14 +6,30 @@
 pub mod config;
 pub mod profile;
 
-pub use config::Config;
-pub use profile::{Limits, Profile};
-
 mod backlog;
 mod client;
+mod deadletter;
+mod downlink;
+mod echo;
+mod intake;
 mod lane;
+mod link;
 mod mapping;
+mod names;
+mod outgoing;
 mod pace;
+mod pump;
 mod record;
+mod run;
 mod sequence;
+mod shape;
+mod status;
+mod token;
 mod window;
+
+pub use client::error::LinkError;
+pub use config::Config;
+pub use profile::{Limits, Profile};
+pub use run::{Bridge, BridgeHandle};
+pub use sequence::{Gap, StreamId, Why};
+pub use status::{Snapshot, State};

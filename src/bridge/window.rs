@@ -45,7 +45,7 @@ pub(crate) struct Window<T> {
     granted: usize,
     /// Packet identifier of the front entry.
     front_id: u16,
-    /// How many entries at the front were sent on this connection.
+    /// How many entries at the front were sent on this connection, or need not be.
     sent: usize,
     in_flight: usize,
     last_ack: Option<Instant>,
@@ -75,6 +75,11 @@ impl<T> Window<T> {
     /// Whether one more entry fits.
     pub(crate) fn has_room(&self) -> bool {
         self.entries.len() < self.limit
+    }
+
+    /// Whether one more entry fits that should leave half of the window to others.
+    pub(crate) fn has_room_for_older(&self) -> bool {
+        self.entries.len() < (self.granted / 2).max(1)
     }
 
     /// How many entries there are, passed ones not counted.
@@ -107,7 +112,7 @@ impl<T> Window<T> {
 
     /// The next entry to send, and the identifier to send it under.
     pub(crate) fn next_to_send(&mut self) -> Option<(u16, &mut T)> {
-        while self.entries.get(self.sent).is_some_and(|entry| entry.state == State::Done) {
+        while self.entries.get(self.sent).is_some_and(|entry| entry.state != State::Waiting) {
             self.sent += 1;
         }
         let most = if self.suspects_front() { 1 } else { self.granted };
@@ -147,6 +152,25 @@ impl<T> Window<T> {
         Some(&entry.content)
     }
 
+    /// What the broker has just acknowledged by a refusal is sent once more as something else, in its place.
+    pub(crate) fn send_instead(&mut self, id: u16, content: T) {
+        if let Some(index) = index_of(self.front_id, id) {
+            self.replace(index, content);
+        }
+    }
+
+    /// Something else is sent in the place of the front.
+    pub(crate) fn replace_front(&mut self, content: T) {
+        self.replace(0, content);
+    }
+
+    fn replace(&mut self, index: usize, content: T) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            *entry = Entry { content, state: State::Waiting };
+            self.sent = self.sent.min(index);
+        }
+    }
+
     /// Takes the front away once it is done.
     pub(crate) fn pass(&mut self) -> Option<T> {
         if self.entries.front()?.state != State::Done {
@@ -159,7 +183,7 @@ impl<T> Window<T> {
 
     /// When the link counts as dead unless an acknowledgement comes.
     pub(crate) fn ack_deadline(&self, timeout: Duration) -> Option<Instant> {
-        let oldest = self.entries.iter().take(self.sent).find_map(|entry| match entry.state {
+        let oldest = self.entries.iter().find_map(|entry| match entry.state {
             State::Sent(at) => Some(at),
             _ => None,
         })?;
@@ -168,7 +192,8 @@ impl<T> Window<T> {
     }
 
     /// The link is gone: what was not acknowledged waits to be sent again. `proven` tells that the broker had been
-    /// heard behind the front and still did not acknowledge it. Returns whether the front is given up.
+    /// heard behind the front and still did not acknowledge it. Returns whether the front should be given up, by
+    /// [`Self::replace_front`].
     pub(crate) fn disconnected(&mut self, proven: bool) -> bool {
         let had_sent = self.in_flight > 0;
         if had_sent && self.acks_on_link == 0 {
@@ -187,13 +212,7 @@ impl<T> Window<T> {
             return false;
         }
         (self.strikes, self.fruitless) = (0, 0);
-        match self.entries.front_mut() {
-            Some(front) => {
-                front.state = State::Done;
-                true
-            }
-            None => false,
-        }
+        true
     }
 
     /// The content of the front.

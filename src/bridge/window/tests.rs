@@ -169,10 +169,37 @@ fn a_message_that_kills_every_link_is_given_up_and_no_other() {
         }
         assert!(rounds < 100);
     }
-    assert_eq!(rounds, SUSPECT_AFTER + STRIKES);
-    assert_eq!(window.pass(), Some("poison"));
-    assert_eq!(window.pass(), None);
-    assert_eq!(window.front(), Some(&"good"));
+    assert_eq!((rounds, window.front()), (SUSPECT_AFTER + STRIKES, Some(&"poison")));
+    window.replace_front("declared");
+    window.connected(10);
+    for wanted in ["declared", "good"] {
+        let (id, content) = window.next_to_send().unwrap();
+        assert_eq!(*content, wanted);
+        window.mark_sent(now);
+        window.acknowledge(id, now).unwrap();
+        assert_eq!(window.pass(), Some(wanted));
+    }
+}
+
+#[test]
+fn what_is_refused_is_replaced_in_its_place() {
+    let mut window = Window::new(10);
+    let now = Instant::now();
+    window.connected(10);
+    for content in ["a", "b", "c"] {
+        window.push(content);
+        window.next_to_send().unwrap();
+        window.mark_sent(now);
+    }
+    assert_eq!(window.acknowledge(2, now), Some(&"b"));
+    window.send_instead(2, "gap");
+    assert_eq!(window.next_to_send(), Some((2, &mut "gap")));
+    window.mark_sent(now);
+    assert_eq!(window.next_to_send(), None, "c is on its way already");
+    for (id, content) in [(1, "a"), (3, "c"), (2, "gap")] {
+        assert_eq!(window.acknowledge(id, now), Some(&content));
+    }
+    assert_eq!((window.pass(), window.pass(), window.pass()), (Some("a"), Some("gap"), Some("c")));
 }
 
 #[test]

@@ -1,0 +1,10 @@
+//! Bridges against upstream brokers of other people, over links that behave and links that do not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
+mod downlink;
+mod forward;
+mod limits;
+mod links;
+mod mosquitto;
+mod proxy;
+mod secure;
