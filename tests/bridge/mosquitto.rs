@@ -1,6 +1,6 @@
 //! Mosquitto as the upstream broker, and its client as the consumer behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take here before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A port that nobody uses at the moment: Mosquitto cannot choose one itself.
 pub(crate) fn free_port() -> u16 {
@@ -67,12 +67,6 @@ impl Mosquitto {
         process
     }
 
-    /// Kills it and starts it again at the same place.
-    pub(crate) async fn restart(&mut self) {
-        self.process.kill().await.unwrap();
-        self.process = Self::spawn(self.folder.path(), self.port, &self.lines).await;
-    }
-
     /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
@@ -111,6 +105,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// mosquitto_sub: topic, payload and user properties of what it receives.
 pub(crate) struct Consumer {
     lines: Lines<BufReader<ChildStdout>>,
+    early: VecDeque<String>,
     _process: Child,
 }
 
@@ -140,7 +135,7 @@ impl Consumer {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut consumer = Self { lines, _process: process };
+        let mut consumer = Self { lines, early: VecDeque::new(), _process: process };
         consumer.settle(port, more).await;
         consumer
     }
@@ -152,9 +147,12 @@ impl Consumer {
         sender.args(["-h", "127.0.0.1", "-p", &port, "-t", "consumer/ready", "-m", "", "--repeat", "100000"]);
         let mut sender = sender.args(["--repeat-delay", "0.02"]).args(more).kill_on_drop(true).spawn().unwrap();
         loop {
-            if self.line().await.starts_with("consumer/ready") {
+            let line = self.line().await;
+            if line.starts_with("consumer/ready") {
                 break;
             }
+            // Retained messages come first.
+            self.early.push_back(line);
         }
         sender.kill().await.unwrap();
     }
@@ -167,7 +165,10 @@ impl Consumer {
     /// The next message.
     pub(crate) async fn next(&mut self) -> Got {
         loop {
-            let line = self.line().await;
+            let line = match self.early.pop_front() {
+                Some(line) => line,
+                None => self.line().await,
+            };
             let mut parts = line.splitn(4, '|').map(str::to_owned);
             let mut part = || parts.next().unwrap_or_default();
             let (topic, retained, payload, properties) = (part(), part() == "1", part(), part());
@@ -230,7 +231,11 @@ impl Site {
     }
 
     pub(crate) async fn connected(&self) {
-        until("the link", || self.handle.snapshot().state == State::Connected).await;
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while self.handle.snapshot().state != State::Connected {
+            assert!(tokio::time::Instant::now() < end, "no link: {:?}", self.handle.snapshot());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until everything is acknowledged upstream.

@@ -155,21 +155,6 @@ async fn failures_before_mqtt_are_told_in_words() {
 }
 
 #[tokio::test]
-async fn websockets_with_and_without_tls_carry_messages() {
-    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
-    authority.write(folder.path(), "server", "localhost");
-    let plain = crate::mosquitto::free_port();
-    let lines = format!("allow_anonymous true\nprotocol websockets\n{SERVER}listener {plain} 127.0.0.1\nprotocol websockets\n");
-    let upstream = Mosquitto::within(folder, crate::mosquitto::free_port(), &lines).await;
-    for version in [Version::V311, Version::V5] {
-        arrives(config(&format!("ws://127.0.0.1:{plain}/mqtt"), version)).await;
-        let mut secured = config(&format!("wss://localhost:{}/mqtt", upstream.port), version);
-        secured.tls.ca = Some(upstream.folder.path().join("ca.pem"));
-        arrives(secured).await;
-    }
-}
-
-#[tokio::test]
 async fn a_proxy_passes_the_connection_on_or_says_why_not() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Mosquitto::start().await;
