@@ -25,7 +25,11 @@ impl DeadLetters {
     pub(crate) fn put(&mut self, letter: &DeadLetter, status: &Status) {
         status.dead_letters.add(1);
         if status.warn(format!("{}: {}", letter.topic, letter.reason)) {
-            tracing::warn!(topic = &*letter.topic, reason = letter.reason, "a message cannot be sent upstream");
+            tracing::warn!(
+                topic = &*letter.topic,
+                reason = letter.reason,
+                "a message cannot be sent upstream"
+            );
         }
         let options = PublishOptions { qos: QoS::AtLeastOnce, retain: true, ..PublishOptions::default() };
         let body = body(letter, self.stream).to_string();
@@ -63,14 +67,16 @@ mod tests {
         let mut heard = broker.subscribe(&[("dead", QoS::AtLeastOnce)], 10).unwrap();
         let publisher = broker.publisher("bridge/x");
         let mut letters = DeadLetters { publisher, topic: "dead".into(), stream: StreamId(1) };
-        let mut letter = DeadLetter { seq: 9, topic: "a/b".into(), payload: (*b"x").into(), reason: "no".into() };
+        let mut letter =
+            DeadLetter { seq: 9, topic: "a/b".into(), payload: (*b"x").into(), reason: "no".into() };
         let status = Status::default();
         letters.put(&letter, &status);
         letter.payload = [0xff].into();
         letters.put(&letter, &status);
         letter.payload = vec![0; MOST_PAYLOAD + 1].into();
         letters.put(&letter, &status);
-        let mut next = || -> serde_json::Value { serde_json::from_slice(heard.try_recv().unwrap().payload()).unwrap() };
+        let mut next =
+            || -> serde_json::Value { serde_json::from_slice(heard.try_recv().unwrap().payload()).unwrap() };
         let wanted = json!({ "topic": "a/b", "stream": "0000000000000001", "seq": 9, "reason": "no", "bytes": 1, "payload": "x" });
         assert_eq!(next(), wanted);
         assert_eq!(next()["payload-base64"], "/w==");

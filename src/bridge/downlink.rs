@@ -87,7 +87,12 @@ impl Downlink {
         if taken { status.accepted.add(1) } else { status.refused.add(1) }
     }
 
-    fn publish<'a>(&mut self, topic: &str, publish: &'a Publish<'a>, mut options: PublishOptions<'a>) -> bool {
+    fn publish<'a>(
+        &mut self,
+        topic: &str,
+        publish: &'a Publish<'a>,
+        mut options: PublishOptions<'a>,
+    ) -> bool {
         let forward = &publish.properties.forward;
         let mut user = Vec::new();
         codec::walk_forwarded(forward, |property| match (property.id, property.value) {

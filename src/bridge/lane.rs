@@ -98,7 +98,8 @@ impl Feed {
 
     /// What was handed out is acknowledged up to the place behind it. Returns how far everything is.
     pub(crate) fn pass(&mut self, lane: Lane, number: u64, after: Place) -> Place {
-        let stretch = self.older.iter_mut().find(|stretch| number < stretch.end.seq && number >= stretch.passed.seq);
+        let stretch =
+            self.older.iter_mut().find(|stretch| number < stretch.end.seq && number >= stretch.passed.seq);
         match stretch {
             Some(stretch) => stretch.passed = stretch.passed.max(after.min(stretch.end)),
             None if lane == Lane::Live => self.live_passed = self.live_passed.max(after),
@@ -111,6 +112,7 @@ impl Feed {
     }
 
     /// Whether older messages wait.
+    #[cfg(test)]
     pub(crate) fn is_filling_in(&self) -> bool {
         !self.older.is_empty()
     }

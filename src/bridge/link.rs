@@ -63,7 +63,11 @@ pub(crate) struct Manner<'a> {
 
 impl Link {
     /// Says hello on a new connection and waits for the answer.
-    pub(crate) async fn open(stream: Box<dyn Io>, version: Version, hello: &Hello) -> Result<Self, LinkError> {
+    pub(crate) async fn open(
+        stream: Box<dyn Io>,
+        version: Version,
+        hello: &Hello,
+    ) -> Result<Self, LinkError> {
         let (reader, writer) = tokio::io::split(stream);
         let input = BytesMut::with_capacity(READ);
         let mut link = Self { reader, writer, input, version, welcome: Welcome::default() };
@@ -74,7 +78,8 @@ impl Link {
             link.connack().await
         };
         let welcome = timeout(CONNACK_PATIENCE, greet).await;
-        let welcome = welcome.map_err(|_| LinkError::Timeout { what: "the broker's answer to the CONNECT" })??;
+        let welcome =
+            welcome.map_err(|_| LinkError::Timeout { what: "the broker's answer to the CONNECT" })??;
         if let Some(refusal) = welcome.code.refusal() {
             let words = welcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
             let what = format!("{refusal}{words}");
@@ -87,10 +92,30 @@ impl Link {
         Ok(link)
     }
 
+    /// What the broker said of itself, for people.
+    pub(crate) fn told(&self) -> String {
+        let said = &self.welcome;
+        let mut text = format!("MQTT {}: let in", self.version.text());
+        let mut add = |name: &str, value: Option<u32>| {
+            if let Some(value) = value {
+                text.push_str(&format!(", {name} {value}"));
+            }
+        };
+        add("in flight", said.receive_maximum.map(u32::from));
+        add("largest packet", said.max_packet);
+        add("highest QoS", said.max_qos.map(u32::from));
+        add("keep-alive", said.keep_alive_s.map(u32::from));
+        if said.retain == Some(false) {
+            text.push_str(", retains nothing");
+        }
+        text
+    }
+
     async fn connack(&mut self) -> Result<Welcome, LinkError> {
         loop {
             if let Some(frame) = whole(&mut self.input)? {
-                let answer = match packet::decode(frame, &self.input[frame.header..frame.len()], self.version) {
+                let answer = match packet::decode(frame, &self.input[frame.header..frame.len()], self.version)
+                {
                     Ok(Packet::Connack(welcome)) => Ok(welcome),
                     Ok(_) => Err(protocol("something else than an answer to the CONNECT")),
                     Err(error) => Err(protocol(error.what)),
@@ -162,7 +187,8 @@ impl Turn {
     fn new(link: &Link, pump: &Pump, manner: &Manner<'_>) -> Self {
         let now = manner.clock.mono();
         let wanted = link.welcome.keep_alive_s.map(|seconds| Duration::from_secs(seconds.into()));
-        let keep_alive = wanted.filter(|wanted| !wanted.is_zero()).map_or(manner.keep_alive, |w| w.min(manner.keep_alive));
+        let keep_alive =
+            wanted.filter(|wanted| !wanted.is_zero()).map_or(manner.keep_alive, |w| w.min(manner.keep_alive));
         let mut turn = Self {
             out: Vec::new(),
             written: 0,
@@ -192,7 +218,12 @@ impl Turn {
         (self.probed, self.spoken) = (Some(now), now);
     }
 
-    async fn run(&mut self, link: &mut Link, pump: &mut Pump, manner: &Manner<'_>) -> Result<Ended, LinkError> {
+    async fn run(
+        &mut self,
+        link: &mut Link,
+        pump: &mut Pump,
+        manner: &Manner<'_>,
+    ) -> Result<Ended, LinkError> {
         let backlog = pump.backlog();
         loop {
             let now = manner.clock.mono();
@@ -233,7 +264,12 @@ impl Turn {
     }
 
     /// Probes a silent link; gives a dead one up.
-    fn check_times(&mut self, pump: &Pump, manner: &Manner<'_>, now: Instant) -> Result<Option<Ended>, LinkError> {
+    fn check_times(
+        &mut self,
+        pump: &Pump,
+        manner: &Manner<'_>,
+        now: Instant,
+    ) -> Result<Option<Ended>, LinkError> {
         if self.renew_at.is_some_and(|at| at <= now) {
             return Ok(Some(Ended::Renew));
         }
@@ -309,7 +345,11 @@ impl Turn {
         for (wish, code) in refused {
             let words = crate::broker::codec::ReasonCode(*code).text();
             if pump.status.warn(format!("`{}` cannot be subscribed: {words}", wish.filter)) {
-                tracing::warn!(filter = wish.filter, reason = words, "the upstream broker refuses a subscription");
+                tracing::warn!(
+                    filter = wish.filter,
+                    reason = words,
+                    "the upstream broker refuses a subscription"
+                );
             }
         }
     }

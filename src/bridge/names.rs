@@ -128,7 +128,10 @@ mod tests {
         let login = names().login(&config, &config.url, 0).unwrap();
         assert_eq!(login.user.as_deref(), Some("hub.example.com/gw/?api-version=2021-04-12"));
         let password = String::from_utf8(login.password.unwrap()).unwrap();
-        assert!(password.starts_with("SharedAccessSignature sr=hub.example.com%2Fdevices%2Fgw&"), "{password}");
+        assert!(
+            password.starts_with("SharedAccessSignature sr=hub.example.com%2Fdevices%2Fgw&"),
+            "{password}"
+        );
         assert_eq!(login.renew_after, Some(Duration::from_secs(900)));
     }
 

@@ -77,7 +77,13 @@ pub(crate) struct Preparer {
 
 impl Preparer {
     /// For a bridge whose gaps are declared under the local topic `gap_topic`.
-    pub(crate) fn new(config: &Config, mapping: Mapping, stream: StreamId, client_id: &str, gap_topic: &str) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        mapping: Mapping,
+        stream: StreamId,
+        client_id: &str,
+        gap_topic: &str,
+    ) -> Self {
         Self {
             mapping,
             limits: config.limits(),
@@ -113,7 +119,9 @@ impl Preparer {
         };
         let shaped = match self.shape {
             Shape::Plain => Ok((mapped.topic, payload.into_owned())),
-            Shape::IotHub => Ok((shape::iot_hub_topic(&self.client_id, &mapped.topic, &payload), payload.into_owned())),
+            Shape::IotHub => {
+                Ok((shape::iot_hub_topic(&self.client_id, &mapped.topic, &payload), payload.into_owned()))
+            }
             Shape::ThingsBoard => shape::thingsboard(&mapped.topic, &payload, record.unix_us)
                 .map(|payload| (shape::THINGSBOARD_TOPIC.to_owned(), payload)),
         };
@@ -160,7 +168,10 @@ impl Preparer {
 
     fn gap(&self, seq: u64, after: Place, lane: Lane, count: u64, why: Why) -> Outgoing {
         let json = Gap::new(self.stream, seq, count, why).map_or_else(Vec::new, |gap| gap.json());
-        let mapped = self.mapping.outward(&self.gap_topic).map_or_else(|| self.gap_topic.clone(), |mapped| mapped.topic);
+        let mapped = self
+            .mapping
+            .outward(&self.gap_topic)
+            .map_or_else(|| self.gap_topic.clone(), |mapped| mapped.topic);
         let topic = match self.shape {
             Shape::Plain => mapped,
             Shape::IotHub => shape::iot_hub_topic(&self.client_id, &mapped, &json),
@@ -204,7 +215,8 @@ mod tests {
 
     fn item(topic: &str, payload: &[u8]) -> Item {
         let mut bytes = Vec::new();
-        let record = Record { topic, payload, properties: &[], retain: true, expiry_s: None, unix_us: 1_000_000 };
+        let record =
+            Record { topic, payload, properties: &[], retain: true, expiry_s: None, unix_us: 1_000_000 };
         record.encode(&mut bytes);
         Item { seq: 7, after: Place { position: 8, seq: 8 }, what: What::Message(bytes) }
     }
@@ -232,12 +244,20 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named_and_declared() {
         let aws = preparer(Profile::AwsIotCore, |_| {});
-        let Prepared::Dead(letter, gap) = aws.prepare(Lane::Live, item("a/b", &vec![0; 200_000])) else { panic!() };
-        assert!(letter.reason.contains("200000 bytes") && &*letter.topic == "a/b" && letter.payload.len() == 200_000);
+        let Prepared::Dead(letter, gap) = aws.prepare(Lane::Live, item("a/b", &vec![0; 200_000])) else {
+            panic!()
+        };
+        assert!(
+            letter.reason.contains("200000 bytes")
+                && &*letter.topic == "a/b"
+                && letter.payload.len() == 200_000
+        );
         assert!(gap.is_gap && gap.seq == 7 && &*gap.topic == "up/a/gap");
         let text = String::from_utf8(gap.payload.into_vec()).unwrap();
         assert!(text.contains("\"from\":7,\"to\":7,\"count\":1,\"why\":\"dead-letter\""), "{text}");
-        let Prepared::Dead(letter, _) = aws.prepare(Lane::Live, item("a/1/2/3/4/5/6/7", b"")) else { panic!() };
+        let Prepared::Dead(letter, _) = aws.prepare(Lane::Live, item("a/1/2/3/4/5/6/7", b"")) else {
+            panic!()
+        };
         assert!(letter.reason.contains("9 levels"), "{}", letter.reason);
     }
 

@@ -44,8 +44,8 @@ pub(crate) struct Pump {
 
 /// What holds for one connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    pub(crate) version: codec::Version,
+struct Terms {
+    version: codec::Version,
     max_packet: usize,
     max_qos: u8,
     retain: bool,
@@ -76,16 +76,16 @@ impl Pump {
             status,
             messages: limits.rate.map(|rate| Purse::new(rate.into())),
             bytes: limits.bytes_rate.map(Purse::new),
-            terms: Terms { version: wire(config.version()), max_packet: usize::MAX, max_qos: 1, retain: true },
+            terms: Terms {
+                version: wire(config.version()),
+                max_packet: usize::MAX,
+                max_qos: 1,
+                retain: true,
+            },
             passed,
             backlog,
             read_again: None,
         }
-    }
-
-    /// What holds for the present connection.
-    pub(crate) fn terms(&self) -> Terms {
-        self.terms
     }
 
     /// The link is up.
@@ -100,11 +100,6 @@ impl Pump {
     /// Whether the message in front is suspected of ending every connection.
     pub(crate) fn suspects_front(&self) -> bool {
         self.window.suspects_front()
-    }
-
-    /// Whether messages await their acknowledgement.
-    pub(crate) fn awaits(&self) -> bool {
-        self.window.in_flight() > 0
     }
 
     /// When the link counts as dead unless an acknowledgement comes.
@@ -197,7 +192,14 @@ impl Pump {
             forward: &outgoing.properties,
             ..PublishHead::default()
         };
-        if !packet::put_publish(out, terms.version, &head, &outgoing.topic, &outgoing.payload, terms.max_packet) {
+        if !packet::put_publish(
+            out,
+            terms.version,
+            &head,
+            &outgoing.topic,
+            &outgoing.payload,
+            terms.max_packet,
+        ) {
             let reason = format!("larger than the {} bytes that the broker takes", terms.max_packet);
             return self.give_up(id, reason);
         }
@@ -251,7 +253,8 @@ impl Pump {
             return;
         }
         let outgoing = outgoing.clone();
-        let reason = words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
+        let reason =
+            words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
         if outgoing.is_gap {
             self.undeclared(&reason);
             return;

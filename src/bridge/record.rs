@@ -57,7 +57,8 @@ impl<'a> Record<'a> {
         let length = u16::from_be_bytes(head.try_into().map_err(|_| NoRecord)?);
         let (topic, rest) = rest.split_at_checked(usize::from(length)).ok_or(NoRecord)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or(NoRecord)?;
-        let (properties, payload) = rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(NoRecord)?;
+        let (properties, payload) =
+            rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(NoRecord)?;
         Ok(Self {
             topic: std::str::from_utf8(topic).map_err(|_| NoRecord)?,
             payload,

@@ -3,12 +3,13 @@
 //! Absent: what is sent and how answers are taken (`pump`, `link`). Invariant: the task ends only when it is told to;
 //! whatever the network does, it tries again.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::{Backlog, Memory};
+use super::backlog::{self, Backlog, BufferError};
 use super::client::dial::dial;
 use super::client::error::LinkError;
 use super::client::packet::Hello;
@@ -21,7 +22,6 @@ use super::mapping::Mapping;
 use super::names::Names;
 use super::outgoing::Preparer;
 use super::pump::{Make, Pump, wire};
-use super::sequence::StreamId;
 use super::status::{Snapshot, State, Status};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, InvalidTopic, LocalPublisher, PublishOptions, QoS, TapHandle};
@@ -39,6 +39,22 @@ const STATUS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Messages from upstream that may be unacknowledged.
 const RECEIVE_MAXIMUM: u16 = 100;
+
+/// Why a bridge cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// A rule's filter is none.
+    #[error("a rule cannot be used: {0}")]
+    Rule(#[from] InvalidTopic),
+    /// The buffer cannot be opened.
+    #[error("the buffer of the bridge `{bridge}` cannot be opened")]
+    Buffer {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        source: BufferError,
+    },
+}
 
 /// A bridge, ready to run.
 pub struct Bridge {
@@ -79,27 +95,31 @@ impl BridgeHandle {
 }
 
 impl Bridge {
-    /// A bridge that keeps what waits in memory only: for gateways without a directory for their state.
+    /// A bridge whose buffer lies in the directory that its configuration names, else in `bridges/<name>` of the state
+    /// directory, else in memory.
     ///
     /// # Errors
-    /// A rule's filter is none.
-    pub fn in_memory(
+    /// The buffer cannot be opened.
+    pub fn open(
         name: &str,
         config: Config,
         site: &Topic,
         broker: &Broker,
         clock: Clock,
-    ) -> Result<Self, InvalidTopic> {
-        let stream = StreamId(fastrand::u64(1..));
-        let backlog = Arc::new(Memory::new(stream, config.buffer, clock.clone()));
-        Self::new(name, config, site, broker, clock, backlog)
+        state: Option<&Path>,
+    ) -> Result<Self, BridgeError> {
+        let directory = config.buffer.directory.clone();
+        let directory = directory.or_else(|| Some(state?.join("bridges").join(name)));
+        let backlog = backlog::open(directory.as_deref(), &config.buffer, &clock)
+            .map_err(|source| BridgeError::Buffer { bridge: name.to_owned(), source })?;
+        Ok(Self::new(name, config, site, broker, clock, backlog)?)
     }
 
     /// Wires a bridge to the broker. From here on messages are taken in, whether or not it runs.
     ///
     /// # Errors
     /// A rule's filter is none.
-    pub(crate) fn new(
+    fn new(
         name: &str,
         config: Config,
         site: &Topic,
@@ -125,11 +145,8 @@ impl Bridge {
         let tap = broker.tap(&filters, intake.clone(), backlog.end().seq == 1)?;
         let client_id = names.client_id(&config);
         let preparer = Preparer::new(&config, mapping.clone(), stream, &client_id, &format!("{own}/gap"));
-        let letters = DeadLetters {
-            publisher: broker.publisher(&origin),
-            topic: format!("{own}/dead-letter"),
-            stream,
-        };
+        let letters =
+            DeadLetters { publisher: broker.publisher(&origin), topic: format!("{own}/dead-letter"), stream };
         let pump = Pump::new(Make {
             config: &config,
             backlog: Arc::clone(&backlog),

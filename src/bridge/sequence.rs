@@ -56,7 +56,8 @@ impl Why {
     /// The reason with this number, as it is stored.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Dropped, Self::Refused, Self::Thinned, Self::Damaged, Self::PowerLoss, Self::DeadLetter];
+        let all =
+            [Self::Dropped, Self::Refused, Self::Thinned, Self::Damaged, Self::PowerLoss, Self::DeadLetter];
         all.into_iter().find(|why| *why as u8 == byte)
     }
 }
@@ -141,7 +142,9 @@ mod tests {
 
     #[test]
     fn only_objects_are_marked() {
-        let mark = |text: &str| String::from_utf8(put_fields(text.as_bytes(), STREAM, 7, true).into_owned()).unwrap();
+        let mark = |text: &str| {
+            String::from_utf8(put_fields(text.as_bytes(), STREAM, 7, true).into_owned()).unwrap()
+        };
         assert_eq!(mark(" {}"), r#"{"stream":"00000000000000ab","seq":7,"historical":true}"#);
         assert_eq!(mark(r#"{"a":1}"#), r#"{"stream":"00000000000000ab","seq":7,"historical":true,"a":1}"#);
         for other in ["", "1", "[1]", "{", "{a}", "on"] {

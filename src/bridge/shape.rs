@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn thingsboard_gets_values_by_device() {
         let read = |topic: &str, payload: &str| {
-            serde_json::from_slice::<Value>(&thingsboard(topic, payload.as_bytes(), 5_000_000).unwrap()).unwrap()
+            serde_json::from_slice::<Value>(&thingsboard(topic, payload.as_bytes(), 5_000_000).unwrap())
+                .unwrap()
         };
         let full = read("site/press/temp", r#"{"value":1.5,"unit":"C","time":"2026-01-01T00:00:00Z"}"#);
         let wanted = json!({ "site/press": [{ "ts": 1_767_225_600_000_i64, "values": { "temp": 1.5, "temp.unit": "C" } }] });

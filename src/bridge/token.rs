@@ -77,7 +77,8 @@ fn sign(algorithm: JwtAlgorithm, key: &[u8], text: &[u8]) -> Result<Vec<u8>, Str
 }
 
 fn private(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "holds no private key in PEM form".to_owned())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(pem).map_err(|_| "holds no private key in PEM form".to_owned())?;
     match key {
         PrivateKeyDer::Sec1(_) => {
             Err("holds a key in SEC1 form; turn it into PKCS#8: openssl pkcs8 -topk8 -nocrypt".into())
@@ -91,7 +92,8 @@ fn private(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 /// # Errors
 /// The key is not base64.
 pub(crate) fn sas(config: &Sas, key: &[u8], resource: &str, now_s: u64) -> Result<String, String> {
-    let key = data_encoding::BASE64.decode(key.trim_ascii()).map_err(|_| "holds no key in base64".to_owned())?;
+    let key =
+        data_encoding::BASE64.decode(key.trim_ascii()).map_err(|_| "holds no key in base64".to_owned())?;
     let mut token = String::from("SharedAccessSignature sr=");
     let start = token.len();
     percent(&mut token, resource);
@@ -140,10 +142,12 @@ mod tests {
     #[test]
     fn tokens_say_what_they_should_and_are_signed() {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let token = jwt(&config(JwtAlgorithm::ES256), pair.serialize_pem().as_bytes(), Some("me"), 1000).unwrap();
+        let token =
+            jwt(&config(JwtAlgorithm::ES256), pair.serialize_pem().as_bytes(), Some("me"), 1000).unwrap();
         let (signed, header, claims, signature) = parts(&token);
         assert_eq!(header, serde_json::json!({ "alg": "ES256", "typ": "JWT", "kid": "one" }));
-        let wanted = serde_json::json!({ "aud": "project", "sub": "me", "iat": 1000, "exp": 1600, "role": "gateway" });
+        let wanted =
+            serde_json::json!({ "aud": "project", "sub": "me", "iat": 1000, "exp": 1600, "role": "gateway" });
         assert_eq!(claims, wanted);
         let public = UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key_raw());
         public.verify(signed.as_bytes(), &signature).unwrap();
@@ -177,12 +181,15 @@ mod tests {
 
     #[test]
     fn signatures_for_the_hub_have_their_form() {
-        let config = Sas { key: "/k".into(), resource: None, policy: Some("p".into()), lifetime: Period::from_secs(60) };
+        let config = Sas {
+            key: "/k".into(),
+            resource: None,
+            policy: Some("p".into()),
+            lifetime: Period::from_secs(60),
+        };
         let token = sas(&config, b"a2V5\n", "hub.example.com/devices/gw", 1000).unwrap();
-        let signature = hmac::sign(
-            &hmac::Key::new(hmac::HMAC_SHA256, b"key"),
-            b"hub.example.com%2Fdevices%2Fgw\n1060",
-        );
+        let signature =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"key"), b"hub.example.com%2Fdevices%2Fgw\n1060");
         let mut wanted = "SharedAccessSignature sr=hub.example.com%2Fdevices%2Fgw&sig=".to_owned();
         percent(&mut wanted, &data_encoding::BASE64.encode(signature.as_ref()));
         assert_eq!(token, wanted + "&se=1060&skn=p");

@@ -82,7 +82,8 @@ impl<T> Window<T> {
         self.entries.len() < (self.granted / 2).max(1)
     }
 
-    /// How many entries there are, passed ones not counted.
+    /// How many entries there are; passed ones not counted.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -4,6 +4,7 @@
 //! errors; 4 it cannot start (a port in use); 5 it ended, but an output did not confirm
 //! its safe state. Absent: any work; each command is one file beside this one.
 
+mod bridge;
 mod broker;
 mod check;
 mod demo;
@@ -86,6 +87,9 @@ enum Command {
     /// Run the MQTT broker alone; what it holds is in memory and ends with it.
     #[command(after_help = "Example:\n  iogate broker -p 1883\n  mosquitto_sub -t '#' -v")]
     Broker(broker::Arguments),
+    /// Test the link to an upstream broker.
+    #[command(after_help = "Example:\n  iogate bridge test cloud")]
+    Bridge(bridge::Arguments),
     /// Set the password of an MQTT user in a password file.
     #[command(
         after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna\n  iogate passwd --scram --iterations 20000 /etc/iogate/mqtt-users sensor-7"
@@ -156,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
+        Command::Bridge(arguments) => in_runtime(bridge::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

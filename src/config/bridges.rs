@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use super::build::plain_name;
 use super::context::Context;
 use super::de::read;
+use super::draft::DeviceDraft;
 use super::node::{Entry, Node};
 use super::parts::expect_map;
 use crate::bridge;
@@ -17,7 +18,11 @@ use crate::bridge;
 pub(super) const MAX_BRIDGES: usize = 32;
 
 /// Everything under `bridges`, without those that are switched off.
-pub(super) fn bridges(cx: &Context<'_>, node: &Node) -> IndexMap<Arc<str>, bridge::Config> {
+pub(super) fn bridges(
+    cx: &Context<'_>,
+    node: &Node,
+    devices: &[DeviceDraft],
+) -> IndexMap<Arc<str>, bridge::Config> {
     if !expect_map(cx, node, "`bridges`") {
         return IndexMap::new();
     }
@@ -25,10 +30,10 @@ pub(super) fn bridges(cx: &Context<'_>, node: &Node) -> IndexMap<Arc<str>, bridg
         cx.error(node.span, format!("more than {MAX_BRIDGES} bridges"), None);
     }
     let entries = node.entries().iter().take(MAX_BRIDGES);
-    entries.filter_map(|entry| Some((entry.key.clone(), one(cx, entry)?))).collect()
+    entries.filter_map(|entry| Some((entry.key.clone(), one(cx, entry, devices)?))).collect()
 }
 
-fn one(cx: &Context<'_>, entry: &Entry) -> Option<bridge::Config> {
+fn one(cx: &Context<'_>, entry: &Entry, devices: &[DeviceDraft]) -> Option<bridge::Config> {
     let node = &entry.value;
     if let Err(help) = plain_name(&entry.key) {
         cx.error(entry.key_span, format!("`{}` cannot be the name of a bridge", entry.key), Some(help));
@@ -37,7 +42,9 @@ fn one(cx: &Context<'_>, entry: &Entry) -> Option<bridge::Config> {
         return None;
     }
     let config: bridge::Config = read(cx, node)?;
-    for message in config.problems() {
+    let topics = devices.iter().flat_map(|device| &device.points).map(|draft| draft.point.topic.as_str());
+    let misfits = if config.enabled { bridge::misfits(&config, topics) } else { Vec::new() };
+    for message in config.problems().into_iter().chain(misfits) {
         let (key, text) = message.split_once(": ").unwrap_or(("", &message));
         let place = key
             .split('.')

@@ -90,6 +90,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points);
     check_behaviours(cx, &devices, &points);
+    let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
     check_broker(cx, root, broker.as_ref());
@@ -99,8 +100,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    let bridges = bridges(cx, part("bridges"));
-    Some(Plan { bridges, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    Some(Plan { bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
 }
 
 /// The broker's section alone; mistakes are recorded in the context.

@@ -17,10 +17,14 @@ async fn accepted_topics_come_in_renamed_and_no_others_do() {
     let upstream = Mosquitto::start().await;
     for version in [Version::V311, Version::V5] {
         let mut config = config(&upstream.url(), version);
-        let rename = RuleConfig { strip: "cloud/".into(), prefix: "site/".into(), ..RuleConfig::of("cloud/+/set") };
+        let rename =
+            RuleConfig { strip: "cloud/".into(), prefix: "site/".into(), ..RuleConfig::of("cloud/+/set") };
         config.accept = vec![Rule(rename), Rule(RuleConfig::of("config/#"))];
         let site = Site::start(config);
-        let mut heard = site.broker.subscribe(&[("site/+/set", QoS::AtLeastOnce), ("config/#", QoS::AtLeastOnce)], 100).unwrap();
+        let mut heard = site
+            .broker
+            .subscribe(&[("site/+/set", QoS::AtLeastOnce), ("config/#", QoS::AtLeastOnce)], 100)
+            .unwrap();
         site.connected().await;
         // Subscriptions stand once something comes through them.
         loop {

@@ -15,7 +15,8 @@ async fn messages_arrive_renamed_and_in_order() {
     let mut consumer = upstream.consumer(&["#"]).await;
     for version in VERSIONS {
         let mut config = config(&upstream.url(), version);
-        let rename = RuleConfig { strip: "site/".into(), prefix: "plant/".into(), ..RuleConfig::of("site/a/#") };
+        let rename =
+            RuleConfig { strip: "site/".into(), prefix: "plant/".into(), ..RuleConfig::of("site/a/#") };
         config.forward.insert(0, Rule(rename));
         let site = Site::start(config);
         // Some before the link is up and some after.

@@ -85,7 +85,11 @@ async fn what_does_not_fit_goes_to_the_dead_letters_and_the_rest_goes_on() {
 async fn a_broker_that_refuses_a_topic_gets_all_others() {
     // Mosquitto answers with a reason code only on MQTT 5.
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("acl"), "topic write site/yes\ntopic write site/gateway/#\ntopic read #\n").unwrap();
+    std::fs::write(
+        folder.path().join("acl"),
+        "topic write site/yes\ntopic write site/gateway/#\ntopic read #\n",
+    )
+    .unwrap();
     let lines = "allow_anonymous true\nacl_file DIR/acl\n";
     let upstream = Mosquitto::within(folder, crate::mosquitto::free_port(), lines).await;
     let site = Site::start(config(&upstream.url(), Version::V5));

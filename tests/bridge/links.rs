@@ -58,7 +58,14 @@ async fn publish(site: &Site, messages: u64, seed: u64) {
 }
 
 /// One run: all messages through a bad link, and then the count.
-async fn run(upstream: &Mosquitto, consumer: &mut Consumer, site: &Site, proxy: &Proxy, messages: u64, seed: u64) {
+async fn run(
+    upstream: &Mosquitto,
+    consumer: &mut Consumer,
+    site: &Site,
+    proxy: &Proxy,
+    messages: u64,
+    seed: u64,
+) {
     let produce = publish(site, messages, seed);
     let collect = async {
         let mut ledger = Ledger { last: BTreeMap::new(), seen: BTreeSet::new(), duplicates: 0 };
@@ -77,7 +84,10 @@ async fn run(upstream: &Mosquitto, consumer: &mut Consumer, site: &Site, proxy: 
     let told = site.handle.snapshot();
     println!(
         "seed {seed}: {messages} messages, {} cuts, {} duplicates, {} connections, upstream {}",
-        proxy.cuts.load(Relaxed), ledger.duplicates, told.connections, upstream.port,
+        proxy.cuts.load(Relaxed),
+        ledger.duplicates,
+        told.connections,
+        upstream.port,
     );
     assert_eq!((told.acknowledged, told.gaps, told.dead_letters, told.left_out), (messages, 0, 0, 0));
 }

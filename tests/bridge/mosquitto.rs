@@ -127,7 +127,18 @@ impl Got {
 impl Consumer {
     pub(crate) async fn start(port: u16, filters: &[&str], more: &[&str]) -> Self {
         let mut command = Command::new(program("mosquitto_sub"));
-        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "mqttv5", "-q", "1", "-F", "%t|%r|%p|%P"]);
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-V",
+            "mqttv5",
+            "-q",
+            "1",
+            "-F",
+            "%t|%r|%p|%P",
+        ]);
         filters.iter().for_each(|filter| {
             command.args(["-t", filter]);
         });
@@ -145,7 +156,8 @@ impl Consumer {
         let mut sender = Command::new(program("mosquitto_pub"));
         let port = port.to_string();
         sender.args(["-h", "127.0.0.1", "-p", &port, "-t", "consumer/ready", "-m", "", "--repeat", "100000"]);
-        let mut sender = sender.args(["--repeat-delay", "0.02"]).args(more).kill_on_drop(true).spawn().unwrap();
+        let mut sender =
+            sender.args(["--repeat-delay", "0.02"]).args(more).kill_on_drop(true).spawn().unwrap();
         loop {
             let line = self.line().await;
             if line.starts_with("consumer/ready") {
@@ -224,7 +236,7 @@ impl Site {
         assert_eq!(config.problems(), Vec::<String>::new());
         let broker = Broker::new(broker::Config::default());
         let site = Topic::new("site").unwrap();
-        let bridge = Bridge::in_memory("cloud", config, &site, &broker, Clock::system()).unwrap();
+        let bridge = Bridge::open("cloud", config, &site, &broker, Clock::system(), None).unwrap();
         let (handle, stop) = (bridge.handle(), CancellationToken::new());
         let task = tokio::spawn(bridge.run(stop.clone()));
         Self { broker, handle, stop, task }
@@ -245,7 +257,11 @@ impl Site {
 
     /// Publishes one message as a device would.
     pub(crate) fn publish(&self, topic: &str, payload: &str) {
-        self.publish_as(topic, payload, &PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() });
+        self.publish_as(
+            topic,
+            payload,
+            &PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() },
+        );
     }
 
     pub(crate) fn publish_as(&self, topic: &str, payload: &str, options: &PublishOptions<'_>) {

@@ -85,7 +85,9 @@ async fn certificates_are_checked_and_failures_told_in_words() {
     let unknown = failure(secure(&upstream, "localhost", Tls::default())).await;
     assert!(unknown.contains("leads to no root") || unknown.contains("no root certificates"), "{unknown}");
     std::fs::write(dir.join("empty.pem"), "").unwrap();
-    let empty = failure(secure(&upstream, "localhost", Tls { ca: Some(dir.join("empty.pem")), ..Tls::default() })).await;
+    let empty =
+        failure(secure(&upstream, "localhost", Tls { ca: Some(dir.join("empty.pem")), ..Tls::default() }))
+            .await;
     assert!(empty.contains("empty.pem: holds no certificate"), "{empty}");
     let pinned = Tls { pin: Some("00".repeat(32)), ..ca.clone() };
     let pin = failure(secure(&upstream, "localhost", pinned)).await;
@@ -101,12 +103,14 @@ async fn the_gateway_shows_its_own_certificate() {
     let lines = "require_certificate true\nuse_identity_as_username true\n";
     let upstream = secure_upstream("localhost", 2099, lines).await;
     let file = |name: &str| Some(upstream.folder.path().join(name));
-    let own = Tls { ca: file("ca.pem"), cert: file("gateway.pem"), key: file("gateway.key"), ..Tls::default() };
+    let own =
+        Tls { ca: file("ca.pem"), cert: file("gateway.pem"), key: file("gateway.key"), ..Tls::default() };
     arrives(secure(&upstream, "localhost", own)).await;
     let nobody = Tls { ca: file("ca.pem"), ..Tls::default() };
     let refused = failure(secure(&upstream, "localhost", nobody)).await;
     assert!(refused.contains("TLS") || refused.contains("closed") || refused.contains("broke"), "{refused}");
-    let mixed = Tls { ca: file("ca.pem"), cert: file("gateway.pem"), key: file("server.key"), ..Tls::default() };
+    let mixed =
+        Tls { ca: file("ca.pem"), cert: file("gateway.pem"), key: file("server.key"), ..Tls::default() };
     let mixed = failure(secure(&upstream, "localhost", mixed)).await;
     assert!(mixed.contains("does not go with"), "{mixed}");
 }
@@ -131,7 +135,10 @@ async fn passwords_come_from_their_file_and_a_new_one_counts_without_a_restart()
         let site = Site::start(config);
         site.publish("site/a", "1");
         until("the refusal", || {
-            site.handle.snapshot().last_error.is_some_and(|error| error.contains("does not let the gateway in"))
+            site.handle
+                .snapshot()
+                .last_error
+                .is_some_and(|error| error.contains("does not let the gateway in"))
         })
         .await;
         std::fs::write(&file, "right\n").unwrap();

@@ -78,9 +78,11 @@ impl Memory {
             return Err(Full);
         }
         let oldest = now_us.saturating_sub(i64::try_from(self.limits.age.0.as_micros()).unwrap_or(i64::MAX));
-        while kept.entries.front().is_some_and(|first| {
-            kept.bytes + cost > self.limits.size.0 || first.unix_us < oldest
-        }) {
+        while kept
+            .entries
+            .front()
+            .is_some_and(|first| kept.bytes + cost > self.limits.size.0 || first.unix_us < oldest)
+        {
             kept.drop_front();
         }
         kept.next += numbers;
@@ -193,7 +195,8 @@ mod tests {
     use crate::model::units::{ByteSize, Period};
 
     fn memory(size: u64, on_full: OnFull) -> Memory {
-        let limits = Buffer { size: ByteSize(size), age: Period::from_secs(1000), on_full };
+        let limits =
+            Buffer { size: ByteSize(size), age: Period::from_secs(1000), on_full, ..Buffer::default() };
         Memory::new(StreamId(1), limits, Clock::with_wall(|| 0))
     }
 

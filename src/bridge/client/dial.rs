@@ -48,11 +48,8 @@ pub(crate) async fn dial(config: &Config, url: &Url, told: Told<'_>) -> Result<B
         Some(proxy) => through(proxy, url, told).await?,
         None => tcp(&url.host, url.port, told).await?,
     };
-    let stream: Box<dyn Io> = if url.scheme.is_secure() {
-        Box::new(secure(config, url, tcp, told).await?)
-    } else {
-        Box::new(tcp)
-    };
+    let stream: Box<dyn Io> =
+        if url.scheme.is_secure() { Box::new(secure(config, url, tcp, told).await?) } else { Box::new(tcp) };
     if !url.scheme.is_websocket() {
         return Ok(stream);
     }
@@ -130,7 +127,8 @@ async fn secure(
     let name = ServerName::try_from(host.clone())
         .map_err(|_| LinkError::Tls { what: format!("`{host}` cannot be the name of a server") })?;
     let connecting = TlsConnector::from(Arc::new(made)).connect(name, tcp);
-    let connected = timeout(STEP, connecting).await.map_err(|_| LinkError::Timeout { what: "the TLS handshake" })?;
+    let connected =
+        timeout(STEP, connecting).await.map_err(|_| LinkError::Timeout { what: "the TLS handshake" })?;
     let stream = connected.map_err(|error| tls::in_words(&error, &host))?;
     let session = stream.get_ref().1;
     let version = session.protocol_version().and_then(|version| version.as_str().map(str::to_owned));

@@ -199,7 +199,9 @@ fn connack(body: &[u8], version: Version) -> Result<Welcome, CodecError> {
         let value = property.value;
         match property.id {
             id::REASON_STRING => welcome.reason = Some(value.text().to_owned()),
-            id::RECEIVE_MAXIMUM => welcome.receive_maximum = Some(value.positive("receive maximum 0")? as u16),
+            id::RECEIVE_MAXIMUM => {
+                welcome.receive_maximum = Some(value.positive("receive maximum 0")? as u16)
+            }
             id::MAXIMUM_PACKET_SIZE => welcome.max_packet = Some(value.positive("maximum packet size 0")?),
             id::MAXIMUM_QOS => welcome.max_qos = Some(u8::from(value.flag()?)),
             id::RETAIN_AVAILABLE => welcome.retain = Some(value.flag()?),
@@ -302,7 +304,9 @@ impl ReasonCodeOr311 {
         match self {
             Self::V5(code) => matches!(
                 code,
-                ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_AUTHENTICATION_METHOD
+                ReasonCode::BAD_USER_NAME_OR_PASSWORD
+                    | ReasonCode::NOT_AUTHORIZED
+                    | ReasonCode::BAD_AUTHENTICATION_METHOD
             ),
             Self::V311(code) => matches!(code, 4 | 5 | 7),
             Self::Accepted => false,
@@ -337,7 +341,9 @@ mod tests {
             };
             put_connect(&mut out, version, &hello);
             let frame = Frame::parse(&out, 1000).unwrap().unwrap();
-            let codec::Packet::Connect(connect) = codec::decode(frame, &out[frame.header..], version).unwrap() else {
+            let codec::Packet::Connect(connect) =
+                codec::decode(frame, &out[frame.header..], version).unwrap()
+            else {
                 panic!("no CONNECT");
             };
             assert_eq!((connect.client_id, connect.keep_alive, connect.clean_start), ("c", 60, true));
@@ -361,8 +367,14 @@ mod tests {
         };
         codec::encode_connack(&mut out, Version::V5, false, ReasonCode::QUOTA_EXCEEDED, &properties);
         let Packet::Connack(welcome) = read(&out, Version::V5).unwrap() else { panic!("no CONNACK") };
-        assert_eq!((welcome.receive_maximum, welcome.max_packet, welcome.max_qos), (Some(10), Some(5000), Some(1)));
-        assert_eq!((welcome.code.refusal(), welcome.reason.as_deref()), (Some("quota exceeded"), Some("quota")));
+        assert_eq!(
+            (welcome.receive_maximum, welcome.max_packet, welcome.max_qos),
+            (Some(10), Some(5000), Some(1))
+        );
+        assert_eq!(
+            (welcome.code.refusal(), welcome.reason.as_deref()),
+            (Some("quota exceeded"), Some("quota"))
+        );
         out.clear();
         codec::encode_connack(&mut out, Version::V4, false, ReasonCode::NOT_AUTHORIZED, &properties);
         let Packet::Connack(welcome) = read(&out, Version::V4).unwrap() else { panic!("no CONNACK") };

@@ -56,7 +56,8 @@ fn roots(section: &Tls) -> Result<RootCertStore, LinkError> {
         return match store.is_empty() {
             false => Ok(store),
             true => Err(LinkError::Tls {
-                what: "this machine has no root certificates; install ca-certificates or give `tls.ca`".into(),
+                what: "this machine has no root certificates; install ca-certificates or give `tls.ca`"
+                    .into(),
             }),
         };
     };

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -13,9 +14,11 @@ use super::url::read_from_text;
 use crate::model::units::{ByteSize, Period};
 
 /// What waits for the upstream broker: `{ size: 2GiB, age: 30d, on-full: drop-oldest }`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Buffer {
+    /// Where it lies, an absolute path; `bridges/<name>` in the service's state directory when nothing is said. Where there is none either, what waits is in memory and ends with the program.
+    pub directory: Option<PathBuf>,
     /// How many bytes may wait.
     pub size: ByteSize,
     /// How long a message may wait; older ones are dropped and declared as a gap.
@@ -26,7 +29,12 @@ pub struct Buffer {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { size: ByteSize(1 << 30), age: Period::from_secs(30 * 86_400), on_full: OnFull::DropOldest }
+        Self {
+            directory: None,
+            size: ByteSize(1 << 30),
+            age: Period::from_secs(30 * 86_400),
+            on_full: OnFull::DropOldest,
+        }
     }
 }
 

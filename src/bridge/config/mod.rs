@@ -266,6 +266,10 @@ impl Config {
         if self.buffer.size < ByteSize(64 << 10) {
             add("buffer: `size` must be at least 64KiB".into());
         }
+        if let Some(directory) = &self.buffer.directory {
+            problems.extend(login::relative("buffer.directory", directory));
+        }
+        let mut add = |text: String| problems.push(text);
         if self.buffer.age < Period::from_secs(1) {
             add("buffer: `age` must be at least 1s".into());
         }

@@ -57,7 +57,10 @@ impl Model {
     fn pass(&mut self, window: &mut Window<u32>) {
         while let Some(content) = window.pass() {
             assert_eq!(content, self.passed, "passed out of order");
-            assert!(!self.at_broker.iter().any(|(_, other)| *other == content), "passed before its acknowledgement");
+            assert!(
+                !self.at_broker.iter().any(|(_, other)| *other == content),
+                "passed before its acknowledgement"
+            );
             self.passed += 1;
         }
     }

@@ -73,7 +73,12 @@ impl Broker {
     ///
     /// # Errors
     /// One of the filters is no topic filter.
-    pub fn tap(&self, filters: &[&str], tap: Arc<dyn Tap>, retained: bool) -> Result<TapHandle, InvalidTopic> {
+    pub fn tap(
+        &self,
+        filters: &[&str],
+        tap: Arc<dyn Tap>,
+        retained: bool,
+    ) -> Result<TapHandle, InvalidTopic> {
         for filter in filters {
             topic::check_filter(filter).map_err(|what| InvalidTopic::new(filter, what))?;
         }
@@ -82,7 +87,8 @@ impl Broker {
             let mut routes = write(&self.core.routes);
             for &filter in filters {
                 let qos = QoS::ExactlyOnce;
-                let entry = Entry { sink: sink.clone(), qos, no_local: false, retain_as_published: true, id: None };
+                let entry =
+                    Entry { sink: sink.clone(), qos, no_local: false, retain_as_published: true, id: None };
                 routes.edit(filter, |list| list.push(entry));
             }
             add(&self.core.counters.subscriptions, filters.len() as u64);
