@@ -7,6 +7,7 @@
 mod broker;
 mod check;
 mod demo;
+mod log;
 mod logging;
 mod passwd;
 mod run;
@@ -89,6 +90,9 @@ enum Command {
         after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna\n  iogate passwd --scram --iterations 20000 /etc/iogate/mqtt-users sensor-7"
     )]
     Passwd(passwd::Arguments),
+    /// Look into a log directory, also while it is being written: list, verify, dump, export.
+    #[command(after_help = "Example:\n  iogate log verify /var/lib/iogate/broker")]
+    Log(log::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -145,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),
