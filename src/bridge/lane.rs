@@ -96,6 +96,11 @@ impl Feed {
         Ok(Next::Nothing)
     }
 
+    /// The place of what is live and comes next.
+    pub(crate) fn live_place(&self) -> Place {
+        self.live.place()
+    }
+
     /// What was handed out is acknowledged up to the place behind it. Returns how far everything is.
     pub(crate) fn pass(&mut self, lane: Lane, number: u64, after: Place) -> Place {
         let stretch =

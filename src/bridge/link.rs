@@ -224,7 +224,6 @@ impl Turn {
         pump: &mut Pump,
         manner: &Manner<'_>,
     ) -> Result<Ended, LinkError> {
-        let backlog = pump.backlog();
         loop {
             let now = manner.clock.mono();
             let later = if self.proof == Proof::Awaited { None } else { self.fill(pump, now) };
@@ -233,6 +232,7 @@ impl Turn {
             }
             let wake = self.next_wake(pump, manner, later);
             let may_take = self.proof != Proof::Awaited && pump.has_room();
+            let arrived = pump.arrived();
             tokio::select! {
                 read = link.reader.read_buf(&mut link.input), if self.out.len() < MOST_UNWRITTEN => {
                     if read.map_err(LinkError::broken)? == 0 {
@@ -242,7 +242,7 @@ impl Turn {
                     self.take_in(link, pump)?;
                 }
                 written = write_all(&mut link.writer, &mut self.out, &mut self.written), if !self.out.is_empty() => written?,
-                () = backlog.arrived().notified(), if may_take => {}
+                () = arrived, if may_take => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = manner.stop.cancelled() => return Ok(Ended::Stopped),
             }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::backlog::{Backlog, Place};
+use super::backlog::{Arrival, Backlog, Place};
 use super::config::{Config, Version};
 use super::deadletter::DeadLetters;
 use super::downlink::Downlink;
@@ -285,9 +285,9 @@ impl Pump {
         }
     }
 
-    /// Something may have been appended: wakes when it was.
-    pub(crate) fn backlog(&self) -> Arc<dyn Backlog> {
-        Arc::clone(&self.backlog)
+    /// Ends once there is something new to send.
+    pub(crate) fn arrived(&self) -> Arrival {
+        self.backlog.arrived(self.feed.live_place())
     }
 
     /// Whether there is room to take more from the backlog.

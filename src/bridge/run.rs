@@ -284,6 +284,11 @@ async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topic: String
             () = handle.status.changed.notified() => {}
         }
         intake.declare();
+        let backlog = Arc::clone(&handle.backlog);
+        // It may wait for the disk.
+        if tokio::task::spawn_blocking(move || backlog.maintain()).await.is_err() {
+            tracing::error!(bridge = handle.name(), "the buffer cannot be tidied up");
+        }
         let snapshot = handle.snapshot();
         if last.as_ref() == Some(&snapshot) {
             continue;

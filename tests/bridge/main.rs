@@ -4,6 +4,7 @@
 mod aedes;
 mod downlink;
 mod forward;
+mod gateway;
 mod limits;
 mod links;
 mod mosquitto;

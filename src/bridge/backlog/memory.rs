@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Backlog, Depth, Full, Item, Place, Reader, What};
+use super::{Arrival, Backlog, Depth, Full, Item, Place, Reader, What};
 use crate::bridge::config::{Buffer, OnFull};
 use crate::bridge::sequence::{StreamId, Why};
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ pub(crate) struct Memory {
     limits: Buffer,
     clock: Clock,
     kept: Arc<Mutex<Kept>>,
-    arrived: Notify,
+    arrived: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Memory {
     /// An empty backlog with a stream of its own.
     pub(crate) fn new(stream: StreamId, limits: Buffer, clock: Clock) -> Self {
         let kept = Kept { passed: 1, next: 1, ..Kept::default() };
-        Self { stream, limits, clock, kept: Arc::new(Mutex::new(kept)), arrived: Notify::new() }
+        Self { stream, limits, clock, kept: Arc::new(Mutex::new(kept)), arrived: Arc::default() }
     }
 
     fn take_in(&self, what: What, numbers: u64) -> Result<u64, Full> {
@@ -149,8 +149,13 @@ impl Backlog for Memory {
         lock(&self.kept).bytes as f64 / self.limits.size.0.max(1) as f64
     }
 
-    fn arrived(&self) -> &Notify {
-        &self.arrived
+    fn arrived(&self, from: Place) -> Arrival {
+        let (kept, arrived) = (Arc::clone(&self.kept), Arc::clone(&self.arrived));
+        Box::pin(async move {
+            while lock(&kept).next <= from.seq {
+                arrived.notified().await;
+            }
+        })
     }
 }
 

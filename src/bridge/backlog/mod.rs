@@ -4,15 +4,17 @@
 //! Invariants: numbers grow by one; a reader is given everything from its place on, in order, and where something is
 //! missing, a [`What::Gap`] that says which numbers and why; the cursor only grows.
 
+mod journal;
 mod memory;
 
 use std::io;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use journal::Journal;
 pub(crate) use memory::Memory;
-use tokio::sync::Notify;
 
 use super::config::Buffer;
 use super::sequence::{StreamId, Why};
@@ -26,7 +28,8 @@ pub(crate) fn open(
 ) -> Result<Arc<dyn Backlog>, BufferError> {
     let stream = StreamId(fastrand::u64(1..));
     match directory {
-        Some(_) | None => Ok(Arc::new(Memory::new(stream, limits.clone(), clock.clone()))),
+        Some(directory) => Ok(Arc::new(Journal::open(directory, limits, stream, clock)?)),
+        None => Ok(Arc::new(Memory::new(stream, limits.clone(), clock.clone()))),
     }
 }
 
@@ -80,6 +83,9 @@ pub(crate) struct Depth {
 #[error("the buffer is full")]
 pub(crate) struct Full;
 
+/// Waits for something to read.
+pub(crate) type Arrival = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Where messages wait.
 pub(crate) trait Backlog: Send + Sync {
     /// The stream that its numbers belong to.
@@ -109,8 +115,11 @@ pub(crate) trait Backlog: Send + Sync {
     /// How full it is, 0 to 1.
     fn fullness(&self) -> f64;
 
-    /// Is notified when something was appended.
-    fn arrived(&self) -> &Notify;
+    /// Ends once something can be read at this place or behind it.
+    fn arrived(&self, from: Place) -> Arrival;
+
+    /// Called now and then, where it may wait for the disk.
+    fn maintain(&self) {}
 }
 
 /// Reads a backlog in order.

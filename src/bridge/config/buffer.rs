@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::url::read_from_text;
+use crate::journal::Level;
 use crate::model::units::{ByteSize, Period};
 
 /// What waits for the upstream broker: `{ size: 2GiB, age: 30d, on-full: drop-oldest }`.
@@ -19,6 +20,8 @@ use crate::model::units::{ByteSize, Period};
 pub struct Buffer {
     /// Where it lies, an absolute path; `bridges/<name>` in the service's state directory when nothing is said. Where there is none either, what waits is in memory and ends with the program.
     pub directory: Option<PathBuf>,
+    /// When a message counts as kept: `process` when it survives the end of the program, `power` when it survives a power cut, too. Only what is kept is sent.
+    pub durability: Level,
     /// How many bytes may wait.
     pub size: ByteSize,
     /// How long a message may wait; older ones are dropped and declared as a gap.
@@ -31,6 +34,7 @@ impl Default for Buffer {
     fn default() -> Self {
         Self {
             directory: None,
+            durability: Level::Process,
             size: ByteSize(1 << 30),
             age: Period::from_secs(30 * 86_400),
             on_full: OnFull::DropOldest,

@@ -86,9 +86,14 @@ impl Broker {
         {
             let mut routes = write(&self.core.routes);
             for &filter in filters {
-                let qos = QoS::ExactlyOnce;
-                let entry =
-                    Entry { sink: sink.clone(), qos, no_local: false, retain_as_published: true, id: None };
+                let entry = Entry {
+                    sink: sink.clone(),
+                    qos: QoS::ExactlyOnce,
+                    no_local: false,
+                    retain_as_published: true,
+                    id: None,
+                    checked: false,
+                };
                 routes.edit(filter, |list| list.push(entry));
             }
             add(&self.core.counters.subscriptions, filters.len() as u64);
