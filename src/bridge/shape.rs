@@ -70,7 +70,7 @@ pub(crate) fn thingsboard(topic: &str, payload: &[u8], unix_us: i64) -> Result<V
 }
 
 fn unix_ms(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 #[cfg(test)]

@@ -84,7 +84,14 @@ async fn a_bridge_is_tested_step_by_step() {
     };
     let (code, out, err) = test("cloud").await;
     assert_eq!(code, Some(0), "{out}{err}");
-    for step in ["address    mqtt://127.0.0.1", "client     site-", "dns ", "tcp ", "mqtt       MQTT 5.0: let in", "the bridge can connect"] {
+    for step in [
+        "address    mqtt://127.0.0.1",
+        "client     site-",
+        "dns ",
+        "tcp ",
+        "mqtt       MQTT 5.0: let in",
+        "the bridge can connect",
+    ] {
         assert!(out.contains(step), "{step} is missing in:\n{out}");
     }
     let (code, _, err) = test("clowd").await;
@@ -109,7 +116,8 @@ async fn the_status_stands_on_its_topic() {
         .unwrap();
     let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
     loop {
-        let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap().unwrap();
+        let line =
+            tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap().unwrap();
         let told: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(told["stream"].as_str().map(str::len), Some(16), "{told}");
         if told["state"] == "connected" {

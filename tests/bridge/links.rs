@@ -82,7 +82,7 @@ async fn run(
     proxy.bad.store(false, Relaxed);
     site.drained().await;
     let told = site.handle.snapshot();
-    println!(
+    eprintln!(
         "seed {seed}: {messages} messages, {} cuts, {} duplicates, {} connections, upstream {}",
         proxy.cuts.load(Relaxed),
         ledger.duplicates,

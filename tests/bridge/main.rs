@@ -9,4 +9,5 @@ mod limits;
 mod links;
 mod mosquitto;
 mod proxy;
+mod rabbitmq;
 mod secure;

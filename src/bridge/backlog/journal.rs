@@ -18,9 +18,7 @@ use crate::bridge::config::{Buffer, OnFull};
 use crate::bridge::record::Record;
 use crate::bridge::sequence::{StreamId, Why};
 use crate::clock::Clock;
-use crate::journal::{
-    self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms,
-};
+use crate::journal::{self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms};
 
 const MESSAGE: u8 = 1;
 const GAP: u8 = 2;
@@ -111,7 +109,11 @@ impl Journal {
             segment_bytes: (limits.size.0 / 16).clamp(64 << 10, 16 << 20),
             max_bytes: limits.size.0,
             max_age: Some(limits.age.0),
-            on_full: if limits.on_full == OnFull::Refuse { journal::OnFull::Refuse } else { journal::OnFull::DropOldest },
+            on_full: if limits.on_full == OnFull::Refuse {
+                journal::OnFull::Refuse
+            } else {
+                journal::OnFull::DropOldest
+            },
             ..Options::default()
         };
         let opened = Log::open(directory, options, Arc::new(Disk), clock.clone());

@@ -200,7 +200,7 @@ fn connack(body: &[u8], version: Version) -> Result<Welcome, CodecError> {
         match property.id {
             id::REASON_STRING => welcome.reason = Some(value.text().to_owned()),
             id::RECEIVE_MAXIMUM => {
-                welcome.receive_maximum = Some(value.positive("receive maximum 0")? as u16)
+                welcome.receive_maximum = Some(value.positive("receive maximum 0")? as u16);
             }
             id::MAXIMUM_PACKET_SIZE => welcome.max_packet = Some(value.positive("maximum packet size 0")?),
             id::MAXIMUM_QOS => welcome.max_qos = Some(u8::from(value.flag()?)),

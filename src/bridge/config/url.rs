@@ -89,6 +89,7 @@ impl FromStr for Url {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
+        no_login(place)?;
         let (host, port) =
             host_and_port(place, scheme.default_port()).map_err(|why| format!("`{text}`: {why}"))?;
         let path = match (scheme.is_websocket(), path) {
@@ -102,11 +103,16 @@ impl FromStr for Url {
     }
 }
 
+/// Refuses an address with a login, and does not repeat it.
+fn no_login(place: &str) -> Result<(), String> {
+    match place.contains('@') {
+        true => Err("user and password stand at keys of their own, not in the address".into()),
+        false => Ok(()),
+    }
+}
+
 /// Splits `host:port`, `[::1]:port` or `host`.
 fn host_and_port(place: &str, default: u16) -> Result<(String, u16), String> {
-    if place.contains('@') {
-        return Err("user and password stand at `user:` and `password:`, not in the address".into());
-    }
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':').or((!rest.is_empty()).then_some(""))),
         None => place.rsplit_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
@@ -152,6 +158,7 @@ impl FromStr for Proxy {
         let rest = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         let rest = rest.filter(|rest| !rest.contains('/'));
         let rest = rest.ok_or_else(|| format!("`{text}` is no proxy; write http://192.0.2.8:3128"))?;
+        no_login(rest)?;
         let (host, port) = host_and_port(rest, 3128).map_err(|why| format!("`{text}`: {why}"))?;
         Ok(Self { host, port })
     }
@@ -222,7 +229,7 @@ mod tests {
         for (text, why) in [
             ("broker.example.com", "mqtts://"),
             ("tcp://a", "mqtts://"),
-            ("mqtt://user:word@a", "`user:`"),
+            ("mqtt://user:word@a", "keys of their own"),
             ("mqtt://", "host"),
             ("mqtt://::1:1883", "brackets"),
             ("mqtt://a:0", "1 … 65535"),
