@@ -41,13 +41,18 @@ impl Fate {
             stall: if random.u8(0..20) == 0 { ms(random.u64(1000..3000)) } else { Duration::ZERO },
             delay: if random.u8(0..4) == 0 { ms(random.u64(1..8)) } else { Duration::ZERO },
             reset: random.bool(),
-            bytes: random.u64(200..40_000),
+            bytes: random.u64(3_000..60_000),
         }
     }
 }
 
 impl Proxy {
     pub(crate) async fn start(target: u16, seed: u64) -> Self {
+        Self::sparing(target, seed, Duration::ZERO).await
+    }
+
+    /// Lets every connection live so much longer: as long as a handshake takes.
+    pub(crate) async fn sparing(target: u16, seed: u64, longer: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (bad, cuts) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
@@ -57,6 +62,7 @@ impl Proxy {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let fate = worse.load(Relaxed).then(|| Fate::of(&mut random));
+                let fate = fate.map(|fate| Fate { life: fate.life + longer, ..fate });
                 tokio::spawn(carry(client, target, fate, Arc::clone(&counted)));
             }
         });

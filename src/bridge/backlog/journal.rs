@@ -145,17 +145,21 @@ impl Journal {
             // Full or not, the next start finds the same.
             let _ = backlog.leave_out(jump, why(gap.reason));
         }
-        backlog.snapshot(&mut lock(&backlog.state)).map_err(unreadable)?;
+        backlog.snapshot().map_err(unreadable)?;
         Ok(backlog)
     }
 
-    /// Writes what a start needs beside the log.
-    fn snapshot(&self, state: &mut State) -> io::Result<()> {
-        state.snapshot_at = self.log.stats().payload_bytes;
-        let mut snapshot = self.log.snapshot(self.log.next())?;
+    /// Writes what a start needs beside the log. Whoever appends meanwhile does not wait for the disk.
+    fn snapshot(&self) -> io::Result<()> {
+        let (position, passed, next) = {
+            let mut state = lock(&self.state);
+            state.snapshot_at = self.log.stats().payload_bytes;
+            (self.log.next(), state.passed, state.next)
+        };
+        let mut snapshot = self.log.snapshot(position)?;
         snapshot.push(STREAM, &[&self.stream.0.to_be_bytes()])?;
-        snapshot.push(CURSOR, &[&state.passed.position.to_be_bytes(), &state.passed.seq.to_be_bytes()])?;
-        snapshot.push(GAP, &[&state.next.to_be_bytes(), &0u64.to_be_bytes()])?;
+        snapshot.push(CURSOR, &[&passed.position.to_be_bytes(), &passed.seq.to_be_bytes()])?;
+        snapshot.push(GAP, &[&next.to_be_bytes(), &0u64.to_be_bytes()])?;
         snapshot.finish().map(|_| ())
     }
 
@@ -282,14 +286,14 @@ impl Backlog for Journal {
     }
 
     fn maintain(&self) {
-        let mut state = lock(&self.state);
-        if state.passed > state.noted {
-            self.note(&mut state);
-        }
-        if self.log.stats().payload_bytes.saturating_sub(state.snapshot_at) < SNAPSHOT_EVERY {
-            return;
-        }
-        if let Err(error) = self.snapshot(&mut state) {
+        let due = {
+            let mut state = lock(&self.state);
+            if state.passed > state.noted {
+                self.note(&mut state);
+            }
+            self.log.stats().payload_bytes.saturating_sub(state.snapshot_at) >= SNAPSHOT_EVERY
+        };
+        if due && let Err(error) = self.snapshot() {
             tracing::warn!(%error, "a snapshot of a bridge's buffer cannot be written");
         }
     }
