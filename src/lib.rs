@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod clock;
 
 pub mod bus;
+pub mod journal;
 pub mod transport;
 
 pub mod broker;
@@ -17,6 +18,7 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod bridge;
 pub mod publish;
 pub mod web;
 

@@ -25,6 +25,7 @@ debian_peers() {
     cat <<'LIST'
 mosquitto           have mosquitto || test -x /usr/sbin/mosquitto
 mosquitto-clients   have mosquitto_sub && have mosquitto_pub
+rabbitmq-server     test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 socat               have socat
 mbpoll              have mbpoll
 gcc                 have gcc

@@ -13,7 +13,7 @@ use super::auth::Auth;
 use super::codec::{QoS, ReasonCode, RetainHandling, SubscribeFilter};
 use super::config::Config;
 use super::listen::Gate;
-use super::local::LocalQueue;
+use super::local::{LocalQueue, Tap};
 use super::message::Incoming;
 use super::pool::Pool;
 use super::registry::Registry;
@@ -59,6 +59,7 @@ pub(super) enum Sink {
     Session(Arc<Session>),
     Local(Arc<LocalQueue>),
     Shared(Arc<Group>),
+    Tap(Arc<Arc<dyn Tap>>),
 }
 
 impl Sink {
@@ -68,6 +69,7 @@ impl Sink {
             Self::Session(session) => Arc::as_ptr(session) as usize,
             Self::Local(queue) => Arc::as_ptr(queue) as usize,
             Self::Shared(group) => Arc::as_ptr(group) as usize,
+            Self::Tap(tap) => Arc::as_ptr(tap) as usize,
         }
     }
 }

@@ -43,7 +43,8 @@ pub use codec::{QoS, Version};
 pub use config::Config;
 pub use listen::{ListenError, Listeners};
 pub use local::{
-    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, TopicHandle,
+    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, Tap, TapHandle,
+    TapRefusal, Tapped, TopicHandle,
 };
 pub use message::{Message, MessageProperties};
 pub use stats::Stats;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::codec::QoS;
 use super::config::bytes;
 use super::core::{Core, Entry, Sink};
+use super::local::{TapRefusal, Tapped};
 use super::message::{Incoming, Stored};
 use super::pool::Pool;
 use super::session::{Grant, Session, State};
@@ -54,6 +55,8 @@ pub(super) struct Tally {
     pub(super) dropped_local: u64,
     /// Not given to a client that may not read the topic.
     pub(super) withheld: u64,
+    /// Messages that a tap had no room for.
+    pub(super) refused: u64,
 }
 
 /// One batch of routing.
@@ -180,6 +183,10 @@ impl<'c> Round<'c> {
                 queue.push(stored, grant.qos, message.retain, false, self);
             }
             Sink::Shared(group) => group.deliver(message, stored, self),
+            Sink::Tap(tap) => match tap.take(&Tapped::of(message)) {
+                Ok(()) => self.tally.local_out += 1,
+                Err(TapRefusal) => self.tally.refused += 1,
+            },
         }
     }
 }
@@ -197,6 +204,7 @@ impl Drop for Round<'_> {
         add(&counters.dropped_expired, tally.dropped_expired);
         add(&counters.dropped_local, tally.dropped_local);
         add(&counters.withheld, tally.withheld);
+        add(&counters.refused_taps, tally.refused);
         for waker in self.wakes.drain(..) {
             waker.wake();
         }

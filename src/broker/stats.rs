@@ -107,6 +107,8 @@ counters! {
     dropped_expired,
     /// Messages missed by subscriptions inside the program.
     dropped_local,
+    /// Messages that a tap, such as a bridge with a full buffer, had no room for.
+    refused_taps,
     /// Times a publisher waited for a subscriber.
     pauses,
     /// Times a client was not read for a while because it published faster than it may.

@@ -4,10 +4,12 @@
 //! errors; 4 it cannot start (a port in use); 5 it ended, but an output did not confirm
 //! its safe state. Absent: any work; each command is one file beside this one.
 
+mod bridge;
 mod broker;
 mod check;
 mod demo;
 mod import;
+mod log;
 mod logging;
 mod mqtt;
 mod passwd;
@@ -86,6 +88,9 @@ enum Command {
     /// Run the MQTT broker alone; what it holds is in memory and ends with it.
     #[command(after_help = "Example:\n  iogate broker -p 1883\n  mosquitto_sub -t '#' -v")]
     Broker(broker::Arguments),
+    /// Test the link to an upstream broker.
+    #[command(after_help = "Example:\n  iogate bridge test cloud")]
+    Bridge(bridge::Arguments),
     /// Set the password of an MQTT user in a password file.
     #[command(
         after_help = "Example:\n  iogate passwd /etc/iogate/mqtt-users anna\n  iogate passwd --scram --iterations 20000 /etc/iogate/mqtt-users sensor-7"
@@ -101,6 +106,9 @@ enum Command {
         after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
     )]
     Import(import::Arguments),
+    /// Look into a log directory, also while it is being written: list, verify, dump, export.
+    #[command(after_help = "Example:\n  iogate log verify /var/lib/iogate/broker")]
+    Log(log::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -156,9 +164,11 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
+        Command::Bridge(arguments) => in_runtime(bridge::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

@@ -73,6 +73,17 @@ pub fn check_report(plan: &Plan) -> String {
     let _ = writeln!(out, "outputs: {outputs}");
     let page = if plan.web.enabled { format!("page on {}", plan.web.listen) } else { "no page".to_owned() };
     let _ = writeln!(out, "broker on {}, {page}", plan.broker.listen);
+    for (name, bridge) in &plan.bridges {
+        let _ = writeln!(
+            out,
+            "bridge {name} to {} ({}, MQTT {}): {} forwarded, {} accepted",
+            bridge.url,
+            bridge.profile.word(),
+            bridge.version().word(),
+            count(bridge.forward.len(), "filter"),
+            count(bridge.accept.len(), "filter"),
+        );
+    }
     for channel in &plan.channels {
         out.push('\n');
         describe_channel(&mut out, channel, plan);

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
 use super::alarms::{Points, alarms, check_behaviours};
+use super::bridges::bridges;
 use super::conflicts;
 use super::context::Context;
 use super::de::read;
@@ -20,10 +23,11 @@ use super::values::Grade;
 use crate::driver::{DriverPlan, http, modbus};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
-use crate::{alarm, broker, web};
+use crate::{alarm, bridge, broker, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 6] = ["defaults", "channels", "devices", "alarms", "broker", "web"];
+pub(super) const SECTIONS: [&str; 7] =
+    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web"];
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Plan {
     pub channels: Vec<ChannelPlan>,
     /// The alarms, in the order of the file.
     pub alarms: Vec<alarm::Rule>,
+    /// The upstream brokers that are switched on, by their names, in the order of the file.
+    pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// The embedded broker.
     pub broker: broker::Config,
     /// The page.
@@ -86,6 +92,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points);
     check_behaviours(cx, &devices, &points);
+    let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
     check_broker(cx, root, broker.as_ref());
@@ -95,7 +102,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(assemble(cx, site, channels, devices, rules, broker, web))
+    Some(Plan { bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
 }
 
 /// The broker's section alone; mistakes are recorded in the context.
@@ -242,6 +249,7 @@ fn assemble(
         points,
         channels: plans,
         alarms,
+        bridges: IndexMap::new(),
         broker,
         web,
         behaviours,

@@ -40,6 +40,7 @@ pub fn reference() -> String {
     tables.section("`wut-ports` of a W&T Web-IO", "", tables.definition("PortsConfig"), &[]);
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
+    tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");
     tables.section("A listener", "Under `broker.listeners`, by its name.", listener, &[]);
@@ -141,6 +142,22 @@ impl<'a> Tables<'a> {
         self.section("`tls` of an HTTP channel", "", self.definition("TlsConfig"), &[]);
     }
 
+    fn bridges(&mut self) {
+        self.section("A bridge", "Under `bridges`, by its name.", self.definition_of("bridges"), &[]);
+        let parts = [
+            ("An entry of `forward` or `accept`", "RuleConfig"),
+            ("`tls` of a bridge", "Tls"),
+            ("`token: { jwt: … }`", "Jwt"),
+            ("`token: { sas: … }`", "Sas"),
+            ("`buffer`", "Buffer"),
+            ("`backfill: { live-first: … }`", "LiveFirst"),
+            ("`limits` of a bridge", "LimitsConfig"),
+        ];
+        for (title, definition) in parts {
+            self.section(title, "", self.definition(definition), &[]);
+        }
+    }
+
     fn behaviours(&mut self) {
         let forms = self.root.pointer("/definitions/Behaviour/oneOf").and_then(Value::as_array);
         let _ = writeln!(
@@ -227,6 +244,13 @@ fn words_for(name: &str) -> Option<&'static str> {
         "Heartbeat" => "time, or `off`",
         "Setpoint" => "on/off, number or text",
         "Code" => "whole number, such as `10000`, `0x7FFF`",
+        "BrokerUrl" => "address, such as `mqtts://broker.example.com:8883`",
+        "ProxyUrl" => "address, such as `http://192.0.2.8:3128`",
+        "Rate" => "rate, such as `500/s`",
+        "BridgeRule" => "filter, or keys, see below",
+        "Token" => "`{ file: … }`, `{ jwt: … }` or `{ sas: … }`",
+        "SecretFile" => "`{ file: /path }`",
+        "Backfill" => "`oldest-first`, or `{ live-first: … }`",
         "Repeat" => "`1..8`, or a list of words",
         _ => return None,
     })

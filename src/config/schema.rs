@@ -17,7 +17,7 @@ use super::sections::{
 };
 use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, PointConfig};
-use crate::{alarm, broker, web};
+use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
 const PLACEHOLDER: &str = r"\$\{|\{n";
@@ -91,6 +91,10 @@ fn file(generator: &mut SchemaGenerator) -> Value {
         (
             "alarms",
             named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed."),
+        ),
+        (
+            "bridges",
+            named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),
         ),
         ("broker", one::<broker::Config>(generator, "The embedded MQTT broker.")),
         ("web", one::<web::Config>(generator, "The page and its API.")),

@@ -1,11 +1,12 @@
 //! The composition root: builds every part from a plan, starts them in order and stops them in order.
 //!
 //! Start: listeners are bound first, so that a port in use stops the start before anything touches a
-//! device; then bus, alarms and publisher; then channels. Stop: commands are refused and outputs brought
+//! device; then bridges, bus, alarms and publisher; then channels. Stop: commands are refused and outputs brought
 //! into their safe states while the channels still run, then everything else ends. Absent: any logic of
 //! the parts themselves.
 
 mod alone;
+mod bridges;
 mod parts;
 mod stale;
 mod supervise;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
+use crate::bridge::{BridgeError, BridgeHandle};
 use crate::broker::{Broker, InvalidTopic, ListenError, Listeners};
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
@@ -64,6 +66,9 @@ pub enum StartError {
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
+    /// A bridge cannot be made.
+    #[error("a bridge cannot start")]
+    Bridge(#[from] BridgeError),
 }
 
 /// A running gateway.
@@ -82,6 +87,8 @@ pub struct Gateway {
     pub stats: Vec<Arc<ChannelStats>>,
     /// The alarms.
     pub alarms: Arc<alarm::Engine>,
+    /// The links to upstream brokers.
+    pub bridges: Vec<BridgeHandle>,
     publisher: Arc<Publisher>,
     channels: Vec<JoinHandle<()>>,
     channels_stop: CancellationToken,
@@ -100,6 +107,8 @@ impl Gateway {
             false => None,
         };
         let broker = Broker::new(plan.broker.clone());
+        let parts = Parts::default();
+        let bridges = bridges::start(&parts, &plan, &broker, &clock)?;
         let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);
         let wiring = Wiring::new(&plan);
         let commander =
@@ -118,10 +127,11 @@ impl Gateway {
             broker,
             stats: wiring.stats.clone(),
             alarms,
+            bridges,
             publisher,
             channels: Vec::new(),
             channels_stop: CancellationToken::new(),
-            parts: Parts::default(),
+            parts,
         };
         gateway.start_parts(mqtt_listeners, &clock)?;
         if let Some(listener) = web_listener {

@@ -18,7 +18,7 @@ mod subscribe;
 mod tests;
 mod wire;
 
-pub(crate) use wire::put_binary;
+pub(crate) use wire::{Reader, put_binary, put_varint, varint_len};
 
 pub use ack::{Ack, Disconnect};
 pub use auth::Auth;
@@ -34,7 +34,7 @@ pub use publish::{Publish, PublishProperties};
 pub use reason::ReasonCode;
 pub use subscribe::{RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 
-pub(crate) use property::{Value as PropertyValue, id as property_id};
+pub(crate) use property::{Properties, Value as PropertyValue, id as property_id};
 pub(crate) use publish::walk_forwarded;
 
 /// Protocol version of a connection.

@@ -23,6 +23,7 @@ pub(crate) mod id {
     pub(crate) const WILL_DELAY: u8 = 0x18;
     pub(crate) const REQUEST_RESPONSE_INFO: u8 = 0x19;
     pub(crate) const RESPONSE_INFORMATION: u8 = 0x1a;
+    pub(crate) const SERVER_REFERENCE: u8 = 0x1c;
     pub(crate) const REASON_STRING: u8 = 0x1f;
     pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
     pub(crate) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
@@ -30,6 +31,9 @@ pub(crate) mod id {
     pub(crate) const MAXIMUM_QOS: u8 = 0x24;
     pub(crate) const USER_PROPERTY: u8 = 0x26;
     pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+    pub(crate) const RETAIN_AVAILABLE: u8 = 0x25;
+    pub(crate) const WILDCARD_AVAILABLE: u8 = 0x28;
+    pub(crate) const SUBSCRIPTION_ID_AVAILABLE: u8 = 0x29;
     pub(crate) const SHARED_AVAILABLE: u8 = 0x2a;
 }
 
@@ -129,9 +133,14 @@ impl<'a> Properties<'a> {
 
 fn read_value<'a>(reader: &mut Reader<'a>, id: u8) -> Result<Value<'a>, CodecError> {
     Ok(match id {
-        id::PAYLOAD_FORMAT | id::REQUEST_PROBLEM_INFO | id::REQUEST_RESPONSE_INFO | id::SHARED_AVAILABLE => {
-            Value::Byte(reader.u8()?)
-        }
+        id::PAYLOAD_FORMAT
+        | id::REQUEST_PROBLEM_INFO
+        | id::REQUEST_RESPONSE_INFO
+        | id::MAXIMUM_QOS
+        | id::RETAIN_AVAILABLE
+        | id::WILDCARD_AVAILABLE
+        | id::SUBSCRIPTION_ID_AVAILABLE
+        | id::SHARED_AVAILABLE => Value::Byte(reader.u8()?),
         id::SERVER_KEEP_ALIVE | id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM | id::TOPIC_ALIAS => {
             Value::U16(reader.u16()?)
         }
@@ -145,6 +154,8 @@ fn read_value<'a>(reader: &mut Reader<'a>, id: u8) -> Result<Value<'a>, CodecErr
         | id::RESPONSE_TOPIC
         | id::ASSIGNED_CLIENT_ID
         | id::AUTH_METHOD
+        | id::RESPONSE_INFORMATION
+        | id::SERVER_REFERENCE
         | id::REASON_STRING => Value::Text(reader.string()?),
         _ => return Err(CodecError::malformed("unknown property")),
     })

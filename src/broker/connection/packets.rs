@@ -210,10 +210,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let what = "the store of retained messages is full";
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
         }
-        Ok(match round.route(&message) {
+        let refused_before = round.tally.refused;
+        let code = match round.route(&message) {
             0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             _ => ReasonCode::SUCCESS,
-        })
+        };
+        if round.tally.refused > refused_before {
+            // Other subscribers have it all the same; the publisher may send it again.
+            let what = "the buffer of a bridge is full";
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
+        }
+        Ok(code)
     }
 
     fn acknowledge(&mut self, kind: AckKind, packet_id: u16, code: ReasonCode) {

@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 pub use config::{BrokerListener, BrokerTls, CertificateIdentity};
 pub use network::Network;
 pub use tls::TlsError;
+pub(crate) use websocket::WebSocketBytes;
 
 use super::Config;
 use super::access::{AccessError, Bounds, Peer, check_access_file};

@@ -59,7 +59,7 @@ impl WebSocket {
         };
         let accepted = accept_hdr_async_with_config(stream, check, Some(self.config)).await;
         let inner = accepted.map_err(|error| format!("WebSocket: {error}"))?;
-        Ok(WebSocketBytes { inner, rest: Bytes::new() })
+        Ok(WebSocketBytes::over(inner))
     }
 
     /// The sub-protocol to speak, or why the request is refused.
@@ -100,11 +100,18 @@ fn refusal((status, text): (StatusCode, &'static str)) -> ErrorResponse {
     response
 }
 
-/// The bytes that binary messages carry.
-pub(super) struct WebSocketBytes<S> {
+/// The bytes that binary messages carry. The client's side of a WebSocket uses it, too.
+pub(crate) struct WebSocketBytes<S> {
     inner: WebSocketStream<S>,
     /// What is left of the message that was read last.
     rest: Bytes,
+}
+
+impl<S> WebSocketBytes<S> {
+    /// The bytes of a WebSocket whose handshake is done.
+    pub(crate) fn over(inner: WebSocketStream<S>) -> Self {
+        Self { inner, rest: Bytes::new() }
+    }
 }
 
 impl<S: Stream> AsyncRead for WebSocketBytes<S> {

@@ -1,15 +1,17 @@
 //! Publishing and subscribing inside the program, without a socket.
 //!
-//! Publishers batch; subscriptions are bounded queues that say what they missed. Neither passes the
+//! Publishers batch; subscriptions are bounded queues that say what they missed; taps take in line. None passes the
 //! access rules for clients: who holds the broker may do anything.
 
 mod properties;
 mod publisher;
 mod subscription;
+mod tap;
 
 pub use publisher::{Batch, Committed, LocalPublisher, PublishOptions, TopicHandle};
 pub(super) use subscription::LocalQueue;
 pub use subscription::LocalSubscription;
+pub use tap::{Tap, TapHandle, TapRefusal, Tapped};
 
 /// A topic or filter that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

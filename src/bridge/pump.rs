@@ -1,0 +1,321 @@
+//! What a bridge sends and how it takes the answers, apart from sockets.
+//!
+//! Holds everything that outlives a connection: window, feed, purses, the way in. Invariants: nothing is taken from the
+//! backlog before the link is up and the window has room; the cursor follows what was acknowledged without a hole; every
+//! message that the broker refuses is put onto the dead-letter topic and its number declared.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::backlog::{Arrival, Backlog, Place};
+use super::config::{Config, Version};
+use super::deadletter::DeadLetters;
+use super::downlink::Downlink;
+use super::lane::{Feed, Next};
+use super::outgoing::{DeadLetter, Outgoing, Prepared, Preparer};
+use super::pace::Purse;
+use super::status::Status;
+use super::window::Window;
+use crate::bridge::client::packet::{self, Welcome};
+use crate::broker::codec::{self, PublishHead, QoS, ReasonCode};
+
+/// Bytes that are put together before they are handed to the socket.
+const BATCH: usize = 64 << 10;
+
+/// How long reading the backlog rests after an error.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// The state of a bridge between its backlog and its connections.
+pub(crate) struct Pump {
+    backlog: Arc<dyn Backlog>,
+    preparer: Preparer,
+    window: Window<Outgoing>,
+    feed: Feed,
+    pub(crate) downlink: Downlink,
+    letters: DeadLetters,
+    pub(crate) status: Arc<Status>,
+    messages: Option<Purse>,
+    bytes: Option<Purse>,
+    terms: Terms,
+    /// How far everything was acknowledged when the cursor was last set.
+    passed: Place,
+    read_again: Option<Instant>,
+}
+
+/// What holds for one connection.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    version: codec::Version,
+    max_packet: usize,
+    max_qos: u8,
+    retain: bool,
+}
+
+/// What a bridge is made of.
+pub(crate) struct Make<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) backlog: Arc<dyn Backlog>,
+    pub(crate) preparer: Preparer,
+    pub(crate) downlink: Downlink,
+    pub(crate) letters: DeadLetters,
+    pub(crate) status: Arc<Status>,
+}
+
+impl Pump {
+    /// A pump that goes on at the backlog's cursor.
+    pub(crate) fn new(make: Make<'_>) -> Self {
+        let Make { config, backlog, preparer, downlink, letters, status } = make;
+        let limits = config.limits();
+        let passed = backlog.cursor();
+        Self {
+            preparer,
+            window: Window::new(config.window.min(limits.in_flight)),
+            feed: Feed::new(&*backlog, config.backfill),
+            downlink,
+            letters,
+            status,
+            messages: limits.rate.map(|rate| Purse::new(rate.into())),
+            bytes: limits.bytes_rate.map(Purse::new),
+            terms: Terms {
+                version: wire(config.version()),
+                max_packet: usize::MAX,
+                max_qos: 1,
+                retain: true,
+            },
+            passed,
+            backlog,
+            read_again: None,
+        }
+    }
+
+    /// The link is up.
+    pub(crate) fn connected(&mut self, welcome: &Welcome) {
+        self.terms.max_packet = welcome.max_packet.map_or(usize::MAX, |most| most as usize);
+        self.terms.max_qos = welcome.max_qos.unwrap_or(2);
+        self.terms.retain = welcome.retain.unwrap_or(true);
+        self.window.connected(welcome.receive_maximum.unwrap_or(u16::MAX));
+        self.feed.link_up(&*self.backlog);
+    }
+
+    /// Whether the message in front is suspected of ending every connection.
+    pub(crate) fn suspects_front(&self) -> bool {
+        self.window.suspects_front()
+    }
+
+    /// When the link counts as dead unless an acknowledgement comes.
+    pub(crate) fn ack_deadline(&self, timeout: Duration) -> Option<Instant> {
+        self.window.ack_deadline(timeout)
+    }
+
+    /// The link is down.
+    pub(crate) fn disconnected(&mut self, proven: bool, why: &str) {
+        self.status.resent.add(self.window.in_flight() as u64);
+        if !self.window.disconnected(proven) {
+            return;
+        }
+        if let Some(front) = self.window.front() {
+            let reason = format!("every connection ends when it is sent: {why}");
+            let declaration = self.preparer.instead(front);
+            self.letters.put(&letter(front, reason), &self.status);
+            self.window.replace_front(declaration);
+        }
+    }
+
+    /// Appends what can be sent now. Returns when to look again, if it is a matter of time.
+    pub(crate) fn fill(&mut self, out: &mut Vec<u8>, now: Instant) -> Option<Instant> {
+        while out.len() < BATCH {
+            if self.window.next_to_send().is_none() {
+                match self.take(now) {
+                    Taken::Something => continue,
+                    Taken::Nothing => return None,
+                    Taken::Later(at) => return Some(at),
+                }
+            }
+            if let Err(at) = self.send_next(out, now) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Takes the next message from the backlog into the window.
+    fn take(&mut self, now: Instant) -> Taken {
+        if !self.window.has_room() {
+            return Taken::Nothing;
+        }
+        if let Some(at) = self.read_again.filter(|at| *at > now) {
+            return Taken::Later(at);
+        }
+        self.read_again = None;
+        // Older messages leave half of the window to live ones.
+        let room_for_older = self.window.has_room_for_older();
+        let (lane, item) = match self.feed.next(now, room_for_older) {
+            Ok(Next::Item(lane, item)) => (lane, item),
+            Ok(Next::Later(at)) => return Taken::Later(at),
+            Ok(Next::Nothing) => return Taken::Nothing,
+            Err(error) => {
+                if self.status.warn(format!("the buffer cannot be read: {error}")) {
+                    tracing::error!(%error, "the buffer of a bridge cannot be read");
+                }
+                let at = now + READ_AGAIN;
+                self.read_again = Some(at);
+                return Taken::Later(at);
+            }
+        };
+        let outgoing = match self.preparer.prepare(lane, item) {
+            Prepared::Send(outgoing) | Prepared::Unwanted(outgoing) => outgoing,
+            Prepared::Dead(dead, outgoing) => {
+                self.letters.put(&dead, &self.status);
+                outgoing
+            }
+        };
+        self.window.push(outgoing);
+        Taken::Something
+    }
+
+    /// Sends the next message of the window; `Err`: not before this moment.
+    fn send_next(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), Instant> {
+        let terms = self.terms;
+        let Some((id, outgoing)) = self.window.next_to_send() else { return Ok(()) };
+        let cost = (outgoing.topic.len() + outgoing.payload.len()) as u64;
+        for (purse, cost) in [(&mut self.messages, 1), (&mut self.bytes, cost)] {
+            if let Some(purse) = purse {
+                purse.ready(cost, now)?;
+            }
+        }
+        let qos = outgoing.qos.min(terms.max_qos);
+        let head = PublishHead {
+            qos: if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
+            retain: outgoing.retain && terms.retain,
+            packet_id: id,
+            expiry: outgoing.expiry_s,
+            forward: &outgoing.properties,
+            ..PublishHead::default()
+        };
+        if !packet::put_publish(
+            out,
+            terms.version,
+            &head,
+            &outgoing.topic,
+            &outgoing.payload,
+            terms.max_packet,
+        ) {
+            let reason = format!("larger than the {} bytes that the broker takes", terms.max_packet);
+            return self.give_up(id, reason);
+        }
+        let outgoing = &*outgoing;
+        self.downlink.note_sent(&outgoing.topic, &outgoing.payload);
+        self.status.sent.add(1);
+        for (purse, cost) in [(&mut self.messages, 1), (&mut self.bytes, cost)] {
+            if let Some(purse) = purse {
+                purse.spend(cost);
+            }
+        }
+        let stats = stats(outgoing);
+        if qos > 0 {
+            self.window.mark_sent(now);
+        } else {
+            self.count(stats);
+            self.window.mark_done();
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// What is next to be sent cannot be: its number is declared in its place; a declaration is given up.
+    fn give_up(&mut self, id: u16, reason: String) -> Result<(), Instant> {
+        let Some((_, outgoing)) = self.window.next_to_send() else { return Ok(()) };
+        let outgoing = outgoing.clone();
+        if outgoing.is_gap {
+            self.undeclared(&reason);
+            self.window.mark_done();
+            self.settle();
+        } else {
+            self.letters.put(&letter(&outgoing, reason), &self.status);
+            self.window.send_instead(id, self.preparer.instead(&outgoing));
+        }
+        Ok(())
+    }
+
+    fn undeclared(&self, reason: &str) {
+        if self.status.warn(format!("a gap cannot be declared: {reason}")) {
+            tracing::warn!(reason, "the upstream broker does not take the declaration of a gap");
+        }
+    }
+
+    /// An acknowledgement came.
+    pub(crate) fn acknowledged(&mut self, id: u16, code: ReasonCode, words: Option<&str>, now: Instant) {
+        // Of an earlier message under the same identifier, or invented: upstream is not trusted.
+        let Some(outgoing) = self.window.acknowledge(id, now) else { return };
+        let stats = stats(outgoing);
+        if !code.is_failure() {
+            self.count(stats);
+            return;
+        }
+        let outgoing = outgoing.clone();
+        let reason =
+            words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
+        if outgoing.is_gap {
+            self.undeclared(&reason);
+            return;
+        }
+        let declaration = self.preparer.instead(&outgoing);
+        self.letters.put(&letter(&outgoing, reason), &self.status);
+        self.window.send_instead(id, declaration);
+    }
+
+    fn count(&self, (is_gap, bytes): (bool, usize)) {
+        if is_gap {
+            self.status.gaps.add(1);
+        } else {
+            self.status.acknowledged.add(1);
+            self.status.acknowledged_bytes.add(bytes as u64);
+        }
+    }
+
+    /// Moves the cursor over what was acknowledged without a hole.
+    pub(crate) fn settle(&mut self) {
+        let mut passed = self.passed;
+        while let Some(outgoing) = self.window.pass() {
+            passed = self.feed.pass(outgoing.lane, outgoing.seq, outgoing.after);
+        }
+        if passed != self.passed {
+            self.passed = passed;
+            self.backlog.pass(passed);
+        }
+    }
+
+    /// Ends once there is something new to send.
+    pub(crate) fn arrived(&self) -> Arrival {
+        self.backlog.arrived(self.feed.live_place())
+    }
+
+    /// Whether there is room to take more from the backlog.
+    pub(crate) fn has_room(&self) -> bool {
+        self.window.has_room()
+    }
+}
+
+enum Taken {
+    Something,
+    Nothing,
+    Later(Instant),
+}
+
+/// Whether it declares a gap, and how many bytes its payload has.
+fn stats(outgoing: &Outgoing) -> (bool, usize) {
+    (outgoing.is_gap, outgoing.payload.len())
+}
+
+fn letter(outgoing: &Outgoing, reason: String) -> DeadLetter {
+    let (topic, payload) = (outgoing.local.clone(), outgoing.payload.clone());
+    DeadLetter { seq: outgoing.seq, topic, payload, reason }
+}
+
+/// The version as the codec knows it.
+pub(crate) fn wire(version: Version) -> codec::Version {
+    match version {
+        Version::V311 => codec::Version::V4,
+        Version::V5 => codec::Version::V5,
+    }
+}
