@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod clock;
 
 pub mod bus;
+pub mod journal;
 pub mod transport;
 
 pub mod broker;

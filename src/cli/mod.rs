@@ -8,6 +8,7 @@ mod broker;
 mod check;
 mod demo;
 mod import;
+mod log;
 mod logging;
 mod mqtt;
 mod passwd;
@@ -101,6 +102,9 @@ enum Command {
         after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
     )]
     Import(import::Arguments),
+    /// Look into a log directory, also while it is being written: list, verify, dump, export.
+    #[command(after_help = "Example:\n  iogate log verify /var/lib/iogate/broker")]
+    Log(log::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -159,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),
