@@ -26,6 +26,7 @@ mod server;
 mod session;
 mod share;
 mod stats;
+mod store;
 mod sync;
 mod sys;
 mod takeover;
@@ -47,6 +48,8 @@ pub use local::{
 };
 pub use message::{Message, MessageProperties};
 pub use stats::Stats;
+use store::Store;
+pub use store::StoreError;
 
 use self::core::{Core, Entry, Sink};
 use local::LocalQueue;
@@ -60,10 +63,23 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker without listeners; `serve` adds them.
+    /// A broker without listeners, whose state is in memory, whatever `data` says; `serve` adds listeners.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { core: Arc::new(Core::new(config)) }
+        Self { core: Arc::new(Core::new(config, None)) }
+    }
+
+    /// A broker without listeners, with what is in its `data` directory, if it is to have one. To be called inside of a
+    /// runtime, in which absent clients' sessions end when their time has come.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
+        let (store, replay) = Store::open(&dir, &config)?;
+        let core = Arc::new(Core::new(config, Some(store)));
+        core.restore(replay);
+        Ok(Self { core })
     }
 
     /// A publisher inside the program. `origin` is what subscribers see as the publisher.

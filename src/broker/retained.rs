@@ -6,7 +6,7 @@
 
 mod expire;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -104,6 +104,7 @@ impl Kept {
             dup: false,
             publisher: Arc::clone(&self.publisher),
             received: self.received,
+            logged: AtomicU64::new(0),
         })
     }
 }
