@@ -44,7 +44,7 @@ pub use codec::{QoS, Version};
 pub use config::Config;
 pub use listen::{ListenError, Listeners};
 pub use local::{
-    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, TopicHandle,
+    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, NotKept, PublishOptions, TopicHandle,
 };
 pub use message::{Message, MessageProperties};
 pub use stats::Stats;

@@ -416,7 +416,7 @@ mod tests {
             store.put(&Incoming { expires, ..message(topic, b"1", &me, now) }, &counters).unwrap();
         }
         for (seconds, left) in [(1, 3), (5, 2), (10, 1), (11, 1)] {
-            store.expire(now + Duration::from_secs(seconds), &counters);
+            store.expire(now + Duration::from_secs(seconds), &counters, |_| {});
             assert_eq!(counters.snapshot().retained, left, "after {seconds} s");
         }
         let stats = counters.snapshot();

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
-use crate::broker::{Broker, InvalidTopic, ListenError, Listeners};
+use crate::broker::{Broker, InvalidTopic, ListenError, Listeners, StoreError};
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
@@ -61,6 +61,9 @@ pub enum StartError {
     /// One of the broker's listeners cannot listen.
     #[error("the MQTT broker cannot start")]
     Broker(#[from] ListenError),
+    /// The broker cannot use its data directory.
+    #[error("the MQTT broker cannot start")]
+    Data(#[from] StoreError),
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
@@ -99,7 +102,7 @@ impl Gateway {
             true => Some(bind(plan.web.listen, "the web page").await?),
             false => None,
         };
-        let broker = Broker::new(plan.broker.clone());
+        let broker = Broker::open(plan.broker.clone())?;
         let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);
         let wiring = Wiring::new(&plan);
         let commander =

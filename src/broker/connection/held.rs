@@ -18,18 +18,25 @@ pub(super) struct Held {
     until: u64,
     /// What the answers behind it wait for.
     next: u64,
+    /// The CONNACK is among them.
+    opening: bool,
 }
 
 impl Held {
     /// `first`: what the CONNACK waits for.
     pub(super) fn new(store: Option<&Arc<Store>>, first: u64) -> Self {
         let log = store.map(|store| (store.waiting(), store.level()));
-        Self { log, waiting: Vec::new(), until: 0, next: first }
+        Self { log, waiting: Vec::new(), until: 0, next: first, opening: first > 0 }
     }
 
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether the CONNACK waits.
+    pub(super) fn is_opening(&self) -> bool {
+        self.opening
     }
 
     /// The answers made last wait until the log has come so far.
@@ -49,6 +56,7 @@ impl Held {
         }
         if waiting.poll(cx, *level, self.until) == Poll::Ready(Ok(())) {
             std::mem::swap(&mut self.waiting, out);
+            self.opening = false;
         }
     }
 

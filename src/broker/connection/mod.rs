@@ -267,13 +267,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Gives the writer, which is empty, what has gathered. False: nothing has, and every buffer is let go.
     fn refill(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
         self.held.release(cx, &mut self.control, &mut self.writer.control);
+        if self.held.is_opening() {
+            // Nothing goes before the CONNACK.
+            self.session.own(self.epoch, |_| ())?;
+            return Ok(false);
+        }
         let mut round = Round::new(&self.core, Instant::now());
         let taken = self.session.take(self.epoch, cx.waker(), &mut self.writer.messages, &mut round)?;
         if taken == Taken::Nothing {
             self.core.pool.give(std::mem::take(&mut self.writer.messages));
             if self.writer.control.is_empty() {
                 self.core.pool.give(std::mem::take(&mut self.writer.control));
-                self.core.pool.give(std::mem::take(&mut self.control));
+                if self.control.is_empty() {
+                    self.core.pool.give(std::mem::take(&mut self.control));
+                }
                 return Ok(false);
             }
         }

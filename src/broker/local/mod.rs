@@ -7,7 +7,7 @@ mod properties;
 mod publisher;
 mod subscription;
 
-pub use publisher::{Batch, Committed, LocalPublisher, PublishOptions, TopicHandle};
+pub use publisher::{Batch, Committed, LocalPublisher, NotKept, PublishOptions, TopicHandle};
 pub(super) use subscription::LocalQueue;
 pub use subscription::LocalSubscription;
 

@@ -12,12 +12,12 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::filters::Filters;
 use super::inflight::Outgoing;
 use super::{State, WillMessage};
 use crate::broker::codec::{QoS, SubscribeFilter};
 use crate::broker::message::{Incoming, Stored, seconds_left};
 use crate::broker::store::{How, Kept, Options, Published, Record, Store, Target, Will};
-use crate::broker::trie::FastMap;
 use crate::journal::Waiting;
 
 /// A position that is never reached: the record was not taken, so nobody may be told.
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// Both at once, for a walk through the filters.
-    pub(in crate::broker) fn filters_and_log(&mut self) -> (&mut FastMap<Box<str>, ()>, &Option<Logged>) {
+    pub(in crate::broker) fn filters_and_log(&mut self) -> (&mut Filters, &Option<Logged>) {
         (&mut self.filters, &self.log)
     }
 
@@ -222,7 +222,7 @@ impl State {
         let target = Target { session: log.session, entry, qos: *qos, retain: *retain, ids };
         let published = Published { message, retained: false, received: None, targets: vec![target] };
         // If the log does not take it, it is sent all the same: a retained message is not lost by that.
-        let position = log.store.put(&Record::Published(published), How::Later).unwrap_or(1);
+        let position = log.store.put(&Record::Published(published), How::Must).unwrap_or(1);
         stored.logged.store(position, Release);
     }
 }

@@ -256,6 +256,7 @@ impl State {
         self.inflight = InFlight::restored(sequence, flying.into_iter().map(|slot| slot.map(sent)));
         self.queue_bytes = queue.iter().map(|waiting| waiting.stored.cost()).sum();
         self.queue = queue.into();
+        self.absent = Some(Instant::now());
     }
 
     /// A connection takes the session. Everything in flight will be sent again.

@@ -34,7 +34,7 @@ const READ: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The log in it cannot be opened.
-    #[error("broker.data: {0}")]
+    #[error("broker.data cannot be used")]
     Log(#[from] OpenError),
     /// The log was opened, and cannot be read.
     #[error("broker.data: {path}: {error}")]

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::replay::{Replay, Session as Past, Slot};
-use super::{Kept, Store, Will};
+use super::{How, Kept, Published, Record, Store, Will};
 use crate::broker::auth::Login;
-use crate::broker::codec::{RetainHandling, SubscribeFilter};
+use crate::broker::codec::{QoS, RetainHandling, SubscribeFilter};
 use crate::broker::core::Core;
 use crate::broker::message::{Incoming, Stored};
 use crate::broker::session::{Logged, Outgoing, Session, WillMessage};
@@ -40,6 +40,7 @@ impl Core {
         for message in replay.retained.values() {
             let stored = scene.stored(message);
             if stored.expires.is_some_and(|expires| expires <= scene.now) {
+                self.log_forgotten(&message.topic);
                 continue;
             }
             let incoming = Incoming { received: scene.now, ..stored.incoming(message.qos, true) };
@@ -50,6 +51,25 @@ impl Core {
         for (number, past) in replay.sessions {
             self.restore_session(&store, number, past, &mut scene);
         }
+    }
+
+    /// Logs that a topic's retained message is gone.
+    pub(in crate::broker) fn log_forgotten(&self, topic: &str) {
+        let Some(store) = &self.store else { return };
+        let message = Kept {
+            topic: topic.into(),
+            publisher: "".into(),
+            forward: Box::default(),
+            payload: Box::default(),
+            qos: QoS::AtMostOnce,
+            dup: false,
+            expiry: None,
+            wall_us: store.wall_us(),
+        };
+        let (message, targets) = (Arc::new(message), Vec::new());
+        let record = Record::Published(Published { message, retained: true, received: None, targets });
+        // If it is not taken, the message is there again after the next start.
+        let _ = store.put(&record, How::Later);
     }
 
     fn restore_session(self: &Arc<Self>, store: &Arc<Store>, number: u64, past: Past, scene: &mut Scene) {
