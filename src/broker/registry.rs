@@ -56,6 +56,8 @@ pub(super) struct Ended {
     filters: Vec<Box<str>>,
     /// Messages that others of its groups may have instead.
     left: Vec<Outgoing>,
+    /// Its end is durable when the log has come so far.
+    logged: u64,
 }
 
 impl Registry {
@@ -79,7 +81,7 @@ impl Core {
     ) -> Result<Attached, CodecError> {
         let mut wills = Vec::new();
         let mut ended = None;
-        let attached = {
+        let mut attached = {
             let mut sessions = lock(&self.registry.sessions);
             let known = sessions.get(arrival.client_id.as_str()).cloned();
             let id = match &known {
@@ -114,6 +116,9 @@ impl Core {
         };
         if let Some(ended) = ended {
             self.clean_up(&ended);
+            if let Ok(attached) = &mut attached {
+                attached.logged = attached.logged.max(ended.logged);
+            }
         }
         for will in wills {
             self.publish_will(&will);
@@ -281,9 +286,10 @@ impl Core {
     }
 
     pub(super) fn end(&self, session: &Arc<Session>) -> Ended {
-        let (filters, left) = lock(&session.state).end();
+        let mut state = lock(&session.state);
+        let (filters, left) = state.end();
         sub(&self.counters.sessions, 1);
-        Ended { session: Arc::clone(session), filters, left }
+        Ended { session: Arc::clone(session), filters, left, logged: state.logged_to() }
     }
 
     pub(super) fn clean_up(&self, ended: &Ended) {

@@ -29,8 +29,6 @@ pub(in crate::broker) struct Logged {
     pub(in crate::broker) session: u64,
     /// Number of the next message.
     pub(in crate::broker) next_entry: u64,
-    /// Position of the last record that the client may be waiting for.
-    last: u64,
     /// For the connection, while the message in front is not durable.
     waiting: Waiting,
     /// The last message that was sent for the first time and not yet noted as sent.
@@ -40,11 +38,7 @@ pub(in crate::broker) struct Logged {
 impl Logged {
     pub(in crate::broker) fn new(store: &Arc<Store>, session: u64, next_entry: u64) -> Self {
         let waiting = store.waiting();
-        Self { store: Arc::clone(store), session, next_entry, last: 0, waiting, sent: None }
-    }
-
-    fn must(&mut self, record: &Record) {
-        self.last = self.store.put(record, How::Must).unwrap_or(NEVER);
+        Self { store: Arc::clone(store), session, next_entry, waiting, sent: None }
     }
 
     fn later(&self, record: &Record) {
@@ -91,7 +85,7 @@ pub(in crate::broker) fn kept(message: &Incoming<'_>, now: Instant, wall_us: i64
 impl State {
     /// The position up to which the log must have come before the client is told of what was done.
     pub(in crate::broker) fn logged_to(&self) -> u64 {
-        self.log.as_ref().map_or(0, |log| log.last)
+        self.logged
     }
 
     /// The session's number in the log, if it is kept there.
@@ -101,9 +95,8 @@ impl State {
 
     /// Logs something that the client is told of.
     pub(in crate::broker) fn log_must(&mut self, record: impl FnOnce(u64) -> Record) {
-        if let Some(log) = &mut self.log {
-            let record = record(log.session);
-            log.must(&record);
+        if let Some(log) = &self.log {
+            self.logged = log.store.put(&record(log.session), How::Must).unwrap_or(NEVER);
         }
     }
 

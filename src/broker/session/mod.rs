@@ -79,6 +79,8 @@ pub(super) struct State {
     pub(super) will: Option<Box<WillMessage>>,
     /// Where it stands in the log, if it is kept there.
     pub(super) log: Option<Logged>,
+    /// Position of the last record that its client may be waiting for.
+    logged: u64,
     /// Waits for the session's end while the client is absent.
     pub(super) timer: Option<AbortHandle>,
     pub(super) filters: Filters,
