@@ -47,6 +47,7 @@ impl Broker {
         });
         for topic in &topics {
             core.retained.delete(topic, &core.counters);
+            core.log_forgotten(topic);
         }
         Ok(topics.len())
     }

@@ -16,6 +16,7 @@ use super::auth::check_file;
 use super::auth::jwt::{self, BrokerJwt};
 use super::codec::QoS;
 use super::listen::{BrokerListener, with_cause};
+use crate::journal::Level;
 use crate::model::units::{ByteSize, Period};
 
 /// The embedded broker: `broker: { listen: 127.0.0.1:1883, max-packet: 1MiB }`.
@@ -35,6 +36,14 @@ pub struct Config {
     pub access_file: Option<PathBuf>,
     /// Clients may log in with a signed token (JWT) in the place of the password; the user name may be left out then.
     pub jwt: Option<BrokerJwt>,
+    /// Directory for what shall outlive the program: retained messages, and sessions with what waits for them. Without it
+    /// everything ends with the program. It must not be shared with another one.
+    pub data: Option<PathBuf>,
+    /// What an acknowledgement promises, with `data`: `none`: nothing; `process`: it survives the end of the program in
+    /// any way; `power`: it survives a power cut, too, for which every acknowledgement waits for the disk.
+    pub durability: Level,
+    /// Size of the log in `data`. When it is reached, messages that must be kept are refused.
+    pub max_log_bytes: ByteSize,
     /// Largest packet accepted, its header included. A larger one ends the connection.
     pub max_packet: ByteSize,
     /// Connections at one time.
@@ -99,6 +108,9 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
             listeners: IndexMap::new(),
             password_file: None,
+            data: None,
+            durability: Level::Process,
+            max_log_bytes: ByteSize(1 << 30),
             access_file: None,
             jwt: None,
             max_packet: ByteSize(1 << 20),
@@ -165,6 +177,12 @@ impl Config {
         }
         if self.access_file.is_none() && self.authenticates() && !self.tokens_suffice() {
             problems.push(NO_RULES.into());
+        }
+        if self.data.as_deref().is_some_and(|path| !path.is_absolute()) {
+            problems.push("broker.data: must be an absolute path".into());
+        }
+        if self.max_log_bytes.0 < 16 << 20 {
+            problems.push("broker.max-log-bytes: must be at least 16MiB".into());
         }
         problems.extend(same_place(self));
         let mut positive = |name: &str, value: u64| {

@@ -22,6 +22,7 @@ use super::route::{Limits, Round};
 use super::session::{Gone, RetainedRef, Session, WillMessage};
 use super::share::{Group, Member};
 use super::stats::{Counters, add, sub};
+use super::store::{Record, Store};
 use super::sync::{lock, write};
 use super::topic;
 use super::trie::{FastMap, Trie};
@@ -38,6 +39,8 @@ pub(super) struct Core {
     pub(super) pool: Pool,
     pub(super) auth: Auth,
     pub(super) access: Access,
+    /// What outlives the program, if anything does.
+    pub(super) store: Option<Arc<Store>>,
     /// The listeners, while they are served.
     pub(super) gates: Mutex<Vec<Arc<Gate>>>,
 }
@@ -85,8 +88,9 @@ impl Entry {
 }
 
 impl Core {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, store: Option<Arc<Store>>) -> Self {
         Self {
+            store,
             limits: Limits::new(&config),
             routes: RwLock::default(),
             retained: Retained::new(&config),
@@ -162,12 +166,14 @@ impl Core {
             }
             let checked = verdict == Verdict::Part;
             if state.filters.contains(wanted.filter) {
+                state.log_subscribed(wanted, id);
                 return Ok((true, checked));
             }
             if state.filters.len() >= self.config.max_subscriptions {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
             state.filters.insert(wanted.filter);
+            state.log_subscribed(wanted, id);
             Ok((false, checked))
         })?;
         let (replaces, checked) = match entered {
@@ -178,6 +184,40 @@ impl Core {
                 return Ok(Err(code));
             }
         };
+        self.plant(&mut routes, session, wanted, id, (replaces, checked));
+        Ok(Ok(replaces))
+    }
+
+    /// Enters a subscription from before the program started, if the client may still read what it selects.
+    pub(super) fn enter_restored(
+        &self,
+        session: &Arc<Session>,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+    ) {
+        let mut routes = write(&self.routes);
+        let verdict = {
+            let mut state = lock(&session.state);
+            let verdict = state.permissions.subscription(selects(wanted.filter));
+            if verdict == Verdict::Nothing {
+                state.log_must(|session| Record::Unsubscribed { session, filter: wanted.filter.into() });
+                return;
+            }
+            state.filters.insert(wanted.filter);
+            verdict
+        };
+        self.plant(&mut routes, session, wanted, id, (false, verdict == Verdict::Part));
+    }
+
+    /// Puts a subscription into the tree.
+    fn plant(
+        &self,
+        routes: &mut Trie<Entry>,
+        session: &Arc<Session>,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+        (replaces, checked): (bool, bool),
+    ) {
         match topic::shared(wanted.filter) {
             Ok(Some((name, filter))) => {
                 let member = Member {
@@ -204,7 +244,6 @@ impl Core {
         add(&self.counters.subscriptions, u64::from(!replaces));
         let shared = wanted.filter.starts_with("$share/");
         add(&self.counters.shared_subscriptions, u64::from(!replaces && shared));
-        Ok(Ok(replaces))
     }
 
     /// Notes the retained messages that a subscription selects; the connection fetches them as it writes.
@@ -233,7 +272,14 @@ impl Core {
         epoch: u64,
         filter: &str,
     ) -> Result<ReasonCode, Gone> {
-        if !session.own(epoch, |state| state.filters.remove(filter))? {
+        let removed = session.own(epoch, |state| {
+            let removed = state.filters.remove(filter);
+            if removed {
+                state.log_must(|session| Record::Unsubscribed { session, filter: filter.into() });
+            }
+            removed
+        })?;
+        if !removed {
             return Ok(ReasonCode::NO_SUBSCRIPTION_EXISTED);
         }
         self.forget(std::ptr::from_ref(session) as usize, &[filter.into()]);

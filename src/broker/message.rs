@@ -3,6 +3,7 @@
 //! One owned copy serves every session that keeps the message; it never changes after it was made.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ pub(super) struct Stored {
     pub(super) dup: bool,
     pub(super) publisher: Arc<str>,
     pub(super) received: Instant,
+    /// Position of its record in the log; 0: it has none.
+    pub(super) logged: AtomicU64,
 }
 
 impl Incoming<'_> {
@@ -49,6 +52,7 @@ impl Incoming<'_> {
             dup: self.dup,
             publisher: Arc::clone(self.publisher),
             received: self.received,
+            logged: AtomicU64::new(0),
         })
     }
 }

@@ -26,6 +26,7 @@ mod server;
 mod session;
 mod share;
 mod stats;
+mod store;
 mod sync;
 mod sys;
 mod takeover;
@@ -43,11 +44,13 @@ pub use codec::{QoS, Version};
 pub use config::Config;
 pub use listen::{ListenError, Listeners};
 pub use local::{
-    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, PublishOptions, Tap, TapHandle,
-    TapRefusal, Tapped, TopicHandle,
+    Batch, Committed, InvalidTopic, LocalPublisher, LocalSubscription, NotKept, PublishOptions, Tap,
+    TapHandle, TapRefusal, Tapped, TopicHandle,
 };
 pub use message::{Message, MessageProperties};
 pub use stats::Stats;
+use store::Store;
+pub use store::StoreError;
 
 use self::core::{Core, Entry, Sink};
 use local::LocalQueue;
@@ -61,10 +64,23 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker without listeners; `serve` adds them.
+    /// A broker without listeners, whose state is in memory, whatever `data` says; `serve` adds listeners.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { core: Arc::new(Core::new(config)) }
+        Self { core: Arc::new(Core::new(config, None)) }
+    }
+
+    /// A broker without listeners, with what is in its `data` directory, if it is to have one. To be called inside of a
+    /// runtime, in which absent clients' sessions end when their time has come.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
+        let (store, replay) = Store::open(&dir, &config)?;
+        let core = Arc::new(Core::new(config, Some(store)));
+        core.restore(replay);
+        Ok(Self { core })
     }
 
     /// A publisher inside the program. `origin` is what subscribers see as the publisher.

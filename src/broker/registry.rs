@@ -13,7 +13,7 @@ use super::auth::{Login, Standing};
 use super::codec::{CodecError, ReasonCode};
 use super::core::Core;
 use super::places::Places;
-use super::session::{Link, Outgoing, Session, WillMessage};
+use super::session::{Link, Outgoing, Session, State, WillMessage};
 use super::stats::{add, sub};
 use super::sync::lock;
 use super::trie::FastMap;
@@ -46,6 +46,8 @@ pub(super) struct Attached {
     pub(super) epoch: u64,
     /// The session existed before.
     pub(super) present: bool,
+    /// The CONNACK waits until the log has come so far.
+    pub(super) logged: u64,
 }
 
 /// A session that ended, with what is left to do about it.
@@ -54,6 +56,8 @@ pub(super) struct Ended {
     filters: Vec<Box<str>>,
     /// Messages that others of its groups may have instead.
     left: Vec<Outgoing>,
+    /// Its end is durable when the log has come so far.
+    logged: u64,
 }
 
 impl Registry {
@@ -77,7 +81,7 @@ impl Core {
     ) -> Result<Attached, CodecError> {
         let mut wills = Vec::new();
         let mut ended = None;
-        let attached = {
+        let mut attached = {
             let mut sessions = lock(&self.registry.sessions);
             let known = sessions.get(arrival.client_id.as_str()).cloned();
             let id = match &known {
@@ -112,6 +116,9 @@ impl Core {
         };
         if let Some(ended) = ended {
             self.clean_up(&ended);
+            if let Ok(attached) = &mut attached {
+                attached.logged = attached.logged.max(ended.logged);
+            }
         }
         for will in wills {
             self.publish_will(&will);
@@ -179,8 +186,10 @@ impl Core {
         }
         let epoch = state.attach(arrival.link, arrival.expiry, will, self.limits.pause_bytes);
         session.arrived();
+        state.log_attached(&session.id, self.store.as_ref());
+        let logged = state.logged_to();
         drop(state);
-        Ok(Attached { session, epoch, present })
+        Ok(Attached { session, epoch, present, logged })
     }
 
     /// A connection ends. `publish_will`: unless the client said goodbye. `expiry`: a new value, if the
@@ -213,17 +222,8 @@ impl Core {
                 sessions.remove(&session.id);
                 ended = Some(self.end(session));
             } else {
-                let task = absence(
-                    Arc::downgrade(self),
-                    Arc::downgrade(session),
-                    epoch,
-                    delay_of(state.will.as_deref()),
-                    state.expiry,
-                );
-                // Without a runtime nothing is served any more, so nothing needs to end in time either.
-                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                    state.timer = Some(runtime.spawn(task).abort_handle());
-                }
+                state.log_detached();
+                self.begin_absence(session, &mut state, Duration::ZERO);
             }
         }
         match ended {
@@ -232,6 +232,21 @@ impl Core {
         }
         if let Some(will) = due {
             self.publish_will(&will);
+        }
+    }
+
+    /// Waits for the client of a session from before the program started, which has been gone for so long.
+    pub(super) fn await_return(self: &Arc<Self>, session: &Arc<Session>, gone: Duration) {
+        self.begin_absence(session, &mut lock(&session.state), gone);
+    }
+
+    fn begin_absence(self: &Arc<Self>, session: &Arc<Session>, state: &mut State, gone: Duration) {
+        let (core, weak) = (Arc::downgrade(self), Arc::downgrade(session));
+        let delay = delay_of(state.will.as_deref());
+        let task = absence(core, weak, state.epoch, delay, (state.expiry, gone));
+        // Without a runtime nothing is served any more, so nothing needs to end in time either.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            state.timer = Some(runtime.spawn(task).abort_handle());
         }
     }
 
@@ -271,9 +286,10 @@ impl Core {
     }
 
     pub(super) fn end(&self, session: &Arc<Session>) -> Ended {
-        let (filters, left) = lock(&session.state).end();
+        let mut state = lock(&session.state);
+        let (filters, left) = state.end();
         sub(&self.counters.sessions, 1);
-        Ended { session: Arc::clone(session), filters, left }
+        Ended { session: Arc::clone(session), filters, left, logged: state.logged_to() }
     }
 
     pub(super) fn clean_up(&self, ended: &Ended) {
@@ -323,9 +339,15 @@ fn delay_of(will: Option<&WillMessage>) -> Option<u32> {
 }
 
 /// Waits while a client is absent: first for its will, then for the end of its session.
-async fn absence(core: Weak<Core>, session: Weak<Session>, epoch: u64, will_delay: Option<u32>, expiry: u32) {
+async fn absence(
+    core: Weak<Core>,
+    session: Weak<Session>,
+    epoch: u64,
+    will_delay: Option<u32>,
+    (expiry, gone): (u32, Duration),
+) {
     let start = Instant::now();
-    let at = |seconds: u32| start + Duration::from_secs(seconds.into());
+    let at = |seconds: u32| start + Duration::from_secs(seconds.into()).saturating_sub(gone);
     let both = |core: &Weak<Core>, session: &Weak<Session>| core.upgrade().zip(session.upgrade());
     if let Some(delay) = will_delay {
         // [MQTT-3.1.3-9]: the will is published when its delay has passed or the session ends.

@@ -3,6 +3,7 @@
 //! A [`Round`] is one batch of work of one task: it holds the read lock of the tree while messages are
 //! routed, adds up what happened, and wakes every touched connection once at its end. It never waits.
 
+use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, RwLockReadGuard};
 use std::task::Waker;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use super::core::{Core, Entry, Sink};
 use super::local::{TapRefusal, Tapped};
 use super::message::{Incoming, Stored};
 use super::pool::Pool;
-use super::session::{Grant, Session, State};
+use super::session::{Grant, Session, State, kept};
 use super::stats::add;
+use super::store::{self, How, Published, Record};
 use super::sync::{lock, read};
 use super::trie::Trie;
 
@@ -70,6 +72,14 @@ pub(super) struct Round<'c> {
     pub(super) wakes: Vec<Waker>,
     /// Sessions that were searched for expired messages in this round.
     pub(super) purged: Vec<*const State>,
+    /// Kept sessions that the message in hand is for; logged with it.
+    pub(super) targets: Vec<store::Target>,
+    /// The message in hand came at QoS 2, from this session in the log and under this packet identifier.
+    pub(super) received: Option<(u64, u16)>,
+    /// Position of the last record in the log that an answer has to wait for.
+    pub(super) logged: u64,
+    /// Messages that the log did not take.
+    pub(super) unlogged: u64,
     /// Sessions that publishers should wait for.
     slow: Vec<Arc<Session>>,
 }
@@ -94,6 +104,10 @@ impl<'c> Round<'c> {
             tally: Tally::default(),
             wakes: Vec::new(),
             purged: Vec::new(),
+            targets: Vec::new(),
+            received: None,
+            logged: 0,
+            unlogged: 0,
             slow: Vec::new(),
         }
     }
@@ -150,7 +164,41 @@ impl<'c> Round<'c> {
             }
         }
         self.routes = Some(routes);
+        self.log(message, stored.as_deref());
         matched
+    }
+
+    /// Puts the message into the log, with everybody who is to have it, if somebody or something in it outlives the
+    /// program.
+    pub(super) fn log(&mut self, message: &Incoming<'_>, stored: Option<&Stored>) {
+        let Some(store) = &self.core.store else { return };
+        let (received, targets) = (self.received.take(), std::mem::take(&mut self.targets));
+        // What the broker says of itself is said again after a start.
+        let retained = message.retain && !message.topic.starts_with('$');
+        if !retained && received.is_none() && targets.is_empty() {
+            return;
+        }
+        let message_record = Arc::new(kept(message, self.now, store.wall_us()));
+        let how = match message.qos {
+            QoS::AtMostOnce if targets.is_empty() => How::Spare,
+            _ => How::Message,
+        };
+        let record = Record::Published(Published { message: message_record, retained, received, targets });
+        let position = match store.put(&record, how) {
+            Ok(position) => position,
+            Err(_) => {
+                self.unlogged += 1;
+                add(&self.core.counters.unlogged, 1);
+                // It is not acknowledged; those who have it already may go on.
+                1
+            }
+        };
+        if how == How::Message && position > 1 {
+            self.logged = position;
+        }
+        if let Some(stored) = stored {
+            stored.logged.store(position, Release);
+        }
     }
 
     /// As [`Self::route`], with the answer of the tree kept in `cache` until the tree changes.
@@ -170,6 +218,7 @@ impl<'c> Round<'c> {
         for target in &cache.targets {
             self.deliver(target.view(), message, &mut stored);
         }
+        self.log(message, stored.as_deref());
         cache.targets.len()
     }
 

@@ -122,7 +122,9 @@ impl Broker {
             let core = Arc::clone(&self.core);
             let now = Instant::now();
             // A large store takes its time.
-            let tidied = tokio::task::spawn_blocking(move || core.retained.expire(now, &core.counters));
+            let tidied = tokio::task::spawn_blocking(move || {
+                core.retained.expire(now, &core.counters, |topic| core.log_forgotten(topic))
+            });
             if tidied.await.is_err() {
                 tracing::error!("expired retained messages could not be removed");
             }

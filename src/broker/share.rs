@@ -156,6 +156,8 @@ impl Core {
             let stored = &outgoing.stored;
             let message = stored.incoming(outgoing.qos, outgoing.retain);
             group.deliver(&message, &mut Some(Arc::clone(stored)), &mut round);
+            // It is in the store of retained messages already, if it is there.
+            round.log(&Incoming { retain: false, ..message }, Some(stored));
         }
     }
 }

@@ -121,6 +121,8 @@ counters! {
     retained_refused,
     /// Retained messages removed because they expired.
     retained_expired,
+    /// Messages that were to be kept and were not taken by the log; those with an acknowledgement were not acknowledged.
+    unlogged,
     /// Wills published.
     wills,
     /// Acknowledgements for packet identifiers that were not in flight.

@@ -1,7 +1,7 @@
 //! `iogate broker`: the MQTT broker alone, without devices, page or anything else.
 //!
-//! It has a page only when asked for one. On the loopback address unless told otherwise. Absent: keeping sessions and retained messages over a
-//! restart; what is in memory ends with the program.
+//! It has a page only when asked for one. On the loopback address unless told otherwise. Without `--data`
+//! everything ends with the program.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{Exit, StopSignals, complain, print, run, with_causes};
 use crate::broker::{Broker, Config, Listeners};
 use crate::clock::Clock;
+use crate::journal::Level;
 use crate::{config, gateway, systemd, web};
 
 /// What `broker` takes.
@@ -27,6 +28,12 @@ pub(super) struct Arguments {
     /// Serve the web page and its API on this address, for `iogate mqtt` and people. Without it there is none.
     #[arg(long, value_name = "ADDRESS:PORT")]
     web: Option<SocketAddr>,
+    /// Keep retained messages and sessions in this directory, over restarts.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What an acknowledgement promises, with `--data`.
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    durability: Option<Level>,
     /// A configuration file; only its section `broker:` is used. Without it: the defaults.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -43,7 +50,23 @@ impl Arguments {
         };
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         section.listen = self.listen.or(self.port.map(loopback)).unwrap_or(section.listen);
+        if let Some(dir) = &self.data {
+            section.data = Some(std::path::absolute(dir).map_err(|error| {
+                complain(&format!("{}: {error}", dir.display()));
+                Exit::Config
+            })?);
+        }
+        section.durability = self.durability.unwrap_or(section.durability);
         Ok(section)
+    }
+}
+
+fn level(text: &str) -> Result<Level, &'static str> {
+    match text {
+        "none" => Ok(Level::None),
+        "process" => Ok(Level::Process),
+        "power" => Ok(Level::Power),
+        _ => Err("must be none, process or power"),
     }
 }
 
@@ -66,7 +89,14 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let mqtt = listeners.address("listen").unwrap_or(section.listen);
-    let (broker, stop, tasks) = (Broker::new(section), CancellationToken::new(), TaskTracker::new());
+    let broker = match Broker::open(section) {
+        Ok(broker) => broker,
+        Err(error) => {
+            complain(&format!("the broker cannot start: {}", with_causes(&error)));
+            return Exit::CannotStart;
+        }
+    };
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let mut welcome = format!("iogate broker: listening on {mqtt}\n");
     if let Some((listener, address)) = page {
         let context = gateway::page_of(&broker, mqtt, &Clock::system());

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
 use crate::bridge::{BridgeError, BridgeHandle};
-use crate::broker::{Broker, InvalidTopic, ListenError, Listeners};
+use crate::broker::{Broker, InvalidTopic, ListenError, Listeners, StoreError};
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
@@ -63,6 +63,9 @@ pub enum StartError {
     /// One of the broker's listeners cannot listen.
     #[error("the MQTT broker cannot start")]
     Broker(#[from] ListenError),
+    /// The broker cannot use its data directory.
+    #[error("the MQTT broker cannot start")]
+    Data(#[from] StoreError),
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
@@ -106,7 +109,7 @@ impl Gateway {
             true => Some(bind(plan.web.listen, "the web page").await?),
             false => None,
         };
-        let broker = Broker::new(plan.broker.clone());
+        let broker = Broker::open(plan.broker.clone())?;
         let parts = Parts::default();
         let bridges = bridges::start(&parts, &plan, &broker, &clock)?;
         let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);

@@ -86,6 +86,14 @@ impl Journal {
         self.inner.shared.append(kind, payload, terms)
     }
 
+    /// Whether an ordinary record would be taken now; counts as refused if not.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn admits(&self) -> Result<(), AppendError> {
+        self.inner.shared.admits()
+    }
+
     /// A place for one task to wait at.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
@@ -134,14 +142,18 @@ impl Journal {
         SnapshotWriter::new(Arc::clone(&self.inner.shared), position)
     }
 
-    /// Reads the newest of the snapshots that were found when the log was opened; where there is none, the
-    /// position is 1: the whole log is to be read. Damaged records are counted and passed over.
+    /// Reads the newest of these snapshots; where there is none, the position is 1: the whole log is to be
+    /// read. Damaged records are counted and passed over.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn restore(&self, recovery: &Recovery, each: impl FnMut(u8, &[u8])) -> std::io::Result<Loaded> {
+    pub fn restore(
+        &self,
+        snapshots: &[SnapshotFile],
+        each: impl FnMut(u8, &[u8]),
+    ) -> std::io::Result<Loaded> {
         let shared = &self.inner.shared;
-        snapshot::load(&*shared.files, &shared.dir, &shared.log, &recovery.snapshots, each)
+        snapshot::load(&*shared.files, &shared.dir, &shared.log, snapshots, each)
     }
 
     /// Bytes of payload appended of one kind.

@@ -147,6 +147,10 @@ impl Shared {
         Ok(position)
     }
 
+    pub(super) fn admits(&self) -> Result<(), AppendError> {
+        self.refusal(&self.queue.lock(), FRAME, Terms::default())
+    }
+
     fn refusal(&self, queue: &super::queue::State, len: usize, terms: Terms) -> Result<(), AppendError> {
         if queue.closing {
             return Err(AppendError::Closed);

@@ -30,7 +30,9 @@ impl Rabbit {
         let file = |name: &str| folder.path().join(name);
         std::fs::write(
             file("rabbitmq.conf"),
-            format!("listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\nmqtt.allow_anonymous = true\n"),
+            format!(
+                "listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\nmqtt.allow_anonymous = true\n"
+            ),
         )
         .unwrap();
         std::fs::write(file("enabled_plugins"), "[rabbitmq_mqtt].\n").unwrap();
@@ -70,7 +72,9 @@ impl Rabbit {
 impl Drop for Rabbit {
     fn drop(&mut self) {
         // The server is a child of a shell; both are in a group of their own.
-        if let Some(group) = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(group) =
+            self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
@@ -81,13 +85,24 @@ async fn receive(port: u16, count: u32) -> (Child, tokio::io::Lines<BufReader<to
     // Into a pipe it writes what it does by the block only, unless it is told otherwise.
     let mut command = Command::new(program("stdbuf"));
     command.arg("-oL").arg(program("mosquitto_sub"));
-    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "mqttv311", "-q", "1", "-t", "site/a", "-d"]);
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "-V",
+        "mqttv311",
+        "-q",
+        "1",
+        "-t",
+        "site/a",
+        "-d",
+    ]);
     command.args(["-C", &count.to_string()]).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let stands = async {
-        while !lines.next_line().await.unwrap().expect("it ended").contains("received SUBACK") {}
-    };
+    let stands =
+        async { while !lines.next_line().await.unwrap().expect("it ended").contains("received SUBACK") {} };
     tokio::time::timeout(PATIENCE, stands).await.expect("no SUBACK");
     (child, lines)
 }

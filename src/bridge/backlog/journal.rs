@@ -184,7 +184,7 @@ impl Journal {
 /// What the snapshot and the records behind it say.
 fn found(log: &Log, recovery: &Recovery) -> io::Result<Found> {
     let mut found = Found { stream: None, cursor: Place { position: 1, seq: 1 }, next: 1 };
-    let loaded = log.restore(recovery, |kind, payload| found.take(kind, payload))?;
+    let loaded = log.restore(&recovery.snapshots, |kind, payload| found.take(kind, payload))?;
     let mut reader = log.reader(loaded.position.max(recovery.first));
     while reader.read(1 << 20, |entry| {
         if let Entry::Record { kind, payload, .. } = entry {

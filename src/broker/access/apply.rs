@@ -32,8 +32,14 @@ impl Core {
             return false;
         }
         let mut marks = Vec::with_capacity(state.filters.len());
-        state.filters.retain(|filter| {
+        let (filters, log) = state.filters_and_log();
+        filters.retain(|filter| {
             let verdict = granted.subscription(selects(filter));
+            if verdict == Verdict::Nothing
+                && let Some(log) = &log
+            {
+                log.unsubscribed(filter);
+            }
             marks.push((Box::<str>::from(filter), verdict));
             verdict != Verdict::Nothing
         });

@@ -111,6 +111,11 @@ pub(super) enum Standing {
 }
 
 impl Login {
+    /// The login of a session from before the program started. How its client logged in is not known any more.
+    pub(super) fn restored(user: Arc<str>) -> Self {
+        Self::by_certificate(user)
+    }
+
     fn by_certificate(user: Arc<str>) -> Self {
         Self { user, password: None, claims: None, token: None }
     }

@@ -35,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Goodbye { will, expiry } => (*will, *expiry),
             _ => (true, None),
         };
+        self.held.settle(&mut self.control);
         self.core.detach(&self.session, self.epoch, will, expiry);
         self.log(end);
         let code = match end {

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -370,6 +371,7 @@ fn will_message(connect: &Connect<'_>, id: &Arc<str>, now: Instant) -> Option<Bo
         dup: false,
         publisher: Arc::clone(id),
         received: now,
+        logged: AtomicU64::new(0),
     };
     Some(Box::new(WillMessage {
         stored,

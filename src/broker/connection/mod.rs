@@ -8,6 +8,7 @@
 mod closing;
 mod enhanced;
 mod handshake;
+mod held;
 mod packets;
 mod rate;
 mod writer;
@@ -35,6 +36,7 @@ use super::trie::FastMap;
 use closing::{Closing, LINGER};
 use enhanced::Enhanced;
 pub(super) use handshake::serve;
+use held::Held;
 use packets::Received;
 use rate::Bucket;
 use writer::Writer;
@@ -125,6 +127,8 @@ struct Connection<S> {
     partial: Vec<u8>,
     /// Answers not yet handed to the writer.
     control: Vec<u8>,
+    /// What of them waits for the log, if there is one.
+    held: Held,
     writer: Writer,
     aliases: FastMap<u16, Arc<str>>,
     /// When the client was last heard.
@@ -146,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         silence: Option<Duration>,
     ) -> Self {
         let now = Instant::now();
+        let held = Held::new(core.store.as_ref(), attached.logged);
         Self {
             bounds: Bounds::default(),
             explains: 0,
@@ -161,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ends_with_connection: false,
             partial: Vec::new(),
             control: Vec::new(),
+            held,
             writer: Writer::default(),
             aliases: FastMap::default(),
             heard: now,
@@ -230,7 +236,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let more = self.flush(cx, &mut written);
         add(&self.core.counters.bytes_out, written);
         let more = more?;
-        let may_read = self.control.len() <= MAX_CONTROL && !self.paused(cx) && self.throttled.is_none();
+        let may_read = self.control.len() + self.held.len() <= MAX_CONTROL
+            && !self.paused(cx)
+            && self.throttled.is_none();
         match if may_read { self.poll_read(cx) } else { Poll::Pending } {
             Poll::Pending if more => Poll::Ready(Ok(())),
             Poll::Pending if self.session.awaited() => Poll::Ready(Err(End::TakenOver)),
@@ -258,14 +266,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Gives the writer, which is empty, what has gathered. False: nothing has, and every buffer is let go.
     fn refill(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
-        std::mem::swap(&mut self.control, &mut self.writer.control);
+        self.held.release(cx, &mut self.control, &mut self.writer.control);
+        if self.held.is_opening() {
+            // Nothing goes before the CONNACK.
+            self.session.own(self.epoch, |_| ())?;
+            return Ok(false);
+        }
         let mut round = Round::new(&self.core, Instant::now());
         let taken = self.session.take(self.epoch, cx.waker(), &mut self.writer.messages, &mut round)?;
         if taken == Taken::Nothing {
             self.core.pool.give(std::mem::take(&mut self.writer.messages));
             if self.writer.control.is_empty() {
                 self.core.pool.give(std::mem::take(&mut self.writer.control));
-                self.core.pool.give(std::mem::take(&mut self.control));
+                if self.control.is_empty() {
+                    self.core.pool.give(std::mem::take(&mut self.control));
+                }
                 return Ok(false);
             }
         }
@@ -304,7 +319,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut round = Round::new(&core, now);
         let mut received = Received::default();
         let result = self.consume(input, &mut round, &mut received);
+        let logged = round.logged;
         let (_, slow) = round.finish();
+        if core.store.is_some() {
+            self.held.gate(logged.max(self.session.own(self.epoch, |state| state.logged_to()).unwrap_or(0)));
+        }
         add(&core.counters.bytes_in, input.len() as u64);
         received.count(&core.counters);
         add(&self.session.published, received.messages);

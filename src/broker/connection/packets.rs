@@ -14,10 +14,14 @@ use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
 use crate::broker::route::Round;
 use crate::broker::stats::{Counters, add};
+use crate::broker::store::Record;
 use crate::broker::topic;
 
 /// Bytes of an acknowledgement around its reason string and codes, at most.
 const ACK_WITH_REASON: usize = 16;
+
+/// Why a publication is refused while the log takes no more.
+const NOT_KEPT: &str = "the log is full or cannot be written";
 
 /// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
 const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
@@ -104,6 +108,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             add(&self.core.counters.publishes_refused, 1);
         });
         let routed = routed.and_then(|()| self.route(name, publish, round));
+        if let Err(refused) = &routed
+            && refused.what == NOT_KEPT
+            && publish.qos > QoS::AtMostOnce
+            && !self.version.is_v5()
+        {
+            // There is no way to tell an older client, and an acknowledgement would be a lie.
+            return Err(CodecError { ..*refused }.into());
+        }
         let (code, why) = routed.map_or_else(|refused| (refused.code, refused.what), |code| (code, ""));
         match publish.qos {
             QoS::AtMostOnce => {}
@@ -205,17 +217,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             publisher: &self.session.id,
             received: round.now,
         };
+        let kept = publish.qos > QoS::AtMostOnce || publish.retain;
+        if kept && self.core.store.as_ref().is_some_and(|store| !store.admits()) {
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: NOT_KEPT });
+        }
         // Kept before it is routed, so that a subscription made meanwhile gets it one way or the other.
         if publish.retain && self.core.retained.put(&message, &self.core.counters).is_err() {
             let what = "the store of retained messages is full";
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
         }
-        let refused_before = round.tally.refused;
+        if publish.qos == QoS::ExactlyOnce {
+            let number = self.session.own(self.epoch, |state| state.log_number()).ok().flatten();
+            round.received = number.map(|number| (number, publish.packet_id));
+        }
+        let (unlogged, refused) = (round.unlogged, round.tally.refused);
         let code = match round.route(&message) {
             0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             _ => ReasonCode::SUCCESS,
         };
-        if round.tally.refused > refused_before {
+        if round.unlogged > unlogged {
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: NOT_KEPT });
+        }
+        if round.tally.refused > refused {
             // Other subscribers have it all the same; the publisher may send it again.
             let what = "the buffer of a bridge is full";
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
@@ -240,7 +263,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 answer != Some(ReasonCode::PACKET_ID_NOT_FOUND)
             }
             AckKind::Pubrel => {
-                let known = self.session.own(self.epoch, |state| state.received.remove(&packet_id))?;
+                let known = self.session.own(self.epoch, |state| {
+                    let known = state.received.remove(&packet_id);
+                    if known {
+                        state.log_must(|session| Record::Completed { session, packet_id });
+                    }
+                    known
+                })?;
                 let code = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND };
                 self.answer(AckKind::Pubcomp, packet_id, code, NOTHING_IN_FLIGHT);
                 known

@@ -8,7 +8,7 @@ mod publisher;
 mod subscription;
 mod tap;
 
-pub use publisher::{Batch, Committed, LocalPublisher, PublishOptions, TopicHandle};
+pub use publisher::{Batch, Committed, LocalPublisher, NotKept, PublishOptions, TopicHandle};
 pub(super) use subscription::LocalQueue;
 pub use subscription::LocalSubscription;
 pub use tap::{Tap, TapHandle, TapRefusal, Tapped};

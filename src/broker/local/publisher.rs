@@ -30,7 +30,16 @@ pub struct LocalPublisher {
     staged: Vec<Staged>,
     bytes: Vec<u8>,
     slow: Vec<Arc<Session>>,
+    /// Up to where the log must come before what was committed is as durable as the broker promises.
+    logged: u64,
+    /// Some of it was not taken.
+    unlogged: bool,
 }
+
+/// What was published may be lost: the log did not take it, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker's log did not keep what was published")]
+pub struct NotKept;
 
 /// A topic that was checked once. It remembers who subscribes to it and where its retained message is
 /// kept, so publishing to it looks nothing up. Cheap to clone.
@@ -88,7 +97,15 @@ pub struct Committed {
 
 impl LocalPublisher {
     pub(in crate::broker) fn new(core: Arc<Core>, origin: &str) -> Self {
-        Self { core, origin: origin.into(), staged: Vec::new(), bytes: Vec::new(), slow: Vec::new() }
+        Self {
+            core,
+            origin: origin.into(),
+            staged: Vec::new(),
+            bytes: Vec::new(),
+            slow: Vec::new(),
+            logged: 0,
+            unlogged: false,
+        }
     }
 
     /// Checks a topic once, for publishing to it often.
@@ -121,6 +138,20 @@ impl LocalPublisher {
         let mut batch = self.batch();
         batch.publish(&handle, payload, options);
         Ok(batch.commit())
+    }
+
+    /// Waits until everything that was committed at QoS 1 or 2, and is to be kept for a session or as a retained message,
+    /// is as durable as the broker promises. Returns at once where nothing is kept.
+    ///
+    /// # Errors
+    /// Something was not kept: it may be published again.
+    pub async fn kept(&mut self) -> Result<(), NotKept> {
+        let (unlogged, position) = (std::mem::take(&mut self.unlogged), std::mem::take(&mut self.logged));
+        if let Some(store) = self.core.store.as_ref().filter(|_| position > 0) {
+            let (waiting, level) = (store.waiting(), store.level());
+            poll_fn(|cx| waiting.poll(cx, level, position)).await.map_err(|_| NotKept)?;
+        }
+        if unlogged { Err(NotKept) } else { Ok(()) }
     }
 
     /// Waits until the subscribers that the last batches found behind have caught up, or have used up
@@ -179,7 +210,7 @@ impl Batch<'_> {
 
     /// Routes all messages in their order and wakes each subscriber once.
     pub fn commit(self) -> Committed {
-        let LocalPublisher { core, origin, staged, bytes, slow } = self.publisher;
+        let LocalPublisher { core, origin, staged, bytes, slow, logged, unlogged } = self.publisher;
         let now = Instant::now();
         let mut round = Round::new(core, now);
         let mut done = Committed { messages: staged.len() as u64, ..Committed::default() };
@@ -204,6 +235,8 @@ impl Batch<'_> {
             }
             round.route_cached(&message, &mut lock(&topic.route));
         }
+        *logged = round.logged.max(*logged);
+        *unlogged |= round.unlogged > 0;
         let (tally, behind) = round.finish();
         add(&core.counters.messages_local, done.messages);
         *slow = behind;

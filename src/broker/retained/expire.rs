@@ -13,8 +13,8 @@ use crate::broker::stats::{Counters, add};
 use crate::broker::sync::{lock, read, write};
 
 impl Retained {
-    /// Removes what has expired. Costs nothing while no message has an end.
-    pub(in crate::broker) fn expire(&self, now: Instant, counters: &Counters) {
+    /// Removes what has expired, and calls `each` with its topics. Costs nothing while no message has an end.
+    pub(in crate::broker) fn expire(&self, now: Instant, counters: &Counters, mut each: impl FnMut(&str)) {
         // Set again by whoever stores a message with an end meanwhile.
         if !self.fading.swap(false, Relaxed) {
             return;
@@ -28,6 +28,7 @@ impl Retained {
             let topic = slot.topic.clone();
             if clear(&slot, counters, |kept| kept.expired(now)) {
                 add(&counters.retained_expired, 1);
+                each(&topic);
             }
             drop(slot);
             write(&self.tree).prune(Some(&topic));

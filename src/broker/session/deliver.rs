@@ -11,6 +11,7 @@ use crate::broker::codec::{PublishHead, QoS, Version};
 use crate::broker::message::{Incoming, Stored, seconds_left};
 use crate::broker::route::Round;
 use crate::broker::share::{Group, Need};
+use crate::broker::store::Target;
 use crate::broker::sync::lock;
 
 /// What a client's subscriptions make of one message.
@@ -114,9 +115,21 @@ impl State {
         }
         let ids: Ids = if grant.ids.is_empty() { None } else { Some(grant.ids.into()) };
         let share = grant.share.map(Arc::downgrade);
-        let outgoing =
-            Outgoing { stored: Arc::clone(stored), qos: grant.qos, retain: grant.retain, ids, share };
-        if self.queue.is_empty() && self.may_send(round) {
+        let entry = self.next_entry();
+        if let Some((entry, session)) = entry.zip(self.log_number()) {
+            let Grant { qos, retain, .. } = grant;
+            round.targets.push(Target { session, entry, qos, retain, ids: grant.ids.into() });
+        }
+        let outgoing = Outgoing {
+            stored: Arc::clone(stored),
+            qos: grant.qos,
+            retain: grant.retain,
+            ids,
+            share,
+            entry: entry.unwrap_or(0),
+        };
+        // What is logged waits until it is durable.
+        if entry.is_none() && self.queue.is_empty() && self.may_send(round) {
             self.send(outgoing, round);
         } else {
             self.queue_bytes += outgoing.stored.cost();
@@ -140,7 +153,14 @@ impl State {
         round.purged.push(self);
         let before = self.queue.len();
         let now = round.now;
-        self.queue.retain(|waiting| waiting.stored.expires.is_none_or(|expires| expires > now));
+        let log = &self.log;
+        self.queue.retain(|waiting| {
+            let kept = waiting.stored.expires.is_none_or(|expires| expires > now);
+            if let Some(log) = log.as_ref().filter(|_| !kept) {
+                log.dropped(waiting.entry);
+            }
+            kept
+        });
         self.queue_bytes = self.queue.iter().map(|waiting| waiting.stored.cost()).sum();
         round.tally.dropped_expired += (before - self.queue.len()) as u64;
         fits(self)
@@ -160,6 +180,7 @@ impl State {
         let Some(expiry) = remaining(outgoing.stored.expires, round) else {
             self.dropped += 1;
             round.tally.dropped_expired += 1;
+            self.log_dropped(&outgoing);
             return;
         };
         if self.ready.capacity() == 0 {
@@ -168,12 +189,15 @@ impl State {
         if encode_kept(&mut self.ready, link, &outgoing, self.inflight.next_id(), false, expiry) {
             link.quota -= 1;
             round.tally.out_bytes += outgoing.stored.payload.len() as u64;
+            let entry = outgoing.entry;
             self.inflight.push(outgoing);
+            self.note_sent(entry);
             self.sent += 1;
             round.tally.out += 1;
         } else {
             self.dropped += 1;
             round.tally.dropped_too_large += 1;
+            self.log_dropped(&outgoing);
         }
     }
 

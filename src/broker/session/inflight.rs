@@ -28,6 +28,8 @@ pub(in crate::broker) struct Outgoing {
     pub(in crate::broker) ids: Ids,
     /// The group of a shared subscription that the message came by.
     pub(in crate::broker) share: Option<Weak<Group>>,
+    /// Its number in the log, if the session is kept there.
+    pub(in crate::broker) entry: u64,
 }
 
 /// Subscription identifiers of one delivery; nearly always none.
@@ -42,8 +44,17 @@ pub(in crate::broker) fn ids_of(id: Option<NonZeroU32>) -> Ids {
 pub(super) enum Sent {
     /// PUBLISH sent.
     Published(Outgoing),
-    /// QoS 2: PUBREC received, PUBREL sent; the message itself is no longer needed.
-    Released,
+    /// QoS 2: PUBREC received, PUBREL sent; the message itself is no longer needed. Its number in the log.
+    Released(u64),
+}
+
+impl Sent {
+    fn entry(&self) -> u64 {
+        match self {
+            Self::Published(outgoing) => outgoing.entry,
+            Self::Released(entry) => *entry,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -121,21 +132,36 @@ impl InFlight {
         self.slots[self.index(packet_id)?].as_ref()
     }
 
-    /// QoS 2, first half: the client has the message.
-    pub(super) fn release(&mut self, packet_id: u16) {
-        if let Some(index) = self.index(packet_id) {
-            let before = self.slots[index].replace(Sent::Released);
-            self.uncharge(before.as_ref());
-        }
+    /// QoS 2, first half: the client has the message. Returns the message's number in the log.
+    pub(super) fn release(&mut self, packet_id: u16) -> Option<u64> {
+        let index = self.index(packet_id)?;
+        let entry = self.slots[index].as_ref()?.entry();
+        let before = self.slots[index].replace(Sent::Released(entry));
+        self.uncharge(before.as_ref());
+        Some(entry)
     }
 
-    /// Done: frees the packet identifier.
-    pub(super) fn remove(&mut self, packet_id: u16) {
-        let Some(index) = self.index(packet_id) else { return };
+    /// Done: frees the packet identifier. Returns the message's number in the log.
+    pub(super) fn remove(&mut self, packet_id: u16) -> Option<u64> {
+        let index = self.index(packet_id)?;
         let before = self.slots[index].take();
         self.uncharge(before.as_ref());
         self.outstanding -= 1;
         self.trim();
+        before.map(|sent| sent.entry())
+    }
+
+    /// As it was before the program ended: nothing of it was sent on a connection of this one. `None`: done.
+    pub(super) fn restored(first: u64, slots: impl Iterator<Item = Option<Sent>>) -> Self {
+        let mut inflight = Self { first, slots: slots.collect(), ..Self::default() };
+        for sent in inflight.slots.iter().flatten() {
+            inflight.outstanding += 1;
+            if let Sent::Published(outgoing) = sent {
+                inflight.bytes += outgoing.stored.cost();
+            }
+        }
+        inflight.trim();
+        inflight
     }
 
     /// Everything that was sent and not acknowledged in any way.
@@ -164,7 +190,13 @@ impl InFlight {
     /// Takes out the content of messages whose topic `keep` does not name: of all of them, or of those that were not yet sent on
     /// this connection. A QoS 1 message is forgotten. A QoS 2 message was sent before, and its receiver may know its packet
     /// identifier: the exchange goes on with a PUBREL, so that both sides end it. Returns how many there were.
-    pub(super) fn withdraw(&mut self, all: bool, keep: impl Fn(&str) -> bool) -> u64 {
+    /// `each` is told their numbers in the log, and their QoS.
+    pub(super) fn withdraw(
+        &mut self,
+        all: bool,
+        keep: impl Fn(&str) -> bool,
+        mut each: impl FnMut(u64, QoS),
+    ) -> u64 {
         let from = if all { 0 } else { self.unsent };
         let mut withdrawn = 0;
         for slot in self.slots.iter_mut().skip(from) {
@@ -174,8 +206,9 @@ impl InFlight {
             }
             withdrawn += 1;
             self.bytes -= outgoing.stored.cost();
+            each(outgoing.entry, outgoing.qos);
             if outgoing.qos == QoS::ExactlyOnce {
-                *slot = Some(Sent::Released);
+                *slot = Some(Sent::Released(outgoing.entry));
             } else {
                 *slot = None;
                 self.outstanding -= 1;
@@ -223,8 +256,10 @@ mod tests {
             dup: false,
             publisher: Arc::from("p"),
             received: Instant::now(),
+            logged: std::sync::atomic::AtomicU64::new(0),
         };
-        Outgoing { stored: Arc::new(stored), qos: QoS::AtLeastOnce, retain: false, ids: None, share: None }
+        let (stored, qos) = (Arc::new(stored), QoS::AtLeastOnce);
+        Outgoing { stored, qos, retain: false, ids: None, share: None, entry: 0 }
     }
 
     proptest! {
@@ -246,7 +281,7 @@ mod tests {
                         prop_assert!(inflight.get(id).is_none());
                     } else {
                         inflight.release(id);
-                        prop_assert!(matches!(inflight.get(id), Some(Sent::Released)));
+                        prop_assert!(matches!(inflight.get(id), Some(Sent::Released(_))));
                     }
                 }
                 prop_assert_eq!(inflight.len(), model.len());

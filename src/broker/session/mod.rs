@@ -5,10 +5,12 @@
 //! touches nothing. Sockets and timers are deliberately absent. Invariant: without a connection
 //! `ready` is empty, because what is in it was encoded for that connection.
 
+mod acks;
 mod alias;
 mod deliver;
 mod filters;
 mod inflight;
+mod kept;
 mod outbox;
 mod restrict;
 mod winnow;
@@ -26,11 +28,12 @@ use tokio::time::Instant;
 
 use super::access::Permissions;
 use super::auth::Login;
-use super::codec::{QoS, ReasonCode, Version};
+use super::codec::{QoS, Version};
 use super::message::Stored;
 use super::places::Place;
 use super::retained::Slot;
 use super::share::Group;
+use super::store::Record;
 use super::sync::lock;
 use super::trie::FastHash;
 use alias::Aliases;
@@ -41,6 +44,7 @@ use inflight::InFlight;
 pub(super) use outbox::Taken;
 
 pub(super) use inflight::Outgoing;
+pub(super) use kept::{Logged, kept};
 
 /// One client's session.
 pub(super) struct Session {
@@ -74,6 +78,10 @@ pub(super) struct State {
     /// Seconds to keep the session without a connection.
     pub(super) expiry: u32,
     pub(super) will: Option<Box<WillMessage>>,
+    /// Where it stands in the log, if it is kept there.
+    pub(super) log: Option<Logged>,
+    /// Position of the last record that its client may be waiting for.
+    logged: u64,
     /// Waits for the session's end while the client is absent.
     pub(super) timer: Option<AbortHandle>,
     pub(super) filters: Filters,
@@ -237,6 +245,23 @@ impl Session {
 }
 
 impl State {
+    /// What is in flight and what waits, from before the program started; `Err`: a PUBREL is due.
+    pub(super) fn refill(
+        &mut self,
+        sequence: u64,
+        flying: Vec<Option<Result<Outgoing, u64>>>,
+        queue: Vec<Outgoing>,
+    ) {
+        let sent = |slot: Result<Outgoing, u64>| match slot {
+            Ok(outgoing) => inflight::Sent::Published(outgoing),
+            Err(entry) => inflight::Sent::Released(entry),
+        };
+        self.inflight = InFlight::restored(sequence, flying.into_iter().map(|slot| slot.map(sent)));
+        self.queue_bytes = queue.iter().map(|waiting| waiting.stored.cost()).sum();
+        self.queue = queue.into();
+        self.absent = Some(Instant::now());
+    }
+
     /// A connection takes the session. Everything in flight will be sent again.
     pub(super) fn attach(
         &mut self,
@@ -283,6 +308,7 @@ impl State {
     /// Ends the session; returns its filters, for removal from the tree, and what it leaves to those who
     /// share subscriptions with it.
     pub(super) fn end(&mut self) -> (Vec<Box<str>>, Vec<Outgoing>) {
+        self.log_end();
         self.unlink();
         self.stop_timer();
         self.ended = true;
@@ -314,70 +340,19 @@ impl State {
         let chosen = |outgoing: &Outgoing| outgoing.share.as_ref().is_some_and(|share| which(share.as_ptr()));
         let mut left = Vec::new();
         self.inflight.displace(chosen, &mut left);
+        for outgoing in &left {
+            let entry = outgoing.entry;
+            self.log_later(|session| Record::Acknowledged { session, entry });
+        }
         if self.queue.iter().any(chosen) {
             let (gone, kept): (VecDeque<_>, _) =
                 std::mem::take(&mut self.queue).into_iter().partition(chosen);
             self.queue = kept;
             self.queue_bytes = self.queue.iter().map(|waiting| waiting.stored.cost()).sum();
+            gone.iter().for_each(|outgoing| self.log_dropped(outgoing));
             left.extend(gone);
         }
         left
-    }
-
-    /// The client acknowledged a QoS 1 message.
-    pub(super) fn puback(&mut self, packet_id: u16) -> Acked {
-        self.finish(packet_id, QoS::AtLeastOnce)
-    }
-
-    /// The client acknowledged the first half of a QoS 2 message, or refused it. Returns the code for
-    /// the PUBREL; `None`: none is due.
-    pub(super) fn pubrec(
-        &mut self,
-        packet_id: u16,
-        code: ReasonCode,
-    ) -> Result<Option<ReasonCode>, Misplaced> {
-        use inflight::Sent;
-        Ok(match self.inflight.get(packet_id) {
-            Some(Sent::Published(outgoing)) if outgoing.qos == QoS::ExactlyOnce => {
-                if code.is_failure() {
-                    self.complete(packet_id);
-                    return Ok(None);
-                }
-                self.inflight.release(packet_id);
-                Some(ReasonCode::SUCCESS)
-            }
-            Some(Sent::Released) => Some(ReasonCode::SUCCESS),
-            Some(Sent::Published(_)) => return Err(Misplaced),
-            None if code.is_failure() => None,
-            None => Some(ReasonCode::PACKET_ID_NOT_FOUND),
-        })
-    }
-
-    /// The client completed a QoS 2 message.
-    pub(super) fn pubcomp(&mut self, packet_id: u16) -> Acked {
-        self.finish(packet_id, QoS::ExactlyOnce)
-    }
-
-    fn finish(&mut self, packet_id: u16, qos: QoS) -> Acked {
-        use inflight::Sent;
-        let fits = match self.inflight.get(packet_id) {
-            Some(Sent::Published(outgoing)) => qos == QoS::AtLeastOnce && outgoing.qos == qos,
-            Some(Sent::Released) => qos == QoS::ExactlyOnce,
-            None => return Ok(false),
-        };
-        if !fits {
-            return Err(Misplaced);
-        }
-        self.complete(packet_id);
-        Ok(true)
-    }
-
-    fn complete(&mut self, packet_id: u16) {
-        self.inflight.remove(packet_id);
-        if let Some(link) = &mut self.link {
-            // MQTT 5 section 4.9: never above the initial quota.
-            link.quota = (link.quota + 1).min(link.window);
-        }
     }
 
     /// Notes retained messages to be sent; beyond `limit` they are dropped and counted.

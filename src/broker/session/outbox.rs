@@ -13,6 +13,7 @@ use super::{Gone, RetainedRef, Session, State};
 use crate::broker::codec::{AckKind, PublishHead, QoS, ReasonCode, encode_ack};
 use crate::broker::message::seconds_left;
 use crate::broker::route::{Limits, Round};
+use crate::broker::store::Record;
 use crate::broker::sync::lock;
 
 /// How much is encoded ahead of the socket; more is encoded when this has been taken.
@@ -53,6 +54,9 @@ impl Session {
                 std::mem::swap(into, &mut state.ready);
                 Taken::Bytes
             };
+            if taken == Taken::Nothing {
+                state.await_log(waker);
+            }
             if state.congested.is_some() && state.backlog() <= round.limits.pause_bytes / 2 {
                 state.relieve();
             }
@@ -96,7 +100,8 @@ impl State {
                 self.send_again(round)
             } else if let Some(front) = self.queue.front() {
                 let cost = front.stored.cost();
-                self.may_send(round)
+                self.held_back(&front.stored).is_none()
+                    && self.may_send(round)
                     && self.queue.pop_front().is_some_and(|outgoing| {
                         self.queue_bytes -= cost;
                         self.send(outgoing, round);
@@ -109,6 +114,7 @@ impl State {
                 break;
             }
         }
+        self.log_sent();
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = std::collections::VecDeque::new();
         }
@@ -119,7 +125,7 @@ impl State {
         let Some(link) = &mut self.link else { return false };
         let Some((packet_id, sent)) = self.inflight.next_unsent() else { return true };
         match sent {
-            Sent::Released => {
+            Sent::Released(_) => {
                 encode_ack(&mut self.ready, link.version, AckKind::Pubrel, packet_id, ReasonCode::SUCCESS);
                 round.tally.other_out += 1;
             }
@@ -130,7 +136,9 @@ impl State {
                 if !encode_kept(&mut self.ready, link, outgoing, packet_id, true, expiry) {
                     round.tally.dropped_too_large += 1;
                     self.dropped += 1;
+                    let entry = outgoing.entry;
                     self.inflight.remove(packet_id);
+                    self.log_later(|session| Record::Acknowledged { session, entry });
                     return true;
                 }
                 link.quota -= 1;
@@ -163,7 +171,14 @@ impl State {
             Some((_, None)) => return false,
             Some((qos, Some(stored))) => {
                 let ids = ids_of(pending.id);
-                self.send(Outgoing { stored, qos, retain: true, ids, share: None }, round);
+                let mut outgoing = Outgoing { stored, qos, retain: true, ids, share: None, entry: 0 };
+                if self.log.is_some() {
+                    self.log_retained(&mut outgoing, round.now);
+                    self.queue_bytes += outgoing.stored.cost();
+                    self.queue.push_back(outgoing);
+                } else {
+                    self.send(outgoing, round);
+                }
             }
         }
         self.retained.pop_front();

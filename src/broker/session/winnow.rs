@@ -52,7 +52,7 @@ impl State {
         for &(qos, dup, packet_id) in &gone {
             match (qos, dup) {
                 (QoS::AtMostOnce, _) => {}
-                (QoS::ExactlyOnce, true) => self.inflight.release(packet_id),
+                (QoS::ExactlyOnce, true) => self.release(packet_id),
                 _ => self.complete(packet_id),
             }
         }
