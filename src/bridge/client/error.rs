@@ -87,6 +87,12 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(std::io::Error),
+    /// What upstream sent cannot be kept here: it is not acknowledged, so that upstream sends it again.
+    #[error("what the broker sent cannot be kept here: {what}")]
+    NotKept {
+        /// Why.
+        what: String,
+    },
     /// What came is not MQTT, or not as it should be.
     #[error("the broker sends what it may not: {what}")]
     Protocol {
