@@ -17,6 +17,7 @@ mod peers;
 mod proxy;
 mod publish;
 mod qos;
+mod restart;
 mod retained;
 mod scram;
 mod session;
