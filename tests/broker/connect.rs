@@ -69,6 +69,7 @@ async fn enhanced_authentication_is_refused_and_passwords_are_ignored() {
     client.send(&connect.bytes()).await;
     let (first, body) = client.packet().await;
     assert_eq!((first, body[1]), (0x20, 0x8c));
+    client.expect_end().await;
     let body =
         [&string("MQTT")[..], &[4, 0xc2, 0, 60], &string("x"), &string("user"), &string("secret")].concat();
     let mut client = server.open().await;

@@ -119,7 +119,7 @@ async fn a_lower_maximum_qos_is_told_granted_and_enforced() {
     let server = Server::with(Config { max_qos: 1, ..Config::default() }).await;
     let mut client = server.v5("c").await;
     assert!(client.connack.windows(2).any(|part| part == [0x24, 1]), "{:x?}", client.connack);
-    assert_eq!(client.subscribe_with(&[], &[("t", 2)]).await, [1]);
+    assert_eq!(client.subscribe_with(&[], &[("t", 2), ("u", 1), ("v", 0)]).await, [1, 1, 0]);
     client.publish(2, "t", "x").await;
     assert_eq!(client.take().await.qos, 1);
     let (bytes, _) = client.publication(4, "t", &[], b"x");
@@ -130,6 +130,7 @@ async fn a_lower_maximum_qos_is_told_granted_and_enforced() {
     client.send(&Connect { will: Some(will), ..Connect::v5("w") }.bytes()).await;
     let (first, body) = client.packet().await;
     assert_eq!((first, body[1]), (0x20, 0x9b));
+    client.expect_end().await;
 }
 
 #[tokio::test]

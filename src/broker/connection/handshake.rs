@@ -236,7 +236,8 @@ struct Welcome {
     version: Version,
     silence: Option<Duration>,
     ends_with_connection: bool,
-    explains: usize,
+    takes: usize,
+    explains: bool,
     bounds: Bounds,
     enhanced: Option<Box<Enhanced>>,
     connack: Vec<u8>,
@@ -255,6 +256,7 @@ impl Welcome {
         connection.control = self.connack;
         connection.partial = early;
         connection.ends_with_connection = self.ends_with_connection;
+        connection.takes = self.takes;
         connection.explains = self.explains;
         connection.bounds = self.bounds;
         connection.enhanced = self.enhanced;
@@ -321,7 +323,8 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) ->
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
         enhanced: Enhanced::new(connect),
-        explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
+        takes: connect.max_packet as usize,
+        explains: connect.wants_problems,
         bounds: peer.bounds,
         connack,
     })

@@ -111,8 +111,12 @@ struct Connection<S> {
     epoch: u64,
     version: Version,
     bounds: Bounds,
-    /// Largest packet that may say in words why something failed; 0: none may.
-    explains: usize,
+    /// Largest packet that the client takes.
+    takes: usize,
+    /// The client wants to know in words why something failed.
+    explains: bool,
+    /// A filter of this client was refused, and the log says so.
+    refused_a_filter: bool,
     /// Where the client may publish.
     writes: WriteCheck,
     /// If the client named a method of authentication.
@@ -153,7 +157,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let held = Held::new(core.store.as_ref(), attached.logged);
         Self {
             bounds: Bounds::default(),
-            explains: 0,
+            takes: usize::MAX,
+            explains: false,
+            refused_a_filter: false,
             writes: WriteCheck::default(),
             enhanced: None,
             rate: Bucket::new(core.config.max_publish_rate, now),

@@ -8,7 +8,7 @@ use super::{Connection, End};
 use crate::broker::codec::{
     Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFilter, Unsubscribe, decode, encode_ack, encode_pingresp, encode_refusal, encode_suback,
-    encode_unsuback,
+    encode_unsuback, varint_len,
 };
 use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether the client wants reasons in words, and a packet with one of this length is not too large for
     /// it ([MQTT-3.1.2-29], [MQTT-3.4.2-2]).
     pub(super) fn explain(&self, reason: usize) -> bool {
-        self.version.is_v5() && reason > 0 && ACK_WITH_REASON + reason <= self.explains
+        self.version.is_v5() && self.explains && reason > 0 && ACK_WITH_REASON + reason <= self.takes
     }
 
     /// Why the first filter of those that were refused was.
@@ -291,7 +291,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Refuses a request whose answer would be larger than the client takes, before any of it is done: that answer
+    /// must be sent ([MQTT-3.8.4-1], [MQTT-3.10.4-4]) and must not be ([MQTT-3.1.2-24]).
+    fn check_answer(&self, codes: usize) -> Result<(), End> {
+        // Packet identifier and an empty section of properties.
+        let body = 3 + codes;
+        if self.version.is_v5() && 1 + varint_len(body) + body > self.takes {
+            let what = "the client takes no packet as large as the answer";
+            return Err(CodecError { code: ReasonCode::PACKET_TOO_LARGE, what }.into());
+        }
+        Ok(())
+    }
+
     fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
+        self.check_answer(subscribe.filters.len())?;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let max_qos = self.bounds.max_qos(&self.core.config);
         for filter in &subscribe.filters {
@@ -299,12 +312,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let wanted = SubscribeFilter { qos: filter.qos.min(max_qos), ..*filter };
             codes.push(self.core.subscribe(&self.session, self.epoch, &wanted, subscribe.subscription_id)?);
         }
+        self.log_refused(subscribe, &codes);
         let why = self.why(&codes);
         encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes, why.as_deref());
         Ok(())
     }
 
+    /// Logs the first filter that is refused on a connection; the counter knows the others.
+    fn log_refused(&mut self, subscribe: &Subscribe<'_>, codes: &[ReasonCode]) {
+        let refused = subscribe.filters.iter().zip(codes).find(|(_, code)| code.is_failure());
+        if let Some((wanted, code)) = refused
+            && !std::mem::replace(&mut self.refused_a_filter, true)
+        {
+            tracing::warn!(client = &*self.session.id, filter = wanted.filter, %code, "subscription refused");
+        }
+    }
+
     fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), End> {
+        self.check_answer(unsubscribe.filters.len())?;
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
             codes.push(self.core.unsubscribe(&self.session, self.epoch, filter)?);
