@@ -20,7 +20,7 @@ use super::intake::Intake;
 use super::link::{Ended, Link, Manner};
 use super::mapping::Mapping;
 use super::names::Names;
-use super::outgoing::Preparer;
+use super::prepare::Preparer;
 use super::pump::{Make, Pump, wire};
 use super::status::{Snapshot, State, Status};
 use crate::backoff::Backoff;
@@ -144,7 +144,7 @@ impl Bridge {
         // A stream that begins starts with what is known already.
         let tap = broker.tap(&filters, intake.clone(), backlog.end().seq == 1)?;
         let client_id = names.client_id(&config);
-        let preparer = Preparer::new(&config, mapping.clone(), stream, &client_id, &format!("{own}/gap"));
+        let preparer = Preparer::new(&config, mapping.clone(), stream, &client_id, &own);
         let letters =
             DeadLetters { publisher: broker.publisher(&origin), topic: format!("{own}/dead-letter"), stream };
         let pump = Pump::new(Make {

@@ -60,6 +60,8 @@ pub(crate) struct Status {
     pub(crate) resent: Count,
     /// Gaps declared.
     pub(crate) gaps: Count,
+    /// Numbers that they miss.
+    pub(crate) missing: Count,
     /// Messages that cannot be sent.
     pub(crate) dead_letters: Count,
     /// Messages from upstream that were published here.
@@ -112,6 +114,8 @@ pub struct Snapshot {
     pub resent: u64,
     /// Gaps declared since the start.
     pub gaps: u64,
+    /// How many messages were declared missing since the start.
+    pub missing: u64,
     /// Messages put onto the dead-letter topic since the start.
     pub dead_letters: u64,
     /// Messages accepted from upstream since the start.
@@ -186,6 +190,7 @@ impl Status {
             acknowledged_bytes: self.acknowledged_bytes.get(),
             resent: self.resent.get(),
             gaps: self.gaps.get(),
+            missing: self.missing.get(),
             dead_letters: self.dead_letters.get(),
             accepted: self.accepted.get(),
             refused: self.refused.get(),
