@@ -20,6 +20,7 @@ pub(crate) const ENVELOPE: usize = 42;
 /// What will be one message.
 #[derive(Debug)]
 pub(crate) struct Batch {
+    pub(crate) gap: Option<Gap>,
     pub(crate) first: u64,
     pub(crate) after: Place,
     pub(crate) lane: Lane,
@@ -41,6 +42,7 @@ enum Form {
 pub(crate) struct Entry {
     pub(crate) json: Vec<u8>,
     pub(crate) load: Load,
+    pub(crate) gap: Option<Gap>,
 }
 
 impl Batch {
@@ -48,7 +50,7 @@ impl Batch {
     pub(crate) fn new(first: u64, lane: Lane, telemetry: bool) -> Self {
         let form = if telemetry { Form::Telemetry(Map::new()) } else { Form::List(Vec::new()) };
         let after = Place { position: 0, seq: first };
-        Self { first, after, lane, load: Load::default(), entries: 0, bytes: ENVELOPE, form }
+        Self { gap: None, first, after, lane, load: Load::default(), entries: 0, bytes: ENVELOPE, form }
     }
 
     /// How many entries it has.
@@ -75,6 +77,7 @@ impl Batch {
         self.bytes += entry.json.len() + 1;
         self.entries += 1;
         self.load.add(entry.load);
+        self.gap = entry.gap.or(self.gap);
         self.after = after;
     }
 
@@ -139,7 +142,7 @@ pub(crate) fn message(seq: u64, topic: &str, record: &Record<'_>, historical: bo
     }
     entry.push(b'}');
     let bytes = record.payload.len() as u64;
-    Entry { json: entry, load: Load { messages: 1, bytes, ..Load::default() } }
+    Entry { json: entry, load: Load { messages: 1, bytes, ..Load::default() }, gap: None }
 }
 
 /// The declaration of a gap as an entry of a list.
@@ -147,6 +150,7 @@ pub(crate) fn gap(gap: &Gap) -> Entry {
     Entry {
         json: json!({ "gap": gap }).to_string().into_bytes(),
         load: Load { gaps: 1, missing: gap.count, ..Load::default() },
+        gap: Some(*gap),
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
         let mut batch = Batch::new(1, Lane::Live, true);
         let load = Load { messages: 1, bytes: 1, ..Load::default() };
         for (seq, text) in [(1, r#"{"a":[1]}"#), (2, r#"{"b":[2]}"#), (3, r#"{"a":[3]}"#)] {
-            let entry = Entry { json: text.into(), load };
+            let entry = Entry { json: text.into(), load, gap: None };
             assert!(batch.takes(seq, Lane::Live, &entry, 1000));
             batch.push(&entry, place(seq + 1));
         }

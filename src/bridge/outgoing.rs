@@ -4,6 +4,7 @@
 
 use super::backlog::Place;
 use super::lane::Lane;
+use super::sequence::Gap;
 
 /// Something in the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Outgoing {
     pub(crate) retain: bool,
     /// What it carries.
     pub(crate) load: Load,
+    /// The last gap that it declares.
+    pub(crate) gap: Option<Gap>,
 }
 
 /// How much something in the window carries.

@@ -98,6 +98,7 @@ impl Preparer {
             // An older value must not take the place of a newer one that is retained already.
             retain: record.retain && mapped.retain == Retain::Keep && self.limits.retain && !historical,
             load: Load { messages: 1, bytes: record.payload.len() as u64, ..Load::default() },
+            gap: None,
         };
         let most = self.room(&whole, max_packet);
         if self.oversize == Oversize::Split
@@ -210,7 +211,7 @@ impl Preparer {
         }
         let json = shape::thingsboard(&topic, record.payload, record.unix_us).ok()?;
         let load = Load { messages: 1, bytes: record.payload.len() as u64, ..Load::default() };
-        Some(Entry { json, load })
+        Some(Entry { json, load, gap: None })
     }
 
     /// A batch to fill with entries, and how many entries and bytes of payload it may get.
@@ -225,9 +226,9 @@ impl Preparer {
 
     /// The message that a batch has become.
     pub(crate) fn finish(&self, batch: Batch) -> Outgoing {
-        let (seq, after, lane, load) = (batch.first, batch.after, batch.lane, batch.load);
+        let (seq, after, lane, load, gap) = (batch.first, batch.after, batch.lane, batch.load, batch.gap);
         let payload = batch.payload(self.stream);
-        Outgoing { seq, after, lane, load, ..self.own(&self.batch_topic, payload) }
+        Outgoing { seq, after, lane, load, gap, ..self.own(&self.batch_topic, payload) }
     }
 
     /// Where a topic of the bridge itself goes.
@@ -254,6 +255,7 @@ impl Preparer {
             qos: 1,
             retain: false,
             load: Load::default(),
+            gap: None,
         }
     }
 
@@ -264,13 +266,14 @@ impl Preparer {
     }
 
     fn gap(&self, seq: u64, after: Place, lane: Lane, count: u64, why: Why) -> Outgoing {
-        let json = Gap::new(self.stream, seq, count, why).map_or_else(Vec::new, |gap| gap.json());
+        let gap = Gap::new(self.stream, seq, count, why);
+        let json = gap.map_or_else(Vec::new, |gap| gap.json());
         let payload = match self.shape {
             Shape::ThingsBoard => shape::thingsboard(&self.gap_topic, &json, 0).unwrap_or(json),
             Shape::Plain | Shape::IotHub => json,
         };
         let load = Load { gaps: 1, missing: count, ..Load::default() };
-        Outgoing { seq, after, lane, load, ..self.own(&self.gap_topic, payload) }
+        Outgoing { seq, after, lane, load, gap, ..self.own(&self.gap_topic, payload) }
     }
 }
 

@@ -18,6 +18,7 @@ use super::lane::{Feed, Lane, Next};
 use super::outgoing::{DeadLetter, Load, Outgoing, Prepared};
 use super::pace::Purse;
 use super::prepare::Preparer;
+use super::sequence::Gap;
 use super::status::Status;
 use super::window::Window;
 use crate::bridge::client::packet::{self, Welcome};
@@ -281,11 +282,11 @@ impl Pump {
                 purse.spend(cost);
             }
         }
-        let load = outgoing.load;
+        let (load, gap) = (outgoing.load, outgoing.gap);
         if qos > 0 {
             self.window.mark_sent(now);
         } else {
-            self.count(load);
+            self.count(load, gap);
             self.window.mark_done();
             self.settle();
         }
@@ -330,9 +331,9 @@ impl Pump {
         }
         // Of an earlier message under the same identifier, or invented: upstream is not trusted.
         let Some(outgoing) = self.window.acknowledge(id, now) else { return Ok(()) };
-        let load = outgoing.load;
+        let (load, gap) = (outgoing.load, outgoing.gap);
         if !code.is_failure() {
-            self.count(load);
+            self.count(load, gap);
             return Ok(());
         }
         let outgoing = outgoing.clone();
@@ -348,7 +349,10 @@ impl Pump {
         Ok(())
     }
 
-    fn count(&self, load: Load) {
+    fn count(&self, load: Load, gap: Option<Gap>) {
+        if let Some(gap) = gap {
+            self.status.declared(gap);
+        }
         self.status.gaps.add(load.gaps);
         self.status.missing.add(load.missing);
         self.status.acknowledged.add(load.messages);
