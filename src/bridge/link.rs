@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::dial::Io;
-use super::client::error::LinkError;
+use super::client::error::{LinkError, is_about_quota};
 use super::client::packet::{self, Hello, Packet, ReasonCodeOr311, Welcome, Wish};
 use super::downlink::MAX_PACKET;
 use super::pump::Pump;
 use super::window::LAST_ID;
+use crate::broker::NotKept;
 use crate::broker::codec::{Frame, QoS, ReasonCode, Version};
 use crate::clock::Clock;
 
@@ -181,6 +182,8 @@ struct Turn {
     probed: Option<Instant>,
     renew_at: Option<Instant>,
     proof: Proof,
+    /// Messages of upstream that are acknowledged once they are kept here.
+    owed: Vec<u16>,
     /// Filters asked for, in the order of their SUBSCRIBE packets.
     asked: Vec<Vec<Wish>>,
 }
@@ -200,6 +203,7 @@ impl Turn {
             probed: None,
             renew_at: manner.renew_after.map(|after| now + after),
             proof: Proof::NotNeeded,
+            owed: Vec::new(),
             asked: Vec::new(),
         };
         let wishes = pump.downlink.wishes();
@@ -244,6 +248,7 @@ impl Turn {
                     self.take_in(link, pump)?;
                 }
                 written = write_all(&mut link.writer, &mut self.out, &mut self.written), if !self.out.is_empty() => written?,
+                kept = pump.downlink.kept(), if !self.owed.is_empty() => self.acknowledge(kept)?,
                 () = arrived, if may_take => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = manner.stop.cancelled() => return Ok(Ended::Stopped),
@@ -322,7 +327,7 @@ impl Turn {
                 }
                 pump.downlink.take(&publish, &pump.status, self.heard);
                 if publish.qos == QoS::AtLeastOnce {
-                    packet::put_puback(&mut self.out, publish.packet_id);
+                    self.owed.push(publish.packet_id);
                 }
             }
             Packet::Suback { id, codes } => self.check_suback(id, codes, pump),
@@ -337,6 +342,15 @@ impl Turn {
                 return Err(if is_about_quota(code) { LinkError::Quota { what } } else { LinkError::Dismissed { what } });
             }
             Packet::Connack(_) => return Err(protocol("a second CONNACK")),
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what upstream sent, or gives the link up: upstream sends again what was not acknowledged.
+    fn acknowledge(&mut self, kept: Result<(), NotKept>) -> Result<(), LinkError> {
+        kept.map_err(|error| LinkError::NotKept { what: error.to_string() })?;
+        for packet_id in self.owed.drain(..) {
+            packet::put_puback(&mut self.out, packet_id);
         }
         Ok(())
     }
@@ -364,14 +378,6 @@ fn whole(input: &mut BytesMut) -> Result<Option<Frame>, LinkError> {
         input.reserve(missing);
     }
     Ok(frame.filter(|frame| frame.len() <= input.len()))
-}
-
-/// Whether the broker takes no more for now.
-fn is_about_quota(code: ReasonCode) -> bool {
-    matches!(
-        code,
-        ReasonCode::QUOTA_EXCEEDED | ReasonCode::MESSAGE_RATE_TOO_HIGH | ReasonCode::CONNECTION_RATE_EXCEEDED
-    )
 }
 
 fn protocol(what: &str) -> LinkError {

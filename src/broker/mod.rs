@@ -9,11 +9,13 @@
 pub mod access;
 mod admin;
 pub mod auth;
+mod awaited;
 mod clients;
 pub mod codec;
 mod config;
 mod connection;
 mod core;
+mod entry;
 pub mod listen;
 mod local;
 mod message;
@@ -52,7 +54,8 @@ pub use stats::Stats;
 use store::Store;
 pub use store::StoreError;
 
-use self::core::{Core, Entry, Sink};
+use self::core::Core;
+use self::entry::{Entry, Sink};
 use local::LocalQueue;
 use route::Round;
 use sync::write;

@@ -27,6 +27,7 @@ mod storm;
 mod subscribe;
 mod sys;
 mod takeover;
+mod tap;
 mod tls;
 mod users;
 mod version5;

@@ -19,7 +19,9 @@ use crate::bridge::config::{Buffer, OnFull};
 use crate::bridge::record::Record;
 use crate::bridge::sequence::{StreamId, Why};
 use crate::clock::Clock;
-use crate::journal::{self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms};
+use crate::journal::{
+    self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms, Waiting,
+};
 
 const MESSAGE: u8 = 1;
 const GAP: u8 = 2;
@@ -211,14 +213,19 @@ impl Backlog for Journal {
         self.stream
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<u64, Full> {
+    fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
         let mut state = lock(&self.state);
         let seq = state.next;
-        self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], self.terms).map_err(|_| Full)?;
+        let position =
+            self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], self.terms).map_err(|_| Full)?;
         state.next += 1;
         let next = state.next;
         state.gauge.add(next, bytes.len() as u64);
-        Ok(seq)
+        Ok(Place { position, seq })
+    }
+
+    fn waiting(&self) -> Option<(Waiting, Level)> {
+        Some((self.log.waiting(), self.readers))
     }
 
     fn leave_out(&self, count: u64, why: Why) -> Result<(), Full> {

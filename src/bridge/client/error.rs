@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use crate::broker::codec::ReasonCode;
+
 /// Why a link failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -93,12 +95,26 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(std::io::Error),
+    /// What upstream sent cannot be kept here: it is not acknowledged, so that upstream sends it again.
+    #[error("what the broker sent cannot be kept here: {what}")]
+    NotKept {
+        /// Why.
+        what: String,
+    },
     /// What came is not MQTT, or not as it should be.
     #[error("the broker sends what it may not: {what}")]
     Protocol {
         /// What is wrong.
         what: String,
     },
+}
+
+/// Whether a code says that the broker takes no more for now.
+pub(crate) fn is_about_quota(code: ReasonCode) -> bool {
+    matches!(
+        code,
+        ReasonCode::QUOTA_EXCEEDED | ReasonCode::MESSAGE_RATE_TOO_HIGH | ReasonCode::CONNECTION_RATE_EXCEEDED
+    )
 }
 
 impl LinkError {

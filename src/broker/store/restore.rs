@@ -96,7 +96,7 @@ impl Core {
                     Slot::Released => flying.push(Some(Err(entry))),
                     Slot::Done => flying.push(None),
                     slot if entry < in_flight => {
-                        flying.extend(waiting(slot, entry, scene).map(|out| Some(Ok(out))))
+                        flying.extend(waiting(slot, entry, scene).map(|out| Some(Ok(out))));
                     }
                     slot => queue.extend(waiting(slot, entry, scene)),
                 }
