@@ -9,6 +9,7 @@ use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
 use super::drivers::{DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
@@ -16,7 +17,8 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::{http, modbus};
+use crate::driver::{http, local, modbus};
+use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -59,12 +61,14 @@ struct Sections {
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
     Http(Box<http::PointConfig>),
+    Local(Box<local::PointConfig>),
 }
 
 /// A point's place on the wire, before the rest of it is known.
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Local(local::Wiring),
 }
 
 impl Place {
@@ -72,6 +76,15 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Local(wiring) => local_adapter::raw_form(wiring),
+        }
+    }
+
+    /// The unit that values come in, where the driver knows it.
+    fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Modbus(..) | Self::Http(_) => None,
+            Self::Local(wiring) => wiring.form().unit,
         }
     }
 
@@ -79,6 +92,7 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Local(wiring) => Taker::Local(wiring),
         }
     }
 
@@ -97,6 +111,9 @@ impl Place {
             })),
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Local(wiring) => {
+                Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
             }
         }
     }
@@ -118,6 +135,9 @@ fn place_of(
         (WireSection::Http(config), DeviceSettings::Http(device)) => {
             http_adapter::wiring(cx, node, *config, device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        (WireSection::Local(config), DeviceSettings::Local(device)) => {
+            local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
         }
         // The section was read as the device's driver says.
         _ => None,
@@ -158,6 +178,9 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
             DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Local(device) => {
+                local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
+            }
         },
     }
 }
@@ -183,6 +206,8 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
+    let unconverted = conversion.linear == Linear::Identity;
+    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -190,7 +215,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         channel: around.channel.clone(),
         topic: topic?,
         kind,
-        unit: section.unit.as_deref().map(Into::into),
+        unit: unit.map(Into::into),
         label: section.label.as_deref().map(Into::into),
         access,
         range: conversion.range,

@@ -12,6 +12,7 @@ use super::problem::count;
 use super::source::Span;
 use crate::driver::DriverPlan;
 use crate::driver::http;
+use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
 
 /// From this share of a line's time on, writes and recoveries may have to wait for polls.
@@ -102,7 +103,17 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
     match &channel.driver {
         DriverPlan::Modbus(plan) => describe_modbus(out, plan, whole),
         DriverPlan::Http(plan) => describe_http(out, plan, whole),
+        DriverPlan::Local(plan) => describe_local(out, plan, whole),
     }
+}
+
+fn describe_local(out: &mut String, plan: &local::Plan, whole: &Plan) {
+    let _ = writeln!(out, "{}: {} at {}", plan.name, plan.bus.word(), plan.bus.place());
+    for device in plan.devices.iter().take(MAX_LISTED) {
+        let label = label_of(whole, &device.name);
+        let _ = writeln!(out, "  {}{label}: {}", device.name, count(device.points.len(), "point"));
+    }
+    more(out, plan.devices.len());
 }
 
 fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {

@@ -109,6 +109,7 @@ fn endpoint(driver: &ChannelDriver) -> (String, bool) {
             let end = config.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
             return (end.unwrap_or_else(|_| config.address.clone()), false);
         }
+        ChannelDriver::Local(bus) => return (bus.place(), true),
     };
     match transport {
         Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {

@@ -8,8 +8,10 @@ use super::node::Node;
 use super::parts::fields_of;
 use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
+use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
-use crate::model::Value;
+use crate::driver::{iio, onewire};
+use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +20,10 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// 1-Wire.
+    OneWire,
+    /// Linux Industrial I/O.
+    Iio,
 }
 
 /// A channel's driver with its settings.
@@ -27,6 +33,8 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// A bus of the machine.
+    Local(Box<local::Bus>),
 }
 
 /// What a driver adds to a device.
@@ -36,6 +44,8 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// On a bus of the machine.
+    Local(Box<local::DeviceConfig>),
 }
 
 /// A point as its driver sees it.
@@ -45,6 +55,8 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// On a bus of the machine.
+    Local(Box<local::Point>),
 }
 
 /// The keys by which an HTTP point says where it is.
@@ -53,13 +65,15 @@ const HTTP_ADDRESSES: [&str; 8] =
 
 impl DriverKind {
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Modbus, Self::Http];
+    pub(super) const ALL: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
         }
     }
 
@@ -68,6 +82,8 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::OneWire => fields_of::<onewire::DeviceConfig>(),
+            Self::Iio => fields_of::<iio::DeviceConfig>(),
         }
     }
 
@@ -76,6 +92,8 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::OneWire => fields_of::<onewire::PointConfig>(),
+            Self::Iio => fields_of::<iio::PointConfig>(),
         }
     }
 
@@ -84,6 +102,8 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::OneWire => &["onewire"],
+            Self::Iio => &["iio"],
         }
     }
 
@@ -92,6 +112,8 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
         }
     }
 
@@ -103,8 +125,11 @@ impl DriverKind {
     /// The driver that the points of a device are written for, where neither channel nor profile tells.
     pub(super) fn guess(device: &Node) -> Self {
         let points = device.get("points").map(Node::entries).unwrap_or_default();
-        let http = |point: &Node| HTTP_ADDRESSES.iter().any(|key| point.get(key).is_some());
-        if points.iter().any(|point| http(&point.value)) { Self::Http } else { Self::Modbus }
+        let named = |kind: &Self| {
+            let names = |point: &Node| kind.addresses().iter().any(|key| point.get(key).is_some());
+            points.iter().any(|point| names(&point.value))
+        };
+        Self::ALL.into_iter().find(named).unwrap_or(Self::Modbus)
     }
 }
 
@@ -114,6 +139,10 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Local(bus) => match **bus {
+                local::Bus::OneWire(_) => DriverKind::OneWire,
+                local::Bus::Iio(_) => DriverKind::Iio,
+            },
         }
     }
 
@@ -121,7 +150,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Local(_) => None,
         }
     }
 }
@@ -131,7 +160,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Local(_) => None,
         }
     }
 }
@@ -142,6 +171,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Local(point) => &point.conversion,
         }
     }
 
@@ -149,7 +179,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Local(_) => None,
         }
     }
 
@@ -158,6 +188,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Local(point) => point.id = id,
         }
     }
 
@@ -165,7 +196,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Local(_) => None,
         }
     }
 
@@ -173,7 +204,15 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) => None,
+            Self::Modbus(_) | Self::Local(_) => None,
+        }
+    }
+
+    /// The point itself, where it is on a bus of the machine.
+    pub(super) fn into_local(self) -> Option<local::Point> {
+        match self {
+            Self::Local(point) => Some(*point),
+            Self::Modbus(_) | Self::Http(_) => None,
         }
     }
 
@@ -182,6 +221,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Local(point) => Taker::Local(&point.wiring),
         }
     }
 }
@@ -193,14 +233,17 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A line or channel of a bus of the machine.
+    Local(&'a local::Wiring),
 }
 
 impl Taker<'_> {
     /// Whether it takes whole numbers only.
-    pub(super) const fn is_whole(self) -> bool {
+    pub(super) fn is_whole(self) -> bool {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
         }
     }
 
@@ -209,6 +252,7 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Local(wiring) => wiring.encodable(raw),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::values::Grade;
-use crate::driver::{DriverPlan, http, modbus};
+use crate::driver::{DriverPlan, http, local, modbus};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -239,6 +239,10 @@ fn assemble(
                 super::check::check_http_budget(cx, &plan, place);
                 DriverPlan::Http(Arc::new(plan))
             }
+            Some(ChannelDriver::Local(bus)) if !line.local.is_empty() => {
+                let (name, devices) = (Arc::clone(&name), line.local);
+                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
+            }
             _ => continue,
         };
         plans.push(ChannelPlan { name, driver });
@@ -283,6 +287,7 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
 struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
+    local: Vec<local::Device>,
 }
 
 impl Line {
@@ -308,6 +313,10 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_http).collect();
                 self.http.push(http::Device { name, model, config: *config, points });
             }
+            DeviceSettings::Local(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_local).collect();
+                self.local.push(local::Device { name, config: *config, points });
+            }
         }
     }
 }
@@ -321,5 +330,6 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
             line.timeout.0
         }
         ChannelDriver::Http(config) => config.timeout.0,
+        ChannelDriver::Local(_) => Duration::ZERO,
     }
 }

@@ -5,7 +5,10 @@
 //! and the registry, the one list that a new driver is entered into.
 
 pub mod http;
+pub mod iio;
+pub mod local;
 pub mod modbus;
+pub mod onewire;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
@@ -53,6 +56,8 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
+    /// A bus of the machine itself: 1-Wire, Industrial I/O.
+    Local(Arc<local::Plan>),
 }
 
 impl DriverPlan {
@@ -62,15 +67,18 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Local(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
 
-    /// The same channel led to another endpoint: an address for connections, a path for serial lines.
+    /// The same channel led to another endpoint: an address for connections, a path for serial lines, a
+    /// folder of files for buses of the machine.
     #[must_use]
     pub fn with_endpoint(&self, endpoint: &str) -> Self {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Local(plan) => Self::Local(Arc::new(plan.with_endpoint(endpoint))),
         }
     }
 
@@ -80,6 +88,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Local(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }
 }
