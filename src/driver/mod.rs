@@ -9,8 +9,10 @@ pub mod modbus;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
+pub mod totals;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -33,8 +35,17 @@ pub struct ChannelContext {
     pub stats: Arc<ChannelStats>,
     /// The clocks.
     pub clock: Clock,
+    /// What the gateway does for drivers that need more.
+    pub services: Services,
     /// Tells it to finish the exchange under way and return.
     pub shutdown: CancellationToken,
+}
+
+/// What a gateway does for those drivers that need it. [`Default`] is none of it.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// Where totals are kept over restarts; `None` keeps nothing.
+    pub state: Option<PathBuf>,
 }
 
 /// A future that owns everything it needs.

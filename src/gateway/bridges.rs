@@ -1,16 +1,11 @@
 //! The bridges of a gateway: made before anything is published, so that they miss nothing.
 
-use std::path::PathBuf;
-
 use super::StartError;
 use super::parts::Parts;
 use crate::bridge::{Bridge, BridgeHandle};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Plan;
-
-/// Where systemd says that the service may keep its state.
-const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
 /// Starts every bridge of the plan.
 pub(super) fn start(
@@ -19,7 +14,7 @@ pub(super) fn start(
     broker: &Broker,
     clock: &Clock,
 ) -> Result<Vec<BridgeHandle>, StartError> {
-    let state = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = super::state_directory();
     let made: Result<Vec<Bridge>, _> = plan
         .bridges
         .iter()
