@@ -2,12 +2,13 @@
 //!
 //! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
-use super::drivers::{DeviceSettings, Taker, Wire};
+use super::drivers::{Computed, DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
 use super::modbus as adapter;
 use super::node::Node;
@@ -16,7 +17,8 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::{http, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::{http, modbus, virtual_points};
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -59,12 +61,14 @@ struct Sections {
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
     Http(Box<http::PointConfig>),
+    Virtual(Box<virtual_points::PointConfig>),
 }
 
 /// A point's place on the wire, before the rest of it is known.
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Virtual(Box<virtual_points::Sources>),
 }
 
 impl Place {
@@ -72,6 +76,7 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
         }
     }
 
@@ -79,11 +84,19 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
 
     /// The driver's point; its id comes with the plan.
-    fn wire(self, conversion: Conversion, poll: Duration, access: Access, tolerance: f64) -> Wire {
+    fn wire(
+        self,
+        name: &Arc<str>,
+        conversion: Conversion,
+        poll: Duration,
+        access: Access,
+        tolerance: f64,
+    ) -> Wire {
         let id = PointId(0);
         match self {
             Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
@@ -97,6 +110,12 @@ impl Place {
             })),
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Virtual(sources) => {
+                let virtual_points::Sources { form, names } = *sources;
+                let (name, inputs) = (Arc::clone(name), Vec::new());
+                let point = virtual_points::Point { id, name, form, inputs, conversion, access };
+                Wire::Virtual(Box::new(Computed { names, point }))
             }
         }
     }
@@ -118,6 +137,10 @@ fn place_of(
         (WireSection::Http(config), DeviceSettings::Http(device)) => {
             http_adapter::wiring(cx, node, *config, device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        (WireSection::Virtual(config), DeviceSettings::Virtual) => {
+            virtual_adapter::sources(cx, node, &config, access)
+                .map(|sources| Place::Virtual(Box::new(sources)))
         }
         // The section was read as the device's driver says.
         _ => None,
@@ -158,6 +181,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
             DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }
 }
@@ -200,7 +224,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = wired.wire(conversion, poll, access, tolerance);
+    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
 }

@@ -57,6 +57,7 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Http(config)) => {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
             }
+            Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
             None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
@@ -199,6 +200,7 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
         }
+        DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }
 

@@ -16,6 +16,7 @@ use super::source::Span;
 use super::values::Grade;
 use crate::driver::http::HttpConfig;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
+use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -34,6 +35,8 @@ pub(super) enum ChannelSection {
     ModbusAscii(LineConfig),
     /// HTTP: devices with a web interface, such as the W&T Web-IO family.
     Http(Box<HttpConfig>),
+    /// Points computed from others.
+    Virtual(VirtualConfig),
 }
 
 impl ChannelSection {
@@ -46,6 +49,7 @@ impl ChannelSection {
             Self::ModbusRtuOverTcp(tcp) => Transport::RtuOverTcp(tcp),
             Self::ModbusAscii(line) => Transport::Ascii(line),
             Self::Http(config) => return ChannelDriver::Http(config),
+            Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }
 }

@@ -9,6 +9,7 @@ use super::parts::fields_of;
 use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
+use crate::driver::virtual_points::{self, VirtualConfig};
 use crate::model::Value;
 
 /// The drivers, as profiles name them.
@@ -18,6 +19,8 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// Computed points.
+    Virtual,
 }
 
 /// A channel's driver with its settings.
@@ -27,6 +30,8 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// Computed points.
+    Virtual(VirtualConfig),
 }
 
 /// What a driver adds to a device.
@@ -36,6 +41,8 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// Computed points, which add nothing.
+    Virtual,
 }
 
 /// A point as its driver sees it.
@@ -45,21 +52,50 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// A computed point.
+    Virtual(Box<Computed>),
+}
+
+/// A computed point whose sources are names still.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    /// The names of what it is computed from.
+    pub(super) names: Vec<String>,
+    /// The point; its inputs come when all points are known.
+    pub(super) point: virtual_points::Point,
 }
 
 /// The keys by which an HTTP point says where it is.
 const HTTP_ADDRESSES: [&str; 8] =
     ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
+/// The keys by which a point says how it is computed.
+const FORMS: [&str; 10] = [
+    "sum",
+    "difference",
+    "average",
+    "minimum",
+    "maximum",
+    "dew-point",
+    "energy",
+    "run-time",
+    "count-edges",
+    "formula",
+];
+
 impl DriverKind {
+    /// Those that profiles can be for.
+    pub(super) const IN_PROFILES: [Self; 2] = [Self::Modbus, Self::Http];
+
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Modbus, Self::Http];
+    const ALL: [Self; 3] = [Self::Modbus, Self::Http, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::Virtual => "virtual",
         }
     }
 
@@ -68,6 +104,7 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::Virtual => &[],
         }
     }
 
@@ -76,6 +113,7 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
 
@@ -84,6 +122,7 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::Virtual => &FORMS,
         }
     }
 
@@ -92,6 +131,7 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::Virtual => "sum, formula or another form",
         }
     }
 
@@ -103,8 +143,10 @@ impl DriverKind {
     /// The driver that the points of a device are written for, where neither channel nor profile tells.
     pub(super) fn guess(device: &Node) -> Self {
         let points = device.get("points").map(Node::entries).unwrap_or_default();
-        let http = |point: &Node| HTTP_ADDRESSES.iter().any(|key| point.get(key).is_some());
-        if points.iter().any(|point| http(&point.value)) { Self::Http } else { Self::Modbus }
+        let speaks = |kind: &Self| {
+            points.iter().any(|point| kind.addresses().iter().any(|key| point.value.get(key).is_some()))
+        };
+        Self::ALL.into_iter().find(speaks).unwrap_or(Self::Modbus)
     }
 }
 
@@ -114,6 +156,7 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Virtual(_) => DriverKind::Virtual,
         }
     }
 
@@ -121,7 +164,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -131,7 +174,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -142,6 +185,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Virtual(computed) => &computed.point.conversion,
         }
     }
 
@@ -149,7 +193,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -158,6 +202,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Virtual(computed) => computed.point.id = id,
         }
     }
 
@@ -165,7 +210,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -173,7 +218,15 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is computed.
+    pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
+        match self {
+            Self::Virtual(computed) => Some(computed.point),
+            _ => None,
         }
     }
 
@@ -182,6 +235,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
 }
@@ -193,6 +247,8 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A total.
+    Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
@@ -201,6 +257,7 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Virtual(form) => form.is_whole(),
         }
     }
 
@@ -209,6 +266,7 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Virtual(form) => form.settable(raw),
         }
     }
 }

@@ -34,6 +34,7 @@ mod sections;
 mod source;
 mod suggest;
 mod values;
+mod virtual_points;
 
 use std::path::{Path, PathBuf};
 

@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{http, modbus};
+    use crate::driver::{http, modbus, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -121,6 +121,7 @@ mod tests {
             fields_of::<ConversionSection>(),
             fields_of::<modbus::PointConfig>(),
             fields_of::<http::PointConfig>(),
+            fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,
         ]);

@@ -193,7 +193,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
-    let mut named = DriverKind::ALL.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
+    let mut named = DriverKind::IN_PROFILES.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
     let kind = named.next().unwrap_or(DriverKind::Modbus);
     if let Some(second) = named.next() {
         let key = root.entry(second.profile_key()).map_or(root.span, |entry| entry.key_span);
@@ -209,6 +209,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     match kind {
         DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
+        // No profile names one of these.
+        DriverKind::Virtual => {}
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

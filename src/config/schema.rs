@@ -15,8 +15,8 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, PointConfig};
+use crate::driver::{http, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -140,6 +140,7 @@ fn point(generator: &mut SchemaGenerator) -> Value {
     let parts = [
         part::<PointConfig>,
         part::<http::PointConfig>,
+        part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

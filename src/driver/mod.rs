@@ -10,6 +10,7 @@ pub mod queue;
 pub mod schedule;
 pub mod stats;
 pub mod totals;
+pub mod virtual_points;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
+    /// Points computed from others.
+    Virtual(Arc<virtual_points::Plan>),
 }
 
 impl DriverPlan {
@@ -73,15 +76,28 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
 
-    /// The same channel led to another endpoint: an address for connections, a path for serial lines.
+    /// The same channel led to another endpoint: an address for connections, a path for serial lines. One that
+    /// leads nowhere stays as it is.
     #[must_use]
     pub fn with_endpoint(&self, endpoint: &str) -> Self {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Modbus(plan) => &plan.name,
+            Self::Http(plan) => &plan.name,
+            Self::Virtual(plan) => &plan.name,
         }
     }
 
@@ -91,6 +107,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }
 }

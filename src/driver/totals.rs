@@ -28,11 +28,7 @@ impl Totals {
     /// The totals of a channel as they were saved last, of these points only. Without a state directory they
     /// begin at nothing and are not kept.
     #[must_use]
-    pub fn open<'a>(
-        state: Option<&Path>,
-        channel: &str,
-        points: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub fn open<'a>(state: Option<&Path>, channel: &str, points: impl IntoIterator<Item = &'a str>) -> Self {
         let path = state.map(|state| state.join(FOLDER).join(format!("{channel}.json")));
         let mut saved = path.as_deref().map(read).unwrap_or_default();
         let values = points.into_iter().filter_map(|name| saved.remove_entry(name)).collect();

@@ -171,7 +171,7 @@ impl Simulation {
     ) -> Result<Self, StartError> {
         let modbus = plans.iter().filter_map(|plan| match plan {
             DriverPlan::Modbus(plan) => Some(&**plan),
-            DriverPlan::Http(_) => None,
+            _ => None,
         });
         let modbus: Vec<&modbus::Plan> = modbus.collect();
         let world = Arc::new(World::new(points, &modbus, behaviours, options.seed, options.strict)?);
@@ -198,6 +198,8 @@ impl Simulation {
                     let host = Host::new(points, plan, behaviours, options.seed)?;
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
+                // Computed points need no device.
+                DriverPlan::Virtual(_) => {}
             }
         }
         Ok(builder.simulation)
@@ -217,11 +219,7 @@ impl Simulation {
     /// A plan that leads to the simulated devices instead of the real ones.
     #[must_use]
     pub fn redirect(&self, plan: &DriverPlan) -> DriverPlan {
-        let name = match plan {
-            DriverPlan::Modbus(plan) => &plan.name,
-            DriverPlan::Http(plan) => &plan.name,
-        };
-        match self.endpoint(name) {
+        match self.endpoint(plan.name()) {
             Some(endpoint) => plan.with_endpoint(endpoint),
             None => plan.clone(),
         }
