@@ -19,6 +19,7 @@ use crate::driver::iio::IioConfig;
 use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::driver::onewire::OneWireConfig;
+use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -42,6 +43,8 @@ pub(super) enum ChannelSection {
     OneWire(OneWireConfig),
     /// Sensors and converters that have a Linux driver (Industrial I/O).
     Iio(IioConfig),
+    /// Points computed from others.
+    Virtual(VirtualConfig),
 }
 
 impl ChannelSection {
@@ -56,6 +59,7 @@ impl ChannelSection {
             Self::Http(config) => return ChannelDriver::Http(config),
             Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
             Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
+            Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }
 }

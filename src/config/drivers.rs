@@ -10,6 +10,7 @@ use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
+use crate::driver::virtual_points::{self, VirtualConfig};
 use crate::driver::{iio, onewire};
 use crate::model::{Value, ValueKind};
 
@@ -24,6 +25,8 @@ pub(super) enum DriverKind {
     OneWire,
     /// Linux Industrial I/O.
     Iio,
+    /// Computed points.
+    Virtual,
 }
 
 /// A channel's driver with its settings.
@@ -35,6 +38,8 @@ pub(super) enum ChannelDriver {
     Http(Box<HttpConfig>),
     /// A bus of the machine.
     Local(Box<local::Bus>),
+    /// Computed points.
+    Virtual(VirtualConfig),
 }
 
 /// What a driver adds to a device.
@@ -46,6 +51,8 @@ pub(super) enum DeviceSettings {
     Http(Box<http::DeviceConfig>),
     /// On a bus of the machine.
     Local(Box<local::DeviceConfig>),
+    /// Computed points, which add nothing.
+    Virtual,
 }
 
 /// A point as its driver sees it.
@@ -57,15 +64,43 @@ pub(super) enum Wire {
     Http(Box<http::Point>),
     /// On a bus of the machine.
     Local(Box<local::Point>),
+    /// A computed point.
+    Virtual(Box<Computed>),
+}
+
+/// A computed point whose sources are names still.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    /// The names of what it is computed from.
+    pub(super) names: Vec<String>,
+    /// The point; its inputs come when all points are known.
+    pub(super) point: virtual_points::Point,
 }
 
 /// The keys by which an HTTP point says where it is.
 const HTTP_ADDRESSES: [&str; 8] =
     ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
+/// The keys by which a point says how it is computed.
+const FORMS: [&str; 10] = [
+    "sum",
+    "difference",
+    "average",
+    "minimum",
+    "maximum",
+    "dew-point",
+    "energy",
+    "run-time",
+    "count-edges",
+    "formula",
+];
+
 impl DriverKind {
+    /// Those that profiles can be for.
+    pub(super) const IN_PROFILES: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
+
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
+    const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -74,6 +109,7 @@ impl DriverKind {
             Self::Http => "http",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Virtual => "virtual",
         }
     }
 
@@ -84,6 +120,7 @@ impl DriverKind {
             Self::Http => fields_of::<http::DeviceConfig>(),
             Self::OneWire => fields_of::<onewire::DeviceConfig>(),
             Self::Iio => fields_of::<iio::DeviceConfig>(),
+            Self::Virtual => &[],
         }
     }
 
@@ -94,6 +131,7 @@ impl DriverKind {
             Self::Http => fields_of::<http::PointConfig>(),
             Self::OneWire => fields_of::<onewire::PointConfig>(),
             Self::Iio => fields_of::<iio::PointConfig>(),
+            Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
 
@@ -104,6 +142,7 @@ impl DriverKind {
             Self::Http => &HTTP_ADDRESSES,
             Self::OneWire => &["onewire"],
             Self::Iio => &["iio"],
+            Self::Virtual => &FORMS,
         }
     }
 
@@ -114,6 +153,7 @@ impl DriverKind {
             Self::Http => "get, post, or a terminal",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Virtual => "sum, formula or another form",
         }
     }
 
@@ -143,6 +183,7 @@ impl ChannelDriver {
                 local::Bus::OneWire(_) => DriverKind::OneWire,
                 local::Bus::Iio(_) => DriverKind::Iio,
             },
+            Self::Virtual(_) => DriverKind::Virtual,
         }
     }
 
@@ -150,7 +191,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 }
@@ -160,7 +201,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 }
@@ -172,6 +213,7 @@ impl Wire {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
             Self::Local(point) => &point.conversion,
+            Self::Virtual(computed) => &computed.point.conversion,
         }
     }
 
@@ -179,7 +221,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -189,6 +231,7 @@ impl Wire {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
             Self::Local(point) => point.id = id,
+            Self::Virtual(computed) => computed.point.id = id,
         }
     }
 
@@ -196,7 +239,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -204,7 +247,7 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -212,7 +255,15 @@ impl Wire {
     pub(super) fn into_local(self) -> Option<local::Point> {
         match self {
             Self::Local(point) => Some(*point),
-            Self::Modbus(_) | Self::Http(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is computed.
+    pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
+        match self {
+            Self::Virtual(computed) => Some(computed.point),
+            _ => None,
         }
     }
 
@@ -222,6 +273,7 @@ impl Wire {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
             Self::Local(point) => Taker::Local(&point.wiring),
+            Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
 }
@@ -235,6 +287,8 @@ pub(super) enum Taker<'a> {
     Http(&'a http::Wiring),
     /// A line or channel of a bus of the machine.
     Local(&'a local::Wiring),
+    /// A total.
+    Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
@@ -244,6 +298,7 @@ impl Taker<'_> {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
             Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
+            Self::Virtual(form) => form.is_whole(),
         }
     }
 
@@ -253,6 +308,7 @@ impl Taker<'_> {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
             Self::Local(wiring) => wiring.encodable(raw),
+            Self::Virtual(form) => form.settable(raw),
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn device(cx: &Context<'_>, node: &Node, kind: DriverKind) -> Option<
     match kind {
         DriverKind::OneWire => read_part_rest(cx, node).map(DeviceConfig::OneWire),
         DriverKind::Iio => read_part_rest(cx, node).map(DeviceConfig::Iio),
-        DriverKind::Modbus | DriverKind::Http => None,
+        _ => None,
     }
 }
 

@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{http, iio, modbus, onewire};
+    use crate::driver::{http, iio, modbus, onewire, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -125,6 +125,7 @@ mod tests {
             fields_of::<http::PointConfig>(),
             fields_of::<onewire::PointConfig>(),
             fields_of::<iio::PointConfig>(),
+            fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,
         ]);

@@ -16,8 +16,8 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::{http, iio, onewire};
 use crate::driver::modbus::{DeviceConfig, PointConfig};
+use crate::driver::{http, iio, onewire, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -120,7 +120,7 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
-    let one_driver = DriverKind::ALL.map(|kind| json!({ "required": [kind.profile_key()] }));
+    let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
     root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");
     root
@@ -150,6 +150,7 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<http::PointConfig>,
         part::<onewire::PointConfig>,
         part::<iio::PointConfig>,
+        part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,
