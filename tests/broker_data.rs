@@ -1,6 +1,6 @@
 //! `iogate broker --data` killed at random moments: what was acknowledged is there afterwards.
 //!
-//! A few rounds here; `IOGATE_KILL_ROUNDS=200 cargo nextest run --test broker_data` runs as many as wanted.
+//! A few rounds here; `IOGATE_KILL_ROUNDS=200 cargo test --test broker_data -- --nocapture` makes as many as wanted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
 mod broker_data {
