@@ -12,6 +12,7 @@ fn read(path: &str) -> String {
 fn source(module: &str) -> String {
     match module {
         "codec" => "src/broker/codec/tests.rs".to_owned(),
+        "oracle" => "src/broker/codec/oracle.rs".to_owned(),
         "wire" => "src/broker/codec/wire.rs".to_owned(),
         "inflight" => "src/broker/session/inflight.rs".to_owned(),
         module => format!("tests/broker/{module}.rs"),

@@ -20,6 +20,7 @@ mod proxy;
 mod publish;
 mod qos;
 mod retained;
+mod rust_clients;
 mod scram;
 mod session;
 mod share;
