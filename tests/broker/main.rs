@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 mod local;
 mod malformed;
+mod older;
 mod peers;
 mod proxy;
 mod publish;

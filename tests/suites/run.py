@@ -42,9 +42,10 @@ def start(port):
         config.write(f"broker: {{ max-keep-alive: 60s, receive-maximum: 20, access-file: {access.name} }}\n")
         command = [os.environ["IOGATE"], "broker", "-p", str(port), "-c", config.name]
     else:
-        # The same for Mosquitto, which needs its rule for every client first.
+        # The same for Mosquitto, whose `topic` is for clients without a user name only.
         access = tempfile.NamedTemporaryFile("w", suffix=".acl", delete=False)
-        access.write("topic readwrite #\ntopic read $SYS/#\ntopic deny test/nosubscribe\ntopic deny test_qos_1_2_errors\n")
+        access.write("".join(f"pattern {rule}\n" for rule in (
+            "readwrite #", "read $SYS/#", "deny test/nosubscribe", "deny test_qos_1_2_errors")))
         access.close()
         # As root Mosquitto becomes a user who may not read the file, unless it is told to stay.
         config.write(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_keepalive 60\n")
