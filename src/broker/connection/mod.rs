@@ -48,7 +48,7 @@ const READ_SIZE: usize = 64 << 10;
 const WRITES_PER_READ: usize = 4;
 
 /// Rounds of writes in which a client is given what is queued for it when the broker stops.
-const LAST_WRITES: usize = 64;
+const LAST_TURNS: usize = 64;
 
 /// Reads before the thread is given to others: about half a megabyte, thousands of small packets.
 const READS_PER_TURN: usize = 8;
@@ -206,8 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>, stop: Pin<&mut WaitForCancellationFutureOwned>) -> Poll<()> {
         if self.closing.is_none() && stop.poll(cx).is_ready() {
-            self.write_last(cx);
-            self.leave(&End::Stopping);
+            let end = self.finish(cx).unwrap_or(End::Stopping);
+            self.leave(&end);
         }
         for _ in 0..READS_PER_TURN {
             if self.closing.is_some() {
@@ -225,15 +225,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Pending
     }
 
-    /// Before the stop: writes what was routed to the client until then, as far as its socket takes it at once.
-    fn write_last(&mut self, cx: &mut Context<'_>) {
-        let mut written = 0;
-        for _ in 0..LAST_WRITES {
-            if !matches!(self.flush(cx, &mut written), Ok(true)) {
-                break;
+    /// Before the stop: handles what the client had sent until then and writes what was routed to it, as far as its socket
+    /// has the one and takes the other at once. An acknowledgement that came in time spares a repetition.
+    fn finish(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        for _ in 0..LAST_TURNS {
+            match self.poll_work(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Some(end),
+                Poll::Pending => break,
             }
         }
-        add(&self.core.counters.bytes_out, written);
+        None
     }
 
     /// Writes what can be written, then reads once. Ready: there may be more to do.
