@@ -26,7 +26,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::access::{Bounds, WriteCheck};
-use super::codec::{CodecError, Frame, Version};
+use super::codec::{CodecError, Frame, ReasonCode, Version};
 use super::core::Core;
 use super::registry::Attached;
 use super::route::Round;
@@ -375,7 +375,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let closing = self.closing.as_ref().map(|closing| closing.until);
         // What is not read on purpose is no silence.
         let silence = silence.filter(|_| closing.is_none() && self.throttled.is_none());
-        [silence, pause, self.throttled, closing].into_iter().flatten().min()
+        let login = self.authentication_due().filter(|_| closing.is_none());
+        [silence, pause, self.throttled, login, closing].into_iter().flatten().min()
     }
 
     /// Ready when a deadline has passed.
@@ -400,6 +401,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = None;
                 self.heard = now;
                 return Poll::Ready(Ok(()));
+            }
+            if self.authentication_due().is_some_and(|due| due <= now) {
+                let what = "the re-authentication was not finished in time";
+                let late = CodecError { code: ReasonCode::NOT_AUTHORIZED, what };
+                return Poll::Ready(Err(End::Refused(late)));
             }
             return Poll::Ready(Err(End::Silent));
         }

@@ -179,14 +179,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let known = self.aliases.get(&alias).cloned();
             return known.map(Some).ok_or(CodecError::protocol("topic alias was never set").into());
         }
-        let name: Arc<str> = publish.topic.into();
+        // A topic over the limit is refused each time; it is not kept for that.
+        let kept = if publish.topic.len() > self.core.config.max_topic_length { "" } else { publish.topic };
+        let name: Arc<str> = kept.into();
         self.aliases.insert(alias, Arc::clone(&name));
         Ok(Some(name))
     }
 
     fn check_publish(&mut self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
         let config = &self.core.config;
-        if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
+        if name.is_empty()
+            || name.len() > config.max_topic_length
+            || topic::levels(name) > config.max_topic_levels
+        {
             let what = "topic is longer or has more levels than the limit";
             return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what });
         }
