@@ -7,6 +7,7 @@ mod browser;
 mod client;
 mod conformance;
 mod connect;
+mod fair;
 mod fuzz;
 mod jwt;
 mod limits;

@@ -33,7 +33,9 @@ const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet ident
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Received {
     /// Packets of any kind.
-    packets: u64,
+    pub(super) packets: u64,
+    /// The last of them may have taken long.
+    pub(super) costly: bool,
     pub(super) messages: u64,
     payload_bytes: u64,
 }
@@ -79,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Ack(kind, ack) => self.on_ack(kind, ack),
             Packet::Subscribe(subscribe) => {
                 round.release();
+                tally.costly = true;
                 self.on_subscribe(&subscribe)
             }
             Packet::Unsubscribe(unsubscribe) => {
@@ -299,7 +302,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let max_qos = self.bounds.max_qos(&self.core.config);
-        for filter in &subscribe.filters {
+        for (at, filter) in subscribe.filters.iter().enumerate() {
+            if at >= self.core.config.max_subscriptions {
+                // More than a client may have: a packet of a megabyte holds a quarter of a million.
+                add(&self.core.counters.subscriptions_refused, 1);
+                codes.push(ReasonCode::QUOTA_EXCEEDED);
+                continue;
+            }
             // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
             let wanted = SubscribeFilter { qos: filter.qos.min(max_qos), ..*filter };
             codes.push(self.core.subscribe(&self.session, self.epoch, &wanted, subscribe.subscription_id)?);
