@@ -8,6 +8,7 @@ mod client;
 mod conformance;
 mod connect;
 mod delivery;
+mod fair;
 mod fuzz;
 mod headers;
 mod jwt;
