@@ -20,7 +20,8 @@ use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::values::Grade;
-use crate::driver::{DriverPlan, http, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::{DriverPlan, http, local, modbus, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -87,7 +88,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
     let plant = Plant { site: &site, defaults, channels: &channels };
-    let devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
+    let mut devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
+    virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points);
@@ -239,6 +241,14 @@ fn assemble(
                 super::check::check_http_budget(cx, &plan, place);
                 DriverPlan::Http(Arc::new(plan))
             }
+            Some(ChannelDriver::Local(bus)) if !line.local.is_empty() => {
+                let (name, devices) = (Arc::clone(&name), line.local);
+                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
+            }
+            Some(ChannelDriver::Virtual(config)) if !line.computed.is_empty() => {
+                let plan = virtual_points::Plan { name: Arc::clone(&name), config, devices: line.computed };
+                DriverPlan::Virtual(Arc::new(plan))
+            }
             _ => continue,
         };
         plans.push(ChannelPlan { name, driver });
@@ -283,6 +293,8 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
 struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
+    local: Vec<local::Device>,
+    computed: Vec<virtual_points::Device>,
 }
 
 impl Line {
@@ -308,6 +320,14 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_http).collect();
                 self.http.push(http::Device { name, model, config: *config, points });
             }
+            DeviceSettings::Local(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_local).collect();
+                self.local.push(local::Device { name, config: *config, points });
+            }
+            DeviceSettings::Virtual => {
+                let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
+                self.computed.push(virtual_points::Device { name, points });
+            }
         }
     }
 }
@@ -321,5 +341,6 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
             line.timeout.0
         }
         ChannelDriver::Http(config) => config.timeout.0,
+        ChannelDriver::Local(_) | ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

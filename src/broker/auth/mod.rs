@@ -9,6 +9,7 @@ mod enhanced;
 pub mod jwt;
 mod means;
 mod passwords;
+mod recall;
 mod scram;
 mod throttle;
 mod tokens;
@@ -28,6 +29,7 @@ pub use scram::{DEFAULT_ROUNDS as SCRAM_ROUNDS, MIN_ROUNDS as SCRAM_MIN_ROUNDS};
 
 pub(super) use enhanced::{METHOD, Pending};
 pub(super) use means::Means;
+pub(super) use recall::Proof;
 
 use super::access::{Claims, Peer};
 use super::codec::{CodecError, Connect, ReasonCode};
@@ -111,11 +113,6 @@ pub(super) enum Standing {
 }
 
 impl Login {
-    /// The login of a session from before the program started. How its client logged in is not known any more.
-    pub(super) fn restored(user: Arc<str>) -> Self {
-        Self::by_certificate(user)
-    }
-
     fn by_certificate(user: Arc<str>) -> Self {
         Self { user, password: None, claims: None, token: None }
     }

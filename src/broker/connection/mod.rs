@@ -327,11 +327,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut round = Round::new(&core, now);
         let mut received = Received::default();
         let result = self.consume(input, &mut round, &mut received);
-        let logged = round.logged;
+        let (logged, tapped) = (round.logged, std::mem::take(&mut round.tapped));
         let (_, slow) = round.finish();
         if core.store.is_some() {
             self.held.gate(logged.max(self.session.own(self.epoch, |state| state.logged_to()).unwrap_or(0)));
         }
+        self.held.gate_taps(tapped);
         add(&core.counters.bytes_in, input.len() as u64);
         received.count(&core.counters);
         add(&self.session.published, received.messages);

@@ -23,6 +23,9 @@ const ACK_WITH_REASON: usize = 16;
 /// Why a publication is refused while the log takes no more.
 const NOT_KEPT: &str = "the log is full or cannot be written";
 
+/// Why a bridge did not take a message; everybody else has it.
+const BRIDGE_FULL: &str = "the buffer of a bridge is full";
+
 /// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
 const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
 
@@ -109,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         let routed = routed.and_then(|()| self.route(name, publish, round));
         if let Err(refused) = &routed
-            && refused.what == NOT_KEPT
+            && (refused.what == NOT_KEPT || refused.what == BRIDGE_FULL)
             && publish.qos > QoS::AtMostOnce
             && !self.version.is_v5()
         {
@@ -240,8 +243,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if round.tally.refused > refused {
             // Other subscribers have it all the same; the publisher may send it again.
-            let what = "the buffer of a bridge is full";
-            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
+            let packet_id = publish.packet_id;
+            // It was noted as received when it was routed; sent again, it is not a duplicate. Who has taken the session
+            // over meanwhile has taken the note over, too, and is asked for the message again by its client.
+            let _ = self.session.own(self.epoch, |state| {
+                if publish.qos == QoS::ExactlyOnce {
+                    state.log_must(|session| Record::Completed { session, packet_id });
+                }
+            });
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: BRIDGE_FULL });
         }
         Ok(code)
     }

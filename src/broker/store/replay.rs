@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::record::{Kept, Options, Published, Record, Target, Will};
+use super::record::{Kept, Options, Owner, Published, Record, Target, Will};
 use crate::broker::codec::QoS;
 
 /// Everything.
@@ -23,7 +23,7 @@ pub(in crate::broker) struct Replay {
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::broker) struct Session {
     pub(in crate::broker) client: Arc<str>,
-    pub(in crate::broker) user: Option<Arc<str>>,
+    pub(in crate::broker) owner: Option<Owner>,
     pub(in crate::broker) expiry: u32,
     pub(in crate::broker) will: Option<Box<Will>>,
     /// When its connection ended; `None`: it was connected to the last.
@@ -59,10 +59,10 @@ impl Replay {
     pub(in crate::broker) fn apply(&mut self, record: Record) {
         match record {
             Record::Published(published) => self.published(published),
-            Record::Attached { session, client, user, expiry, will } => {
+            Record::Attached { session, client, owner, expiry, will } => {
                 self.next_session = self.next_session.max(session + 1);
                 let known = self.sessions.entry(session).or_default();
-                (known.client, known.user, known.expiry, known.will) = (client, user, expiry, will);
+                (known.client, known.owner, known.expiry, known.will) = (client, owner, expiry, will);
                 known.detached_us = None;
             }
             Record::Ended { session } => {
@@ -180,8 +180,8 @@ impl Session {
     }
 
     fn head<E>(&self, session: u64, put: &mut impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
-        let (client, user) = (Arc::clone(&self.client), self.user.clone());
-        put(Record::Attached { session, client, user, expiry: self.expiry, will: self.will.clone() })?;
+        let (client, owner) = (Arc::clone(&self.client), self.owner.clone());
+        put(Record::Attached { session, client, owner, expiry: self.expiry, will: self.will.clone() })?;
         if let Some(wall_us) = self.detached_us {
             put(Record::Detached { session, expiry: self.expiry, will: self.will.is_some(), wall_us })?;
         }
@@ -237,7 +237,7 @@ mod tests {
             1 => Record::Attached {
                 session,
                 client: format!("c{session}").into(),
-                user: None,
+                owner: None,
                 expiry: 9,
                 will: None,
             },

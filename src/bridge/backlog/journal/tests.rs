@@ -46,9 +46,9 @@ fn stream_numbers_and_cursor_outlive_the_program() {
     drop((reader, backlog));
     let backlog = open(folder.path(), &limits, 8);
     assert_eq!((backlog.stream(), backlog.cursor().seq, backlog.end().seq), (StreamId(7), 5, 11));
-    assert_eq!(backlog.append(b"y"), Ok(11));
+    assert_eq!(backlog.append(b"y").map(|place| place.seq), Ok(11));
     backlog.leave_out(5, Why::Thinned).unwrap();
-    assert_eq!(backlog.append(b"z"), Ok(17));
+    assert_eq!(backlog.append(b"z").map(|place| place.seq), Ok(17));
     written(&backlog);
     let (messages, gaps) = read(&mut *backlog.reader(backlog.cursor()));
     assert_eq!((messages, gaps), ([(5..12).collect(), vec![17]].concat(), vec![(12, 5)]));
@@ -125,7 +125,7 @@ proptest! {
             match what {
                 0 => {
                     for _ in 0..count {
-                        prop_assert_eq!(backlog.append(b"x"), Ok(next));
+                        prop_assert_eq!(backlog.append(b"x").map(|place| place.seq), Ok(next));
                         next += 1;
                     }
                 }
