@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 fn kept() -> impl Strategy<Value = Kept> {
     (".{0,9}", ".{0,9}", any::<Vec<u8>>(), any::<Vec<u8>>(), 0u8..3, any::<(bool, Option<u32>, i64)>())
-        .prop_map(|(topic, publisher, forward, payload, qos, (dup, expiry, wall_us))| Kept {
+        .prop_map(|(topic, publisher, forward, payload, qos, (dup, expiry, log_us))| Kept {
             topic: topic.into(),
             publisher: publisher.into(),
             forward: forward.into(),
@@ -16,7 +16,7 @@ fn kept() -> impl Strategy<Value = Kept> {
             qos: QoS::from_bits(qos).unwrap(),
             dup,
             expiry,
-            wall_us,
+            log_us,
         })
 }
 
@@ -66,13 +66,16 @@ fn record() -> impl Strategy<Value = Record> {
             expiry,
             will,
         }),
-        any::<(u64, u32, bool, i64)>().prop_map(|(session, expiry, will, wall_us)| Record::Detached {
+        any::<(u64, u32, bool, i64)>().prop_map(|(session, expiry, will, log_us)| Record::Detached {
             session,
             expiry,
             will,
-            wall_us
+            log_us
         }),
         any::<u64>().prop_map(|session| Record::Ended { session }),
+        any::<([u8; 16], i64, i64, i64)>().prop_map(|(boot, up_us, wall_us, log_us)| {
+            Record::Clock(Mark { boot, up_us, wall_us, log_us })
+        }),
         (any::<u64>(), ".{0,9}", options).prop_map(|(session, filter, options)| Record::Subscribed {
             session,
             filter: filter.into(),
