@@ -271,7 +271,7 @@ impl Core {
                 Some(Standing::Changed) => self.detach(&session, epoch, true, None),
                 Some(Standing::Gone) => self.revoke(&session),
             }
-            tracing::info!(client = %session.id, ?standing, "the user's login holds no more");
+            tracing::info!(client = &*session.id, ?standing, "the user's login holds no more");
         }
     }
 
@@ -332,7 +332,7 @@ impl Core {
         };
         self.clean_up(&ended);
         add(&self.counters.sessions_expired, 1);
-        tracing::debug!(client = %session.id, "session expired");
+        tracing::debug!(client = &*session.id, "session expired");
     }
 }
 

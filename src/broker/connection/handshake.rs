@@ -319,7 +319,7 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) ->
     }
     let attached = core.attach(arrival, |id| will_message(connect, id, now))?;
     let connack = answer(&attached.session.id, attached.present);
-    tracing::debug!(client = %attached.session.id, peer = %peer.address, version = version.text(), "client connected");
+    tracing::debug!(client = &*attached.session.id, peer = %peer.address, version = version.text(), "client connected");
     Ok(Welcome {
         attached,
         version,

@@ -44,7 +44,10 @@ impl Core {
             }
             let incoming = Incoming { received: scene.now, ..stored.incoming(message.qos, true) };
             if self.retained.put(&incoming, &self.counters).is_err() {
-                tracing::warn!(topic = %message.topic, "a retained message was not restored: the store is full");
+                tracing::warn!(
+                    topic = &*message.topic,
+                    "a retained message was not restored: the store is full"
+                );
             }
         }
         for (number, past) in replay.sessions {
@@ -76,7 +79,7 @@ impl Core {
         let login = owner.map(|owner| self.auth.recall(&owner.user, &owner.proof));
         if let Some(None) = login {
             // As if the user had been removed while the program ran.
-            tracing::info!(client = ?past.client, "the session's user is gone, and so is the session");
+            tracing::info!(client = &*past.client, "the session's user is gone, and so is the session");
             let _ = store.put(&Record::Ended { session: number }, How::Later);
             return;
         }
