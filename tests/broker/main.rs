@@ -8,6 +8,7 @@ mod client;
 mod conformance;
 mod connect;
 mod delivery;
+mod downtime;
 mod fuzz;
 mod headers;
 mod jwt;

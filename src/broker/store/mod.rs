@@ -91,8 +91,11 @@ thread_local! {
 
 impl Store {
     /// Opens the log, and finds the state that it leads to.
-    pub(super) fn open(dir: &Path, config: &Config) -> Result<(Arc<Self>, Replay), StoreError> {
-        let clock = Clock::system();
+    pub(super) fn open(
+        dir: &Path,
+        config: &Config,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, Replay), StoreError> {
         let options = LogOptions { max_bytes: config.max_log_bytes.0, ..LogOptions::default() };
         let (journal, recovery) = Journal::open(dir, options, Arc::new(Disk), clock.clone())?;
         let store = Self {
