@@ -49,6 +49,8 @@ pub(crate) struct Pump {
     /// How far everything was acknowledged when the cursor was last set.
     passed: Place,
     read_again: Option<Instant>,
+    /// A limit on messages or bytes per second holds sending up.
+    paced: bool,
 }
 
 /// What holds for one connection.
@@ -96,6 +98,7 @@ impl Pump {
             passed,
             backlog,
             read_again: None,
+            paced: false,
         }
     }
 
@@ -134,10 +137,12 @@ impl Pump {
 
     /// Appends what can be sent now. Returns when to look again, if it is a matter of time.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, now: Instant) -> Option<Instant> {
+        self.paced = false;
         while out.len() < BATCH {
             if self.window.next_to_send().is_none() {
                 // Taken no sooner than it can be sent: what waits meanwhile may go in the same batch.
                 if let Err(at) = self.affords(1, now) {
+                    self.paced = true;
                     return self.window.has_room().then_some(at);
                 }
                 match self.take(now) {
@@ -147,6 +152,7 @@ impl Pump {
                 }
             }
             if let Err(at) = self.send_next(out, now) {
+                self.paced = true;
                 return Some(at);
             }
         }
@@ -377,9 +383,9 @@ impl Pump {
         self.backlog.arrived(self.feed.live_place())
     }
 
-    /// Whether there is room to take more from the backlog.
+    /// Whether something that arrives in the backlog could be taken at once.
     pub(crate) fn has_room(&self) -> bool {
-        self.window.has_room()
+        !self.paced && self.window.has_room()
     }
 }
 

@@ -19,6 +19,7 @@ use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
+use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
 use crate::driver::{DriverPlan, http, local, modbus, virtual_points};
@@ -230,28 +231,8 @@ fn assemble(
     let mut plans = Vec::new();
     for (channel, line) in channels.into_iter().zip(lines) {
         let (name, place) = (channel.name, channel.key_span);
-        let driver = match channel.driver {
-            Some(ChannelDriver::Modbus(transport)) if !line.modbus.is_empty() => {
-                let plan = modbus::Plan { name: Arc::clone(&name), transport, devices: line.modbus };
-                super::check::check_budget(cx, &plan, place);
-                DriverPlan::Modbus(Arc::new(plan))
-            }
-            Some(ChannelDriver::Http(config)) if !line.http.is_empty() => {
-                let plan = http::Plan { name: Arc::clone(&name), config: *config, devices: line.http };
-                super::check::check_http_budget(cx, &plan, place);
-                DriverPlan::Http(Arc::new(plan))
-            }
-            Some(ChannelDriver::Local(bus)) if !line.local.is_empty() => {
-                let (name, devices) = (Arc::clone(&name), line.local);
-                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
-            }
-            Some(ChannelDriver::Virtual(config)) if !line.computed.is_empty() => {
-                let plan = virtual_points::Plan { name: Arc::clone(&name), config, devices: line.computed };
-                DriverPlan::Virtual(Arc::new(plan))
-            }
-            _ => continue,
-        };
-        plans.push(ChannelPlan { name, driver });
+        let driver = channel.driver.and_then(|driver| line.plan(cx, driver, &name, place));
+        plans.extend(driver.map(|driver| ChannelPlan { name, driver }));
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
@@ -298,6 +279,37 @@ struct Line {
 }
 
 impl Line {
+    /// What the channel runs; `None` where it has no devices.
+    fn plan(
+        self,
+        cx: &Context<'_>,
+        driver: ChannelDriver,
+        name: &Arc<str>,
+        place: Span,
+    ) -> Option<DriverPlan> {
+        Some(match driver {
+            ChannelDriver::Modbus(transport) if !self.modbus.is_empty() => {
+                let plan = modbus::Plan { name: Arc::clone(name), transport, devices: self.modbus };
+                super::check::check_budget(cx, &plan, place);
+                DriverPlan::Modbus(Arc::new(plan))
+            }
+            ChannelDriver::Http(config) if !self.http.is_empty() => {
+                let plan = http::Plan { name: Arc::clone(name), config: *config, devices: self.http };
+                super::check::check_http_budget(cx, &plan, place);
+                DriverPlan::Http(Arc::new(plan))
+            }
+            ChannelDriver::Local(bus) if !self.local.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.local);
+                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
+            }
+            ChannelDriver::Virtual(config) if !self.computed.is_empty() => {
+                let plan = virtual_points::Plan { name: Arc::clone(name), config, devices: self.computed };
+                DriverPlan::Virtual(Arc::new(plan))
+            }
+            _ => return None,
+        })
+    }
+
     fn add(
         &mut self,
         name: Arc<str>,

@@ -9,6 +9,7 @@ mod conformance;
 mod connect;
 mod delivery;
 mod downtime;
+mod fair;
 mod fuzz;
 mod headers;
 mod jwt;

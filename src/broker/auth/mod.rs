@@ -87,6 +87,7 @@ pub(super) struct Auth {
     checks: Semaphore,
     known: Mutex<std::collections::HashSet<[u8; 32], FastHash>>,
     key: hmac::Key,
+    secret: scram::Secret,
 }
 
 /// Who logged in.
@@ -133,6 +134,8 @@ impl Auth {
         let random = ring::rand::SystemRandom::new();
         #[allow(clippy::expect_used, reason = "the system's random numbers do not fail once it has started")]
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("random numbers");
+        #[allow(clippy::expect_used, reason = "as above")]
+        let secret = ring::rand::generate(&random).expect("random numbers").expose();
         Self {
             clock: Clock::system(),
             tokens: config.jwt.clone().map(|section| Arc::new(Tokens::new(section))),
@@ -143,6 +146,7 @@ impl Auth {
             checks: Semaphore::new(MAX_CHECKS),
             known: Mutex::default(),
             key,
+            secret: scram::Secret::new(secret),
         }
     }
 

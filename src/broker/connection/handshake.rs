@@ -31,6 +31,10 @@ use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
 use crate::broker::topic;
 
+/// Largest CONNECT in bytes, whatever larger packets clients may send later: this much, and no more, is kept for somebody who
+/// has not logged in. A will of 64 KiB fits with everything else.
+const MAX_CONNECT: usize = 128 << 10;
+
 /// Serves one client from its first byte to its last. `place` is held as long.
 pub(in crate::broker) fn serve<S, P>(
     core: Arc<Core>,
@@ -117,7 +121,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut input = Vec::new();
-    let max_packet = peer.bounds.max_packet(&core.config);
+    let max_packet = peer.bounds.max_packet(&core.config).min(MAX_CONNECT);
     let frame = loop {
         if let Some(&first) = input.first() {
             if first != 0x10 {

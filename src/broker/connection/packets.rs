@@ -33,7 +33,9 @@ const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet ident
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Received {
     /// Packets of any kind.
-    packets: u64,
+    pub(super) packets: u64,
+    /// The last of them may have taken long.
+    pub(super) costly: bool,
     pub(super) messages: u64,
     payload_bytes: u64,
 }
@@ -79,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Ack(kind, ack) => self.on_ack(kind, ack),
             Packet::Subscribe(subscribe) => {
                 round.release();
+                tally.costly = true;
                 self.on_subscribe(&subscribe)
             }
             Packet::Unsubscribe(unsubscribe) => {
@@ -179,14 +182,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let known = self.aliases.get(&alias).cloned();
             return known.map(Some).ok_or(CodecError::protocol("topic alias was never set").into());
         }
-        let name: Arc<str> = publish.topic.into();
+        // A topic over the limit is refused each time; it is not kept for that.
+        let kept = if publish.topic.len() > self.core.config.max_topic_length { "" } else { publish.topic };
+        let name: Arc<str> = kept.into();
         self.aliases.insert(alias, Arc::clone(&name));
         Ok(Some(name))
     }
 
     fn check_publish(&mut self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
         let config = &self.core.config;
-        if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
+        if name.is_empty()
+            || name.len() > config.max_topic_length
+            || topic::levels(name) > config.max_topic_levels
+        {
             let what = "topic is longer or has more levels than the limit";
             return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what });
         }
@@ -307,7 +315,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.check_answer(subscribe.filters.len())?;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let max_qos = self.bounds.max_qos(&self.core.config);
-        for filter in &subscribe.filters {
+        for (at, filter) in subscribe.filters.iter().enumerate() {
+            if at >= self.core.config.max_subscriptions {
+                // More than a client may have: a packet of a megabyte holds a quarter of a million.
+                add(&self.core.counters.subscriptions_refused, 1);
+                codes.push(ReasonCode::QUOTA_EXCEEDED);
+                continue;
+            }
             // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
             let wanted = SubscribeFilter { qos: filter.qos.min(max_qos), ..*filter };
             codes.push(self.core.subscribe(&self.session, self.epoch, &wanted, subscribe.subscription_id)?);

@@ -8,6 +8,7 @@ mod owner;
 
 use std::sync::Arc;
 
+use super::time::Mark;
 use crate::broker::codec::QoS;
 pub(in crate::broker) use owner::Owner;
 
@@ -22,8 +23,8 @@ pub(in crate::broker) struct Kept {
     pub(in crate::broker) dup: bool,
     /// Seconds that were left when it was logged.
     pub(in crate::broker) expiry: Option<u32>,
-    /// Wall time when it was logged, in microseconds since 1970.
-    pub(in crate::broker) wall_us: i64,
+    /// The log's time when it was logged.
+    pub(in crate::broker) log_us: i64,
 }
 
 /// A session that a message waits for.
@@ -84,7 +85,7 @@ pub(in crate::broker) enum Record {
         session: u64,
         expiry: u32,
         will: bool,
-        wall_us: i64,
+        log_us: i64,
     },
     /// The session is over.
     Ended {
@@ -139,6 +140,8 @@ pub(in crate::broker) enum Record {
         sequence: u64,
         entry: u64,
     },
+    /// How the clocks stand.
+    Clock(Mark),
 }
 
 /// The bytes are no record of this version.
@@ -163,6 +166,7 @@ impl Record {
             Self::WillGone { .. } => 12,
             Self::Sent { .. } => 13,
             Self::Base { .. } => 14,
+            Self::Clock(_) => 15,
         }
     }
 
@@ -181,11 +185,11 @@ impl Record {
                     number(out, will.delay.into());
                 });
             }
-            Self::Detached { session, expiry, will, wall_us } => {
+            Self::Detached { session, expiry, will, log_us } => {
                 number(out, *session);
                 number(out, u64::from(*expiry));
                 out.push((*will).into());
-                number(out, wall_us.cast_unsigned());
+                number(out, log_us.cast_unsigned());
             }
             Self::Ended { session } | Self::WillGone { session } => number(out, *session),
             Self::Subscribed { session, filter, options } => {
@@ -215,6 +219,10 @@ impl Record {
                 number(out, *sequence);
                 number(out, *entry);
             }
+            Self::Clock(Mark { boot, up_us, wall_us, log_us }) => {
+                out.extend_from_slice(boot);
+                [up_us, wall_us, log_us].into_iter().for_each(|us| number(out, us.cast_unsigned()));
+            }
         }
     }
 
@@ -226,8 +234,10 @@ impl Record {
     }
 
     fn read(kind: u8, from: &mut Source<'_>) -> Result<Self, Malformed> {
-        if kind == 1 {
-            return Ok(Self::Published(Published::read(from)?));
+        match kind {
+            1 => return Ok(Self::Published(Published::read(from)?)),
+            15 => return Ok(Self::Clock(from.mark()?)),
+            _ => {}
         }
         let session = from.number()?;
         Ok(match kind {
@@ -245,7 +255,7 @@ impl Record {
                 session,
                 expiry: from.small()?,
                 will: from.flag()?,
-                wall_us: from.number()?.cast_signed(),
+                log_us: from.number()?.cast_signed(),
             },
             4 => Self::Ended { session },
             5 => {
@@ -319,7 +329,7 @@ impl Kept {
         if let Some(expiry) = self.expiry {
             number(out, expiry.into());
         }
-        number(out, self.wall_us.cast_unsigned());
+        number(out, self.log_us.cast_unsigned());
     }
 
     fn read(from: &mut Source<'_>) -> Result<Self, Malformed> {
@@ -332,7 +342,7 @@ impl Kept {
             forward: from.bytes()?.into(),
             payload: from.bytes()?.into(),
             expiry: if flags & 8 != 0 { Some(from.small()?) } else { None },
-            wall_us: from.number()?.cast_signed(),
+            log_us: from.number()?.cast_signed(),
         })
     }
 }
@@ -396,6 +406,13 @@ impl<'a> Source<'a> {
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(bytes)
+    }
+
+    fn mark(&mut self) -> Result<Mark, Malformed> {
+        let (&boot, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        let mut us = || Ok(self.number()?.cast_signed());
+        Ok(Mark { boot, up_us: us()?, wall_us: us()?, log_us: us()? })
     }
 
     fn text(&mut self) -> Result<&'a str, Malformed> {

@@ -26,7 +26,7 @@ const DURABLE: u64 = 1;
 /// What turns records back into messages.
 struct Scene {
     now: Instant,
-    wall_us: i64,
+    log_us: i64,
     /// One owned message serves every session that it waits for.
     shared: FastMap<usize, Arc<Stored>>,
 }
@@ -35,7 +35,7 @@ impl Core {
     /// Puts the state in place.
     pub(in crate::broker) fn restore(self: &Arc<Self>, replay: Replay) {
         let Some(store) = self.store.clone() else { return };
-        let mut scene = Scene { now: Instant::now(), wall_us: store.wall_us(), shared: FastMap::default() };
+        let mut scene = Scene { now: Instant::now(), log_us: store.log_us(), shared: FastMap::default() };
         for message in replay.retained.values() {
             let stored = scene.stored(message);
             if stored.expires.is_some_and(|expires| expires <= scene.now) {
@@ -63,7 +63,7 @@ impl Core {
             qos: QoS::AtMostOnce,
             dup: false,
             expiry: None,
-            wall_us: store.wall_us(),
+            log_us: store.log_us(),
         };
         let (message, targets) = (Arc::new(message), Vec::new());
         let record = Record::Published(Published { message, retained: true, received: None, targets });
@@ -81,7 +81,7 @@ impl Core {
             return;
         }
         let session = Arc::new(Session::new(Arc::clone(&past.client)));
-        let gone = past.detached_us.map_or(Duration::ZERO, |at| elapsed(scene.wall_us, at));
+        let gone = past.detached_us.map_or(Duration::ZERO, |at| elapsed(scene.log_us, at));
         let filters: Vec<_> =
             past.filters.iter().map(|(filter, &options)| (filter.clone(), options)).collect();
         {
@@ -141,7 +141,7 @@ impl Scene {
     }
 
     fn make(&self, message: &Kept) -> Stored {
-        let gone = elapsed(self.wall_us, message.wall_us);
+        let gone = elapsed(self.log_us, message.log_us);
         let left = |expiry: u32| self.now + Duration::from_secs(expiry.into()).saturating_sub(gone);
         Stored {
             topic: Arc::clone(&message.topic),
