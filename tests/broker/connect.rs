@@ -122,6 +122,39 @@ async fn a_connection_that_does_not_introduce_itself_is_closed_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_open_connections_are_gone_in_time_and_felt_by_nobody() {
+    const COUNT: usize = 1_000;
+    let broker = Broker::new(Config::default());
+    let (mut subscriber, mut publisher) = (pipe(&broker), pipe(&broker));
+    for (client, id) in [(&mut subscriber, "s"), (&mut publisher, "p")] {
+        client.greet(&Connect { keep_alive: 0, ..Connect::v4(id) }).await;
+    }
+    subscriber.subscribe("t", 1).await;
+    let connect = Connect::v5("half").bytes();
+    let mut half_open = Vec::new();
+    for number in 0..COUNT {
+        let mut client = pipe(&broker);
+        client.send(&connect[..number % connect.len()]).await;
+        half_open.push(client);
+    }
+    let start = Instant::now();
+    for _ in 0..100 {
+        publisher.publish(2, "t", "x").await;
+        assert_eq!(subscriber.take().await.text(), "x");
+    }
+    assert_eq!((start.elapsed(), broker.stats().connects_refused), (Duration::ZERO, 0));
+    tokio::time::sleep(Duration::from_millis(9_900)).await;
+    assert_eq!(broker.stats().connects_refused, 0);
+    for client in &mut half_open {
+        client.expect_end().await;
+    }
+    assert!(start.elapsed() < Duration::from_millis(10_100), "{:?}", start.elapsed());
+    assert_eq!(broker.stats().connects_refused, COUNT as u64);
+    publisher.publish(2, "t", "x").await;
+    assert_eq!(subscriber.take().await.text(), "x");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let broker = Broker::new(Config::default());
     for (connect, code) in [(Connect::v4("a"), 0), (Connect::v5("b"), 0x8d)] {

@@ -8,6 +8,7 @@ mod client;
 mod conformance;
 mod connect;
 mod delivery;
+mod downtime;
 mod fair;
 mod fuzz;
 mod headers;

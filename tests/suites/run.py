@@ -66,7 +66,7 @@ def pytest(name, folder, tests, environment):
     port = free_port()
     broker = start(port)
     try:
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-W", "ignore", "-p", "no:cacheprovider", *tests]
+        command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rf", "-W", "ignore", "-p", "no:cacheprovider", *tests]
         environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "SUITE_PORT": str(port), **environment}
         output = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True).stdout
     finally:

@@ -107,6 +107,15 @@ thread_local! {
 
 impl Store {
     /// Opens the log, and finds the state that it leads to.
+<<<<<<< HEAD
+    pub(super) fn open(
+        dir: &Path,
+        config: &Config,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, Replay), StoreError> {
+        let options = LogOptions { max_bytes: config.max_log_bytes.0, ..LogOptions::default() };
+        let (journal, recovery) = Journal::open(dir, options, Arc::new(Disk), clock.clone())?;
+=======
     pub(super) fn open(dir: &Path, config: &Config) -> Result<(Arc<Self>, Replay), StoreError> {
         Self::open_with(dir, config, Arc::new(Disk), Times::system())
     }
@@ -128,6 +137,7 @@ impl Store {
         pin.advance(from);
         // More than there is behind the snapshot, and never less.
         let since = journal.stats().bytes;
+>>>>>>> main
         let store = Self {
             pin,
             journal,
