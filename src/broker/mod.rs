@@ -59,6 +59,7 @@ use self::entry::{Entry, Sink};
 use local::LocalQueue;
 use route::Round;
 use sync::write;
+use watched::Look;
 
 /// The broker. Cheap to clone; all clones are the same broker.
 #[derive(Clone)]
@@ -77,11 +78,13 @@ impl Broker {
     /// runtime, in which absent clients' sessions end when their time has come.
     ///
     /// # Errors
-    /// The directory cannot be used.
+    /// The directory cannot be used, or the users or the rules, by which it is decided what of it still counts.
     pub fn open(config: Config) -> Result<Self, StoreError> {
         let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
         let (store, replay) = Store::open(&dir, &config)?;
         let core = Arc::new(Core::new(config, Some(store)));
+        core.auth.reload(Look::Asked)?;
+        core.access.reload(Look::Asked)?;
         core.restore(replay);
         Ok(Self { core })
     }

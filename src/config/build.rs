@@ -2,13 +2,15 @@
 //!
 //! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
-use super::drivers::{DeviceSettings, Taker, Wire};
+use super::drivers::{Computed, DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
@@ -16,7 +18,9 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::{http, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::{http, local, modbus, virtual_points};
+use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -59,12 +63,16 @@ struct Sections {
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
     Http(Box<http::PointConfig>),
+    Local(Box<local::PointConfig>),
+    Virtual(Box<virtual_points::PointConfig>),
 }
 
 /// A point's place on the wire, before the rest of it is known.
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Local(local::Wiring),
+    Virtual(Box<virtual_points::Sources>),
 }
 
 impl Place {
@@ -72,6 +80,16 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Local(wiring) => local_adapter::raw_form(wiring),
+            Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
+        }
+    }
+
+    /// The unit that values come in, where the driver knows it.
+    fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Modbus(..) | Self::Http(_) | Self::Virtual(_) => None,
+            Self::Local(wiring) => wiring.form().unit,
         }
     }
 
@@ -79,11 +97,20 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Local(wiring) => Taker::Local(wiring),
+            Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
 
     /// The driver's point; its id comes with the plan.
-    fn wire(self, conversion: Conversion, poll: Duration, access: Access, tolerance: f64) -> Wire {
+    fn wire(
+        self,
+        name: &Arc<str>,
+        conversion: Conversion,
+        poll: Duration,
+        access: Access,
+        tolerance: f64,
+    ) -> Wire {
         let id = PointId(0);
         match self {
             Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
@@ -97,6 +124,15 @@ impl Place {
             })),
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Local(wiring) => {
+                Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Virtual(sources) => {
+                let virtual_points::Sources { form, names } = *sources;
+                let (name, inputs) = (Arc::clone(name), Vec::new());
+                let point = virtual_points::Point { id, name, form, inputs, conversion, access };
+                Wire::Virtual(Box::new(Computed { names, point }))
             }
         }
     }
@@ -118,6 +154,13 @@ fn place_of(
         (WireSection::Http(config), DeviceSettings::Http(device)) => {
             http_adapter::wiring(cx, node, *config, device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        (WireSection::Local(config), DeviceSettings::Local(device)) => {
+            local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
+        }
+        (WireSection::Virtual(config), DeviceSettings::Virtual) => {
+            virtual_adapter::sources(cx, node, &config, access)
+                .map(|sources| Place::Virtual(Box::new(sources)))
         }
         // The section was read as the device's driver says.
         _ => None,
@@ -158,6 +201,10 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
             DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Local(device) => {
+                local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
+            }
+            DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }
 }
@@ -183,6 +230,8 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
+    let unconverted = conversion.linear == Linear::Identity;
+    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -190,7 +239,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         channel: around.channel.clone(),
         topic: topic?,
         kind,
-        unit: section.unit.as_deref().map(Into::into),
+        unit: unit.map(Into::into),
         label: section.label.as_deref().map(Into::into),
         access,
         range: conversion.range,
@@ -200,7 +249,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = wired.wire(conversion, poll, access, tolerance);
+    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
 }

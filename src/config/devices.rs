@@ -11,6 +11,7 @@ use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::drivers::{ChannelDriver, DeviceSettings, DriverKind};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
@@ -57,6 +58,8 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Http(config)) => {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
             }
+            Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
+            Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
             None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
@@ -199,6 +202,12 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
         }
+        DriverKind::OneWire | DriverKind::Iio => {
+            let config = local_adapter::device(cx, node, kind)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Local(Box::new(config))
+        }
+        DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }
 

@@ -15,7 +15,11 @@ use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
 use crate::driver::http::HttpConfig;
+use crate::driver::iio::IioConfig;
+use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
+use crate::driver::onewire::OneWireConfig;
+use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -34,6 +38,13 @@ pub(super) enum ChannelSection {
     ModbusAscii(LineConfig),
     /// HTTP: devices with a web interface, such as the W&T Web-IO family.
     Http(Box<HttpConfig>),
+    /// 1-Wire thermometers, read through the kernel.
+    #[serde(rename = "onewire")]
+    OneWire(OneWireConfig),
+    /// Sensors and converters that have a Linux driver (Industrial I/O).
+    Iio(IioConfig),
+    /// Points computed from others.
+    Virtual(VirtualConfig),
 }
 
 impl ChannelSection {
@@ -46,6 +57,9 @@ impl ChannelSection {
             Self::ModbusRtuOverTcp(tcp) => Transport::RtuOverTcp(tcp),
             Self::ModbusAscii(line) => Transport::Ascii(line),
             Self::Http(config) => return ChannelDriver::Http(config),
+            Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
+            Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
+            Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }
 }

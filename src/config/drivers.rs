@@ -8,8 +8,11 @@ use super::node::Node;
 use super::parts::fields_of;
 use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
+use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
-use crate::model::Value;
+use crate::driver::virtual_points::{self, VirtualConfig};
+use crate::driver::{iio, onewire};
+use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +21,12 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// 1-Wire.
+    OneWire,
+    /// Linux Industrial I/O.
+    Iio,
+    /// Computed points.
+    Virtual,
 }
 
 /// A channel's driver with its settings.
@@ -27,6 +36,10 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// A bus of the machine.
+    Local(Box<local::Bus>),
+    /// Computed points.
+    Virtual(VirtualConfig),
 }
 
 /// What a driver adds to a device.
@@ -36,6 +49,10 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// On a bus of the machine.
+    Local(Box<local::DeviceConfig>),
+    /// Computed points, which add nothing.
+    Virtual,
 }
 
 /// A point as its driver sees it.
@@ -45,21 +62,54 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// On a bus of the machine.
+    Local(Box<local::Point>),
+    /// A computed point.
+    Virtual(Box<Computed>),
+}
+
+/// A computed point whose sources are names still.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    /// The names of what it is computed from.
+    pub(super) names: Vec<String>,
+    /// The point; its inputs come when all points are known.
+    pub(super) point: virtual_points::Point,
 }
 
 /// The keys by which an HTTP point says where it is.
 const HTTP_ADDRESSES: [&str; 8] =
     ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
+/// The keys by which a point says how it is computed.
+const FORMS: [&str; 10] = [
+    "sum",
+    "difference",
+    "average",
+    "minimum",
+    "maximum",
+    "dew-point",
+    "energy",
+    "run-time",
+    "count-edges",
+    "formula",
+];
+
 impl DriverKind {
+    /// Those that profiles can be for.
+    pub(super) const IN_PROFILES: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
+
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Modbus, Self::Http];
+    const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
+            Self::Virtual => "virtual",
         }
     }
 
@@ -68,6 +118,9 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::OneWire => fields_of::<onewire::DeviceConfig>(),
+            Self::Iio => fields_of::<iio::DeviceConfig>(),
+            Self::Virtual => &[],
         }
     }
 
@@ -76,6 +129,9 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::OneWire => fields_of::<onewire::PointConfig>(),
+            Self::Iio => fields_of::<iio::PointConfig>(),
+            Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
 
@@ -84,6 +140,9 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::OneWire => &["onewire"],
+            Self::Iio => &["iio"],
+            Self::Virtual => &FORMS,
         }
     }
 
@@ -92,6 +151,9 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
+            Self::Virtual => "sum, formula or another form",
         }
     }
 
@@ -103,8 +165,11 @@ impl DriverKind {
     /// The driver that the points of a device are written for, where neither channel nor profile tells.
     pub(super) fn guess(device: &Node) -> Self {
         let points = device.get("points").map(Node::entries).unwrap_or_default();
-        let http = |point: &Node| HTTP_ADDRESSES.iter().any(|key| point.get(key).is_some());
-        if points.iter().any(|point| http(&point.value)) { Self::Http } else { Self::Modbus }
+        let named = |kind: &Self| {
+            let names = |point: &Node| kind.addresses().iter().any(|key| point.get(key).is_some());
+            points.iter().any(|point| names(&point.value))
+        };
+        Self::ALL.into_iter().find(named).unwrap_or(Self::Modbus)
     }
 }
 
@@ -114,6 +179,11 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Local(bus) => match **bus {
+                local::Bus::OneWire(_) => DriverKind::OneWire,
+                local::Bus::Iio(_) => DriverKind::Iio,
+            },
+            Self::Virtual(_) => DriverKind::Virtual,
         }
     }
 
@@ -121,7 +191,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -131,7 +201,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -142,6 +212,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Local(point) => &point.conversion,
+            Self::Virtual(computed) => &computed.point.conversion,
         }
     }
 
@@ -149,7 +221,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -158,6 +230,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Local(point) => point.id = id,
+            Self::Virtual(computed) => computed.point.id = id,
         }
     }
 
@@ -165,7 +239,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -173,7 +247,23 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is on a bus of the machine.
+    pub(super) fn into_local(self) -> Option<local::Point> {
+        match self {
+            Self::Local(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is computed.
+    pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
+        match self {
+            Self::Virtual(computed) => Some(computed.point),
+            _ => None,
         }
     }
 
@@ -182,6 +272,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Local(point) => Taker::Local(&point.wiring),
+            Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
 }
@@ -193,14 +285,20 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A line or channel of a bus of the machine.
+    Local(&'a local::Wiring),
+    /// A total.
+    Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
     /// Whether it takes whole numbers only.
-    pub(super) const fn is_whole(self) -> bool {
+    pub(super) fn is_whole(self) -> bool {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
+            Self::Virtual(form) => form.is_whole(),
         }
     }
 
@@ -209,6 +307,8 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Local(wiring) => wiring.encodable(raw),
+            Self::Virtual(form) => form.settable(raw),
         }
     }
 }

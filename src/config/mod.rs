@@ -17,6 +17,7 @@ mod draft;
 mod drivers;
 mod environment;
 mod http;
+mod local;
 mod modbus;
 mod node;
 mod parse;
@@ -34,6 +35,7 @@ mod sections;
 mod source;
 mod suggest;
 mod values;
+mod virtual_points;
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 //! Invariants: numbers grow by one; a reader is given everything from its place on, in order, and where something is
 //! missing, a [`What::Gap`] that says which numbers and why; the cursor only grows.
 
+mod gauge;
 mod journal;
 mod memory;
 

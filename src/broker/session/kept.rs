@@ -17,7 +17,7 @@ use super::inflight::Outgoing;
 use super::{State, WillMessage};
 use crate::broker::codec::{QoS, SubscribeFilter};
 use crate::broker::message::{Incoming, Stored, seconds_left};
-use crate::broker::store::{How, Kept, Options, Published, Record, Store, Target, Will};
+use crate::broker::store::{How, Kept, Options, Owner, Published, Record, Store, Target, Will};
 use crate::journal::Waiting;
 
 /// A position that is never reached: the record was not taken, so nobody may be told.
@@ -119,9 +119,10 @@ impl State {
         }
         let log_us = store.log_us();
         let will = self.will.as_ref().map(|will| will_record(will, log_us));
-        let user = self.login.as_ref().map(|login| Arc::clone(&login.user));
+        let owner = self.login.as_ref();
+        let owner = owner.map(|login| Owner { user: Arc::clone(&login.user), proof: login.proof() });
         let (client, expiry) = (Arc::clone(client), self.expiry);
-        self.log_must(|session| Record::Attached { session, client, user, expiry, will });
+        self.log_must(|session| Record::Attached { session, client, owner, expiry, will });
     }
 
     /// The connection has ended, and the session goes on.

@@ -17,13 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use super::access::AccessError;
+use super::auth::UsersError;
 use super::config::Config;
 use super::sync::lock;
 use crate::journal::{
     AppendError, Disk, Entry, Files, Journal, Level, OpenError, Options as LogOptions, Pin, SnapshotFile,
     Stats, Terms, Waiting,
 };
-pub(super) use record::{Kept, Options, Published, Record, Target, Will};
+pub(super) use record::{Kept, Options, Owner, Published, Record, Target, Will};
 pub(super) use replay::Replay;
 use time::{LogTime, Times};
 
@@ -36,7 +38,7 @@ const MESSAGES: u8 = 1;
 /// Bytes read from the log at once.
 const READ: usize = 1 << 20;
 
-/// Why the broker cannot use its data directory.
+/// Why the broker cannot begin with what its data directory holds.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The log in it cannot be opened.
@@ -50,6 +52,12 @@ pub enum StoreError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The users cannot be read, and what is kept for whom depends on them.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The rules cannot be read, and what may be kept for whom depends on them.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// What a broker's log has done.

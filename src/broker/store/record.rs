@@ -4,10 +4,13 @@
 //! docs/broker-log.md lists them. Pure. Invariant: what `encode` wrote, `decode` gives back; anything else is an
 //! error, never a wrong record.
 
+mod owner;
+
 use std::sync::Arc;
 
 use super::time::Mark;
 use crate::broker::codec::QoS;
+pub(in crate::broker) use owner::Owner;
 
 /// A message as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ pub(in crate::broker) enum Record {
     Attached {
         session: u64,
         client: Arc<str>,
-        user: Option<Arc<str>>,
+        owner: Option<Owner>,
         expiry: u32,
         will: Option<Box<Will>>,
     },
@@ -171,10 +174,10 @@ impl Record {
     pub(in crate::broker) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Published(published) => published.encode(out),
-            Self::Attached { session, client, user, expiry, will } => {
+            Self::Attached { session, client, owner, expiry, will } => {
                 number(out, *session);
                 bytes(out, client.as_bytes());
-                option(out, user.as_ref(), |out, user| bytes(out, user.as_bytes()));
+                option(out, owner.as_ref(), |out, owner| owner.encode(out));
                 number(out, u64::from(*expiry));
                 option(out, will.as_ref(), |out, will| {
                     will.message.encode(out);
@@ -241,7 +244,7 @@ impl Record {
             2 => Self::Attached {
                 session,
                 client: from.text()?.into(),
-                user: from.option(|from| Ok(from.text()?.into()))?,
+                owner: from.option(Owner::read)?,
                 expiry: from.small()?,
                 will: from.option(|from| {
                     let message = Kept::read(from)?;

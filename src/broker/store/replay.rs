@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::record::{Kept, Options, Published, Record, Target, Will};
+use super::record::{Kept, Options, Owner, Published, Record, Target, Will};
 use super::time::Mark;
 use crate::broker::codec::QoS;
 
@@ -26,7 +26,7 @@ pub(in crate::broker) struct Replay {
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::broker) struct Session {
     pub(in crate::broker) client: Arc<str>,
-    pub(in crate::broker) user: Option<Arc<str>>,
+    pub(in crate::broker) owner: Option<Owner>,
     pub(in crate::broker) expiry: u32,
     pub(in crate::broker) will: Option<Box<Will>>,
     /// When its connection ended; `None`: it was connected to the last.
@@ -68,10 +68,10 @@ impl Replay {
         match record {
             Record::Published(published) => self.published(published),
             Record::Clock(mark) => self.clock = Some(mark),
-            Record::Attached { session, client, user, expiry, will } => {
+            Record::Attached { session, client, owner, expiry, will } => {
                 self.next_session = self.next_session.max(session + 1);
                 let known = self.sessions.entry(session).or_default();
-                (known.client, known.user, known.expiry, known.will) = (client, user, expiry, will);
+                (known.client, known.owner, known.expiry, known.will) = (client, owner, expiry, will);
                 known.detached_us = None;
             }
             Record::Ended { session } => {
@@ -196,8 +196,8 @@ impl Session {
     }
 
     fn head<E>(&self, session: u64, put: &mut impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
-        let (client, user) = (Arc::clone(&self.client), self.user.clone());
-        put(Record::Attached { session, client, user, expiry: self.expiry, will: self.will.clone() })?;
+        let (client, owner) = (Arc::clone(&self.client), self.owner.clone());
+        put(Record::Attached { session, client, owner, expiry: self.expiry, will: self.will.clone() })?;
         if let Some(log_us) = self.detached_us {
             put(Record::Detached { session, expiry: self.expiry, will: self.will.is_some(), log_us })?;
         }
@@ -255,7 +255,7 @@ mod tests {
             1 => Record::Attached {
                 session,
                 client: format!("c{session}").into(),
-                user: None,
+                owner: None,
                 expiry: 9,
                 will: None,
             },

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::replay::{Replay, Session as Past, Slot};
 use super::{How, Kept, Published, Record, Store, Will};
-use crate::broker::auth::Login;
 use crate::broker::codec::{QoS, RetainHandling, SubscribeFilter};
 use crate::broker::core::Core;
 use crate::broker::message::{Incoming, Stored};
@@ -73,14 +72,21 @@ impl Core {
     }
 
     fn restore_session(self: &Arc<Self>, store: &Arc<Store>, number: u64, past: Past, scene: &mut Scene) {
+        let owner = past.owner.as_ref();
+        let login = owner.map(|owner| self.auth.recall(&owner.user, &owner.proof));
+        if let Some(None) = login {
+            // As if the user had been removed while the program ran.
+            tracing::info!(client = ?past.client, "the session's user is gone, and so is the session");
+            let _ = store.put(&Record::Ended { session: number }, How::Later);
+            return;
+        }
         let session = Arc::new(Session::new(Arc::clone(&past.client)));
         let gone = past.detached_us.map_or(Duration::ZERO, |at| elapsed(scene.log_us, at));
         let filters: Vec<_> =
             past.filters.iter().map(|(filter, &options)| (filter.clone(), options)).collect();
         {
             let mut state = lock(&session.state);
-            state.login = past.user.clone().map(Login::restored);
-            state.permissions = self.access.permissions(state.login.as_ref(), &session.id);
+            state.login = login.flatten();
             state.expiry = past.expiry;
             state.will = past.will.as_deref().map(|will| scene.will(will));
             state.received = past.received.iter().copied().collect();
@@ -103,6 +109,9 @@ impl Core {
             }
             state.refill(past.sequence, flying, queue);
             state.log = Some(Logged::new(store, number, next_entry));
+            // The rules may be other ones than those under which all this was kept.
+            let permissions = self.access.permissions(state.login.as_ref(), &session.id);
+            add(&self.counters.withheld, state.restrict(permissions));
         }
         self.registry.lock().insert(Arc::clone(&session.id), Arc::clone(&session));
         add(&self.counters.sessions, 1);
