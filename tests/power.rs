@@ -3,7 +3,8 @@
 //!
 //! A few cuts here; `IOGATE_POWER_CUTS=40 cargo test --test power -- --nocapture` makes as many as wanted, about
 //! two seconds each. `IOGATE_POWER_LEVEL=process` shows that the cuts are real: acknowledged messages are lost then,
-//! and the test fails. Needs root and the kernel (tests/kernel.sh); without them it says that it did not run.
+//! and the test fails. `IOGATE_WEAR_SECONDS=60 cargo test --test power wear -- --nocapture` measures what reaches the disk.
+//! Needs root and the kernel (tests/kernel.sh); without them it says that it did not run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
 #[path = "broker_data/client.rs"]
@@ -14,6 +15,8 @@ mod machine;
 #[path = "broker_data/process.rs"]
 #[allow(dead_code, reason = "shared with broker_data")]
 mod process;
+#[path = "power/wear.rs"]
+mod wear;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -178,6 +181,9 @@ fn look(kernel: &Path, folder: &Path, told: &mut Told) -> usize {
 fn inside_the_machine() {
     let broker = Running::start(Path::new("/run/data/broker"), &variable("LEVEL"));
     say(format_args!("up"));
+    if variable("ROLE") == "wear" {
+        return wear::publish(&broker);
+    }
     let number = |name: &str| variable(name).parse::<u32>().unwrap();
     let open = variable("OPEN");
     let open = open.split(',').filter_map(|item| item.split_once(':'));
