@@ -26,6 +26,8 @@ debian_peers() {
 mosquitto           have mosquitto || test -x /usr/sbin/mosquitto
 mosquitto-clients   have mosquitto_sub && have mosquitto_pub
 rabbitmq-server     test -x /usr/lib/rabbitmq/bin/rabbitmq-server
+activemq            test -e /usr/share/activemq/lib/activemq-mqtt.jar
+libmqtt-client-java test -e /usr/share/java/mqtt-client.jar
 socat               have socat
 mbpoll              have mbpoll
 gcc                 have gcc

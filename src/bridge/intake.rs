@@ -61,15 +61,15 @@ impl Intake {
         Self { backlog, origin, on_full, clock, status, state: Mutex::default() }
     }
 
-    /// Declares what was left out, if there is room for that now.
+    /// Declares what was left out, also when the buffer is full: called now and then and at the end, it adds little.
     pub(crate) fn declare(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.declare_in(&mut state);
+        self.declare_in(&mut state, true);
     }
 
-    fn declare_in(&self, state: &mut State) {
+    fn declare_in(&self, state: &mut State, even_when_full: bool) {
         if let Some((count, why)) = state.left_out
-            && self.backlog.leave_out(count, why).is_ok()
+            && self.backlog.leave_out(count, why, even_when_full).is_ok()
         {
             state.left_out = None;
         }
@@ -80,14 +80,14 @@ impl Intake {
         match &mut state.left_out {
             Some((count, known)) if *known == why => *count += 1,
             _ => {
-                self.declare_in(state);
+                self.declare_in(state, false);
                 // What could not be declared for want of room is counted with what comes.
                 let before = state.left_out.map_or(0, |(count, _)| count);
                 state.left_out = Some((before + 1, why));
             }
         }
         if state.left_out.is_some_and(|(count, _)| count >= DECLARE_AFTER) && why == Why::Thinned {
-            self.declare_in(state);
+            self.declare_in(state, false);
         }
     }
 }
@@ -129,7 +129,7 @@ impl Tap for Intake {
             self.leave_out(&mut state, Why::Thinned);
             return Ok(0);
         }
-        self.declare_in(&mut state);
+        self.declare_in(&mut state, false);
         let mut scratch = std::mem::take(&mut state.scratch);
         scratch.clear();
         let record = Record {

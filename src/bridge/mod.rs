@@ -30,6 +30,8 @@ mod shape;
 mod split;
 mod status;
 mod token;
+#[cfg(test)]
+mod whole;
 mod window;
 
 pub use backlog::BufferError;

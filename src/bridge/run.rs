@@ -223,6 +223,7 @@ impl Bridge {
             () = self.carry(&stop) => {}
             () = told => {}
         }
+        self.intake.declare();
         handle.status.enter(State::Stopped, self.clock.stamp().unix_us);
     }
 

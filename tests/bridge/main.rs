@@ -1,6 +1,7 @@
 //! Bridges against upstream brokers of other people, over links that behave and links that do not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
+mod activemq;
 mod aedes;
 mod cloud;
 mod downlink;

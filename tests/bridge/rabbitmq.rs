@@ -13,7 +13,7 @@ use crate::mosquitto::{PATIENCE, Site, config, free_port, program};
 use crate::proxy::Proxy;
 
 /// Erlang takes its time to start on a busy machine.
-const START: Duration = Duration::from_secs(120);
+pub(crate) const START: Duration = Duration::from_secs(120);
 
 struct Rabbit {
     port: u16,
@@ -80,8 +80,11 @@ impl Drop for Rabbit {
     }
 }
 
+/// What a client prints: payloads, and between them what it does.
+type Received = tokio::io::Lines<BufReader<tokio::process::ChildStdout>>;
+
 /// Receives so many payloads.
-async fn receive(port: u16, count: u32) -> (Child, tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) {
+pub(crate) async fn receive(port: u16, count: u32) -> (Child, Received) {
     // Into a pipe it writes what it does by the block only, unless it is told otherwise.
     let mut command = Command::new(program("stdbuf"));
     command.arg("-oL").arg(program("mosquitto_sub"));
@@ -107,6 +110,17 @@ async fn receive(port: u16, count: u32) -> (Child, tokio::io::Lines<BufReader<to
     (child, lines)
 }
 
+/// All numbers come, each for the first time in order.
+pub(crate) async fn in_order(lines: &mut Received, count: u32) {
+    let mut next = 0;
+    while next < count {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("nothing came");
+        let Ok(number) = line.unwrap().expect("it ended").parse::<u32>() else { continue };
+        assert!(number <= next, "{number} came before {next}");
+        next = next.max(number + 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_arrives_in_order_also_over_a_bad_link() {
     let rabbit = Rabbit::start().await;
@@ -122,14 +136,7 @@ async fn everything_arrives_in_order_also_over_a_bad_link() {
         for number in 0..count {
             site.publish("site/a", &number.to_string());
         }
-        let mut next = 0;
-        while next < count {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("nothing came");
-            // Between the payloads the client tells what it does.
-            let Ok(number) = line.unwrap().expect("it ended").parse::<u32>() else { continue };
-            assert!(number <= next, "{number} came before {next}");
-            next = next.max(number + 1);
-        }
+        in_order(&mut lines, count).await;
         proxy.bad.store(false, std::sync::atomic::Ordering::Relaxed);
         site.drained().await;
         assert_eq!(site.handle.snapshot().dead_letters, 0);

@@ -148,7 +148,7 @@ impl Journal {
         if let Some(gap) = lost {
             let jump = if gap.reason == Reason::PowerLoss { POWER_JUMP } else { gap.to - gap.from };
             // Full or not, the next start finds the same.
-            let _ = backlog.leave_out(jump, why(gap.reason));
+            let _ = backlog.leave_out(jump, why(gap.reason), true);
         }
         backlog.snapshot().map_err(unreadable)?;
         Ok(backlog)
@@ -228,10 +228,11 @@ impl Backlog for Journal {
         Some((self.log.waiting(), self.readers))
     }
 
-    fn leave_out(&self, count: u64, why: Why) -> Result<(), Full> {
+    fn leave_out(&self, count: u64, why: Why, even_when_full: bool) -> Result<(), Full> {
+        let terms = if even_when_full { self.terms.essential() } else { self.terms };
         let mut state = lock(&self.state);
         let payload: [&[u8]; 3] = [&state.next.to_be_bytes(), &count.to_be_bytes(), &[why as u8]];
-        self.log.append(GAP, &payload, self.terms).map_err(|_| Full)?;
+        self.log.append(GAP, &payload, terms).map_err(|_| Full)?;
         state.next += count;
         let next = state.next;
         state.gauge.add(next, 0);

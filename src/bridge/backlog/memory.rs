@@ -69,19 +69,22 @@ impl Memory {
         Self { stream, limits, clock, kept: Arc::new(Mutex::new(kept)), arrived: Arc::default() }
     }
 
-    fn take_in(&self, what: What, numbers: u64) -> Result<u64, Full> {
+    fn take_in(&self, what: What, numbers: u64, even_when_full: bool) -> Result<u64, Full> {
         let now_us = self.clock.stamp().unix_us;
         let mut kept = lock(&self.kept);
         let entry = Entry { seq: kept.next, what, unix_us: now_us };
         let cost = entry.cost();
-        if kept.bytes + cost > self.limits.size.0 && self.limits.on_full == OnFull::Refuse {
+        let refuses = self.limits.on_full == OnFull::Refuse;
+        if kept.bytes + cost > self.limits.size.0 && refuses && !even_when_full {
             return Err(Full);
         }
         let oldest = now_us.saturating_sub(i64::try_from(self.limits.age.0.as_micros()).unwrap_or(i64::MAX));
         while kept
             .entries
             .front()
-            .is_some_and(|first| kept.bytes + cost > self.limits.size.0 || first.unix_us < oldest)
+            .is_some_and(|first| {
+                (kept.bytes + cost > self.limits.size.0 && !refuses) || first.unix_us < oldest
+            })
         {
             kept.drop_front();
         }
@@ -109,11 +112,11 @@ impl Backlog for Memory {
     }
 
     fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
-        self.take_in(What::Message(bytes.to_vec()), 1).map(place)
+        self.take_in(What::Message(bytes.to_vec()), 1, false).map(place)
     }
 
-    fn leave_out(&self, count: u64, why: Why) -> Result<(), Full> {
-        self.take_in(What::Gap(count, why), count).map(|_| ())
+    fn leave_out(&self, count: u64, why: Why, even_when_full: bool) -> Result<(), Full> {
+        self.take_in(What::Gap(count, why), count, even_when_full).map(|_| ())
     }
 
     fn cursor(&self) -> Place {
@@ -234,7 +237,7 @@ mod tests {
             for event in events.into_iter().chain([Event::Read(u8::MAX)]) {
                 match event {
                     Event::Append(length) => { let _ = backlog.append(&vec![0; length.into()]); }
-                    Event::LeaveOut(count) => { let _ = backlog.leave_out(count.into(), Why::Thinned); }
+                    Event::LeaveOut(count) => { let _ = backlog.leave_out(count.into(), Why::Thinned, false); }
                     Event::Read(count) => {
                         for _ in 0..count {
                             let Some(item) = reader.next().unwrap() else { break };

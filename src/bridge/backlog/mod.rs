@@ -101,8 +101,8 @@ pub(crate) trait Backlog: Send + Sync {
         None
     }
 
-    /// Counts messages that were not taken in.
-    fn leave_out(&self, count: u64, why: Why) -> Result<(), Full>;
+    /// Counts messages that were not taken in. `even_when_full` for what must not be forgotten: it is small.
+    fn leave_out(&self, count: u64, why: Why, even_when_full: bool) -> Result<(), Full>;
 
     /// Where the bridge goes on: everything before it was acknowledged.
     fn cursor(&self) -> Place;

@@ -47,7 +47,7 @@ fn stream_numbers_and_cursor_outlive_the_program() {
     let backlog = open(folder.path(), &limits, 8);
     assert_eq!((backlog.stream(), backlog.cursor().seq, backlog.end().seq), (StreamId(7), 5, 11));
     assert_eq!(backlog.append(b"y").map(|place| place.seq), Ok(11));
-    backlog.leave_out(5, Why::Thinned).unwrap();
+    backlog.leave_out(5, Why::Thinned, false).unwrap();
     assert_eq!(backlog.append(b"z").map(|place| place.seq), Ok(17));
     written(&backlog);
     let (messages, gaps) = read(&mut *backlog.reader(backlog.cursor()));
@@ -135,7 +135,7 @@ proptest! {
                     }
                 }
                 1 => {
-                    backlog.leave_out(count, Why::Refused).unwrap();
+                    backlog.leave_out(count, Why::Refused, false).unwrap();
                     next += count;
                 }
                 2 => {
