@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ascii as ascii_adapter;
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
@@ -18,7 +19,8 @@ use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{http, modbus, virtual_points};
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, modbus, virtual_points};
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -60,7 +62,8 @@ struct Sections {
 /// What the driver adds to a point, as it is written.
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
-    Http(Box<http::PointConfig>),
+    Http(Box<http::PointConfig>, Box<ExtractConfig>),
+    Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
     Virtual(Box<virtual_points::PointConfig>),
 }
 
@@ -68,6 +71,7 @@ enum WireSection {
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Ascii(Box<ascii::Wiring>),
     Virtual(Box<virtual_points::Sources>),
 }
 
@@ -76,6 +80,7 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
             Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
         }
     }
@@ -84,6 +89,7 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Ascii(wiring) => Taker::Ascii(wiring),
             Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
@@ -111,6 +117,14 @@ impl Place {
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
             }
+            Self::Ascii(wiring) => Wire::Ascii(Box::new(ascii::Point {
+                id,
+                wiring: *wiring,
+                conversion,
+                poll,
+                access,
+                tolerance,
+            })),
             Self::Virtual(sources) => {
                 let virtual_points::Sources { form, names } = *sources;
                 let (name, inputs) = (Arc::clone(name), Vec::new());
@@ -134,9 +148,13 @@ fn place_of(
             let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
             Some(Place::Modbus(register, write))
         }
-        (WireSection::Http(config), DeviceSettings::Http(device)) => {
-            http_adapter::wiring(cx, node, *config, device, access, shift)
+        (WireSection::Http(config, text), DeviceSettings::Http(device)) => {
+            http_adapter::wiring(cx, node, (*config, &text), device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        (WireSection::Ascii(config, text), DeviceSettings::Ascii(device)) => {
+            ascii_adapter::wiring(cx, node, (&config, &text), device, access)
+                .map(|wiring| Place::Ascii(Box::new(wiring)))
         }
         (WireSection::Virtual(config), DeviceSettings::Virtual) => {
             virtual_adapter::sources(cx, node, &config, access)
@@ -171,6 +189,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
             fields_of::<ConversionSection>(),
             fields_of::<PublishSection>(),
             around.kind.point_fields(),
+            around.kind.text_fields(),
             fields_of::<RepeatSection>(),
         ],
     );
@@ -180,7 +199,14 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         publish: read_part(cx, node),
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
-            DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Http(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Http(Box::new(own), Box::new(text)))
+            }
+            DeviceSettings::Ascii(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
+            }
             DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }

@@ -19,8 +19,8 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, Transport};
+use crate::driver::{ascii, http};
 use crate::model::Topic;
 
 /// The most channels, devices and points of one configuration.
@@ -56,6 +56,9 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Modbus(transport)) => adapter::check_transport(cx, &node, transport),
             Some(ChannelDriver::Http(config)) => {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
+            }
+            Some(ChannelDriver::Ascii(transport)) => {
+                http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
             }
             Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
             None => {}
@@ -199,6 +202,11 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             let config = read_part_rest::<http::DeviceConfig>(cx, node)?;
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
+        }
+        DriverKind::Ascii => {
+            let config = read_part_rest::<ascii::DeviceConfig>(cx, node)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Ascii(Box::new(config))
         }
         DriverKind::Virtual => DeviceSettings::Virtual,
     })

@@ -14,6 +14,7 @@ use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
+use crate::driver::ascii;
 use crate::driver::http::HttpConfig;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::driver::virtual_points::VirtualConfig;
@@ -35,6 +36,12 @@ pub(super) enum ChannelSection {
     ModbusAscii(LineConfig),
     /// HTTP: devices with a web interface, such as the W&T Web-IO family.
     Http(Box<HttpConfig>),
+    /// Instruments that speak in lines of text, on a serial line.
+    AsciiSerial(ascii::SerialConfig),
+    /// Instruments that speak in lines of text, behind a TCP socket.
+    AsciiTcp(ascii::TcpConfig),
+    /// Instruments that speak in lines of text, in UDP datagrams.
+    AsciiUdp(ascii::UdpConfig),
     /// Points computed from others.
     Virtual(VirtualConfig),
 }
@@ -49,6 +56,9 @@ impl ChannelSection {
             Self::ModbusRtuOverTcp(tcp) => Transport::RtuOverTcp(tcp),
             Self::ModbusAscii(line) => Transport::Ascii(line),
             Self::Http(config) => return ChannelDriver::Http(config),
+            Self::AsciiSerial(line) => return ChannelDriver::Ascii(ascii::Transport::Serial(line)),
+            Self::AsciiTcp(tcp) => return ChannelDriver::Ascii(ascii::Transport::Tcp(tcp)),
+            Self::AsciiUdp(udp) => return ChannelDriver::Ascii(ascii::Transport::Udp(udp)),
             Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }

@@ -7,8 +7,10 @@ use super::modbus::oneline::TABLES;
 use super::node::Node;
 use super::parts::fields_of;
 use super::repeat::Item;
+use crate::driver::ascii;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
+use crate::driver::text::ExtractConfig;
 use crate::driver::virtual_points::{self, VirtualConfig};
 use crate::model::Value;
 
@@ -19,6 +21,8 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// Instruments that speak in lines.
+    Ascii,
     /// Computed points.
     Virtual,
 }
@@ -30,6 +34,8 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// Instruments that speak in lines.
+    Ascii(ascii::Transport),
     /// Computed points.
     Virtual(VirtualConfig),
 }
@@ -41,6 +47,8 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// Instruments that speak in lines.
+    Ascii(Box<ascii::DeviceConfig>),
     /// Computed points, which add nothing.
     Virtual,
 }
@@ -52,6 +60,8 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// A point of an instrument.
+    Ascii(Box<ascii::Point>),
     /// A computed point.
     Virtual(Box<Computed>),
 }
@@ -85,16 +95,17 @@ const FORMS: [&str; 10] = [
 
 impl DriverKind {
     /// Those that profiles can be for.
-    pub(super) const IN_PROFILES: [Self; 2] = [Self::Modbus, Self::Http];
+    pub(super) const IN_PROFILES: [Self; 3] = [Self::Modbus, Self::Http, Self::Ascii];
 
     /// All of them.
-    const ALL: [Self; 3] = [Self::Modbus, Self::Http, Self::Virtual];
+    const ALL: [Self; 4] = [Self::Modbus, Self::Http, Self::Ascii, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::Ascii => "ascii",
             Self::Virtual => "virtual",
         }
     }
@@ -104,6 +115,7 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::Ascii => fields_of::<ascii::DeviceConfig>(),
             Self::Virtual => &[],
         }
     }
@@ -113,7 +125,16 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::Ascii => fields_of::<ascii::PointConfig>(),
             Self::Virtual => fields_of::<virtual_points::PointConfig>(),
+        }
+    }
+
+    /// The keys about texts, where points of the driver stand in some.
+    pub(super) fn text_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Http | Self::Ascii => fields_of::<ExtractConfig>(),
+            Self::Modbus | Self::Virtual => &[],
         }
     }
 
@@ -122,6 +143,7 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::Ascii => &["ask", "listen", "send"],
             Self::Virtual => &FORMS,
         }
     }
@@ -131,6 +153,7 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::Ascii => "ask, listen or send",
             Self::Virtual => "sum, formula or another form",
         }
     }
@@ -156,6 +179,7 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Ascii(_) => DriverKind::Ascii,
             Self::Virtual(_) => DriverKind::Virtual,
         }
     }
@@ -185,6 +209,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Ascii(point) => &point.conversion,
             Self::Virtual(computed) => &computed.point.conversion,
         }
     }
@@ -202,6 +227,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Ascii(point) => point.id = id,
             Self::Virtual(computed) => computed.point.id = id,
         }
     }
@@ -222,6 +248,14 @@ impl Wire {
         }
     }
 
+    /// The point itself, where it is an instrument's.
+    pub(super) fn into_ascii(self) -> Option<ascii::Point> {
+        match self {
+            Self::Ascii(point) => Some(*point),
+            _ => None,
+        }
+    }
+
     /// The point itself, where it is computed.
     pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
         match self {
@@ -235,6 +269,7 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Ascii(point) => Taker::Ascii(&point.wiring),
             Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
@@ -247,6 +282,8 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A line to an instrument.
+    Ascii(&'a ascii::Wiring),
     /// A total.
     Virtual(&'a virtual_points::Form),
 }
@@ -257,6 +294,7 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Ascii(wiring) => wiring.is_whole(),
             Self::Virtual(form) => form.is_whole(),
         }
     }
@@ -266,6 +304,7 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Ascii(wiring) => wiring.encodable(raw),
             Self::Virtual(form) => form.settable(raw),
         }
     }

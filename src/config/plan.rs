@@ -19,9 +19,10 @@ use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
+use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{DriverPlan, http, modbus, virtual_points};
+use crate::driver::{DriverPlan, ascii, http, modbus, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -227,28 +228,11 @@ fn assemble(
             device.profile.as_ref().map_or_else(|| Arc::clone(&device.name), |own| Arc::clone(&own.name));
         lines[device.channel].add(device.name, model, device.settings, wires, timeout);
     }
-    let mut plans = Vec::new();
-    for (channel, line) in channels.into_iter().zip(lines) {
-        let (name, place) = (channel.name, channel.key_span);
-        let driver = match channel.driver {
-            Some(ChannelDriver::Modbus(transport)) if !line.modbus.is_empty() => {
-                let plan = modbus::Plan { name: Arc::clone(&name), transport, devices: line.modbus };
-                super::check::check_budget(cx, &plan, place);
-                DriverPlan::Modbus(Arc::new(plan))
-            }
-            Some(ChannelDriver::Http(config)) if !line.http.is_empty() => {
-                let plan = http::Plan { name: Arc::clone(&name), config: *config, devices: line.http };
-                super::check::check_http_budget(cx, &plan, place);
-                DriverPlan::Http(Arc::new(plan))
-            }
-            Some(ChannelDriver::Virtual(config)) if !line.computed.is_empty() => {
-                let plan = virtual_points::Plan { name: Arc::clone(&name), config, devices: line.computed };
-                DriverPlan::Virtual(Arc::new(plan))
-            }
-            _ => continue,
-        };
-        plans.push(ChannelPlan { name, driver });
-    }
+    let drivers = channels.into_iter().zip(lines).filter_map(|(channel, line)| {
+        let driver = driver_plan(cx, &channel.name, channel.key_span, channel.driver?, line)?;
+        Some(ChannelPlan { name: channel.name, driver })
+    });
+    let plans = drivers.collect();
     let points = Arc::new(PointTable::new(points));
     Plan {
         site,
@@ -264,6 +248,36 @@ fn assemble(
         unconfirmed,
         warnings: Vec::new(),
     }
+}
+
+/// The plan of a channel; `None` when nothing is attached to it.
+fn driver_plan(
+    cx: &Context<'_>,
+    name: &Arc<str>,
+    place: Span,
+    driver: ChannelDriver,
+    line: Line,
+) -> Option<DriverPlan> {
+    let name = Arc::clone(name);
+    Some(match driver {
+        ChannelDriver::Modbus(transport) if !line.modbus.is_empty() => {
+            let plan = modbus::Plan { name, transport, devices: line.modbus };
+            super::check::check_budget(cx, &plan, place);
+            DriverPlan::Modbus(Arc::new(plan))
+        }
+        ChannelDriver::Http(config) if !line.http.is_empty() => {
+            let plan = http::Plan { name, config: *config, devices: line.http };
+            super::check::check_http_budget(cx, &plan, place);
+            DriverPlan::Http(Arc::new(plan))
+        }
+        ChannelDriver::Ascii(transport) if !line.ascii.is_empty() => {
+            DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices: line.ascii }))
+        }
+        ChannelDriver::Virtual(config) if !line.computed.is_empty() => {
+            DriverPlan::Virtual(Arc::new(virtual_points::Plan { name, config, devices: line.computed }))
+        }
+        _ => return None,
+    })
 }
 
 /// Points whose facts come from where everybody may write; those of a profile once, not for every device.
@@ -289,6 +303,7 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
 struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
+    ascii: Vec<ascii::Device>,
     computed: Vec<virtual_points::Device>,
 }
 
@@ -315,6 +330,10 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_http).collect();
                 self.http.push(http::Device { name, model, config: *config, points });
             }
+            DeviceSettings::Ascii(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_ascii).collect();
+                self.ascii.push(ascii::Device { name, config: *config, points });
+            }
             DeviceSettings::Virtual => {
                 let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
                 self.computed.push(virtual_points::Device { name, points });
@@ -332,6 +351,7 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
             line.timeout.0
         }
         ChannelDriver::Http(config) => config.timeout.0,
+        ChannelDriver::Ascii(transport) => transport.timeout().0,
         ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

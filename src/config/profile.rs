@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{http, modbus};
+use crate::driver::{ascii, http, modbus};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -187,7 +187,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let own = ["modbus", "http", "points"];
+    let own = ["modbus", "http", "ascii", "points"];
     check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
@@ -209,6 +209,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     match kind {
         DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
+        DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
         // No profile names one of these.
         DriverKind::Virtual => {}
     }

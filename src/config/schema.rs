@@ -16,7 +16,8 @@ use super::sections::{
     SiteSection,
 };
 use crate::driver::modbus::{DeviceConfig, PointConfig};
-use crate::driver::{http, virtual_points};
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -113,9 +114,11 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["modbus"] = one::<DeviceConfig>(generator, settings);
     let settings = "The device's HTTP settings, for devices with a web interface.";
     root["properties"]["http"] = one::<http::DeviceConfig>(generator, settings);
+    let settings = "How the lines of the device look, for instruments that speak in text.";
+    root["properties"]["ascii"] = one::<ascii::DeviceConfig>(generator, settings);
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
-    root["oneOf"] = json!([{ "required": ["modbus"] }, { "required": ["http"] }]);
+    root["oneOf"] = json!([{ "required": ["modbus"] }, { "required": ["http"] }, { "required": ["ascii"] }]);
     root["title"] = json!("Device profile of iogate");
     root
 }
@@ -126,6 +129,7 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<PublishSection>,
         part::<DeviceConfig>,
         part::<http::DeviceConfig>,
+        part::<ascii::DeviceConfig>,
         part::<RepeatSection>,
     ];
     let mut device = object(generator, &parts);
@@ -140,6 +144,8 @@ fn point(generator: &mut SchemaGenerator) -> Value {
     let parts = [
         part::<PointConfig>,
         part::<http::PointConfig>,
+        part::<ExtractConfig>,
+        part::<ascii::PointConfig>,
         part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,

@@ -4,11 +4,13 @@
 //! holds what every driver shares: what it is given, the queue that its writes wait in, its statistics,
 //! and the registry, the one list that a new driver is entered into.
 
+pub mod ascii;
 pub mod http;
 pub mod modbus;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
+pub mod text;
 pub mod totals;
 pub mod virtual_points;
 
@@ -65,6 +67,8 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
+    /// Instruments that speak in lines of text, over tty, TCP or UDP.
+    Ascii(Arc<ascii::Plan>),
     /// Points computed from others.
     Virtual(Arc<virtual_points::Plan>),
 }
@@ -76,6 +80,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Ascii(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
@@ -87,6 +92,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Ascii(plan) => Self::Ascii(Arc::new(plan.with_endpoint(endpoint))),
             Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
         }
     }
@@ -97,6 +103,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => &plan.name,
             Self::Http(plan) => &plan.name,
+            Self::Ascii(plan) => &plan.name,
             Self::Virtual(plan) => &plan.name,
         }
     }
@@ -107,6 +114,7 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Ascii(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }

@@ -198,6 +198,7 @@ impl Simulation {
                     let host = Host::new(points, plan, behaviours, options.seed)?;
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
+                DriverPlan::Ascii(_) => {}
                 // Computed points need no device.
                 DriverPlan::Virtual(_) => {}
             }
