@@ -20,7 +20,7 @@ use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSec
 use super::values::ReportWhen;
 use super::virtual_points as virtual_adapter;
 use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, http, modbus, virtual_points};
+use crate::driver::{ascii, http, modbus, system, virtual_points};
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -64,6 +64,7 @@ enum WireSection {
     Modbus(Box<modbus::PointConfig>),
     Http(Box<http::PointConfig>, Box<ExtractConfig>),
     Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
+    System(Box<system::PointConfig>),
     Virtual(Box<virtual_points::PointConfig>),
 }
 
@@ -72,6 +73,7 @@ enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
     Ascii(Box<ascii::Wiring>),
+    System(Box<system::Figure>),
     Virtual(Box<virtual_points::Sources>),
 }
 
@@ -81,6 +83,7 @@ impl Place {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
             Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
+            Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
             Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
         }
     }
@@ -90,6 +93,7 @@ impl Place {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
             Self::Ascii(wiring) => Taker::Ascii(wiring),
+            Self::System(_) => Taker::Nothing,
             Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
@@ -125,6 +129,9 @@ impl Place {
                 access,
                 tolerance,
             })),
+            Self::System(figure) => {
+                Wire::System(Box::new(system::Point { id, figure: *figure, conversion, poll }))
+            }
             Self::Virtual(sources) => {
                 let virtual_points::Sources { form, names } = *sources;
                 let (name, inputs) = (Arc::clone(name), Vec::new());
@@ -156,12 +163,29 @@ fn place_of(
             ascii_adapter::wiring(cx, node, (&config, &text), device, access)
                 .map(|wiring| Place::Ascii(Box::new(wiring)))
         }
+        (WireSection::System(config), DeviceSettings::System) => figure(cx, node, &config, access),
         (WireSection::Virtual(config), DeviceSettings::Virtual) => {
             virtual_adapter::sources(cx, node, &config, access)
                 .map(|sources| Place::Virtual(Box::new(sources)))
         }
         // The section was read as the device's driver says.
         _ => None,
+    }
+}
+
+/// A figure of the box, which can only be read.
+fn figure(cx: &Context<'_>, node: &Node, config: &system::PointConfig, access: Access) -> Option<Place> {
+    if access.writable() {
+        let place = node.span_of(&["access"]).unwrap_or(node.span);
+        cx.error(place, "a figure of the box cannot be written", "remove `access`".to_owned());
+        return None;
+    }
+    match config.figure() {
+        Ok(figure) => Some(Place::System(Box::new(figure))),
+        Err(message) => {
+            adapter::blame(cx, node, &["figure"], &message);
+            None
+        }
     }
 }
 
@@ -207,6 +231,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
                 let both = read_part(cx, node).zip(read_part(cx, node));
                 both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
             }
+            DeviceSettings::System => read_part(cx, node).map(Box::new).map(WireSection::System),
             DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }

@@ -112,6 +112,14 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
                 plan.devices.iter().map(|device| (&device.name, device.points.len())),
             );
         }
+        DriverPlan::System(plan) => {
+            let _ = writeln!(out, "{}: the box itself", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
         DriverPlan::Virtual(plan) => {
             let _ = writeln!(out, "{}: computed from other points", plan.name);
             describe_devices(

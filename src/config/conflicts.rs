@@ -112,7 +112,7 @@ fn endpoint(driver: &ChannelDriver) -> Option<(String, bool)> {
         }
         ChannelDriver::Ascii(ascii::Transport::Serial(line)) => return Some((real_port(&line.port), true)),
         ChannelDriver::Ascii(transport) => return Some((transport.endpoint().to_ascii_lowercase(), false)),
-        ChannelDriver::Virtual(_) => return None,
+        ChannelDriver::System | ChannelDriver::Virtual(_) => return None,
     };
     Some(match transport {
         Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {

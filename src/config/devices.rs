@@ -61,7 +61,7 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
                 http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
             }
             Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
-            None => {}
+            Some(ChannelDriver::System) | None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
     }
@@ -208,6 +208,7 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Ascii(Box::new(config))
         }
+        DriverKind::System => DeviceSettings::System,
         DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }

@@ -17,6 +17,7 @@ use super::values::Grade;
 use crate::driver::ascii;
 use crate::driver::http::HttpConfig;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
+use crate::driver::system::SystemConfig;
 use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
@@ -42,6 +43,8 @@ pub(super) enum ChannelSection {
     AsciiTcp(ascii::TcpConfig),
     /// Instruments that speak in lines of text, in UDP datagrams.
     AsciiUdp(ascii::UdpConfig),
+    /// The box itself: temperature, load, memory, disk, uptime, throttling.
+    System(SystemConfig),
     /// Points computed from others.
     Virtual(VirtualConfig),
 }
@@ -59,6 +62,7 @@ impl ChannelSection {
             Self::AsciiSerial(line) => return ChannelDriver::Ascii(ascii::Transport::Serial(line)),
             Self::AsciiTcp(tcp) => return ChannelDriver::Ascii(ascii::Transport::Tcp(tcp)),
             Self::AsciiUdp(udp) => return ChannelDriver::Ascii(ascii::Transport::Udp(udp)),
+            Self::System(SystemConfig {}) => return ChannelDriver::System,
             Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }

@@ -10,6 +10,7 @@ use super::repeat::Item;
 use crate::driver::ascii;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
+use crate::driver::system;
 use crate::driver::text::ExtractConfig;
 use crate::driver::virtual_points::{self, VirtualConfig};
 use crate::model::Value;
@@ -23,6 +24,8 @@ pub(super) enum DriverKind {
     Http,
     /// Instruments that speak in lines.
     Ascii,
+    /// The box itself.
+    System,
     /// Computed points.
     Virtual,
 }
@@ -36,6 +39,8 @@ pub(super) enum ChannelDriver {
     Http(Box<HttpConfig>),
     /// Instruments that speak in lines.
     Ascii(ascii::Transport),
+    /// The box itself.
+    System,
     /// Computed points.
     Virtual(VirtualConfig),
 }
@@ -49,6 +54,8 @@ pub(super) enum DeviceSettings {
     Http(Box<http::DeviceConfig>),
     /// Instruments that speak in lines.
     Ascii(Box<ascii::DeviceConfig>),
+    /// The box itself, which adds nothing.
+    System,
     /// Computed points, which add nothing.
     Virtual,
 }
@@ -62,6 +69,8 @@ pub(super) enum Wire {
     Http(Box<http::Point>),
     /// A point of an instrument.
     Ascii(Box<ascii::Point>),
+    /// A figure of the box.
+    System(Box<system::Point>),
     /// A computed point.
     Virtual(Box<Computed>),
 }
@@ -98,7 +107,7 @@ impl DriverKind {
     pub(super) const IN_PROFILES: [Self; 3] = [Self::Modbus, Self::Http, Self::Ascii];
 
     /// All of them.
-    const ALL: [Self; 4] = [Self::Modbus, Self::Http, Self::Ascii, Self::Virtual];
+    const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::Ascii, Self::System, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -106,6 +115,7 @@ impl DriverKind {
             Self::Modbus => "modbus",
             Self::Http => "http",
             Self::Ascii => "ascii",
+            Self::System => "system",
             Self::Virtual => "virtual",
         }
     }
@@ -116,7 +126,7 @@ impl DriverKind {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
             Self::Ascii => fields_of::<ascii::DeviceConfig>(),
-            Self::Virtual => &[],
+            Self::System | Self::Virtual => &[],
         }
     }
 
@@ -126,6 +136,7 @@ impl DriverKind {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
             Self::Ascii => fields_of::<ascii::PointConfig>(),
+            Self::System => fields_of::<system::PointConfig>(),
             Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
@@ -134,7 +145,7 @@ impl DriverKind {
     pub(super) fn text_fields(self) -> &'static [&'static str] {
         match self {
             Self::Http | Self::Ascii => fields_of::<ExtractConfig>(),
-            Self::Modbus | Self::Virtual => &[],
+            Self::Modbus | Self::System | Self::Virtual => &[],
         }
     }
 
@@ -144,6 +155,7 @@ impl DriverKind {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
             Self::Ascii => &["ask", "listen", "send"],
+            Self::System => &["figure"],
             Self::Virtual => &FORMS,
         }
     }
@@ -154,6 +166,7 @@ impl DriverKind {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
             Self::Ascii => "ask, listen or send",
+            Self::System => "figure",
             Self::Virtual => "sum, formula or another form",
         }
     }
@@ -180,6 +193,7 @@ impl ChannelDriver {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
             Self::Ascii(_) => DriverKind::Ascii,
+            Self::System => DriverKind::System,
             Self::Virtual(_) => DriverKind::Virtual,
         }
     }
@@ -210,6 +224,7 @@ impl Wire {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
             Self::Ascii(point) => &point.conversion,
+            Self::System(point) => &point.conversion,
             Self::Virtual(computed) => &computed.point.conversion,
         }
     }
@@ -228,6 +243,7 @@ impl Wire {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
             Self::Ascii(point) => point.id = id,
+            Self::System(point) => point.id = id,
             Self::Virtual(computed) => computed.point.id = id,
         }
     }
@@ -256,6 +272,14 @@ impl Wire {
         }
     }
 
+    /// The point itself, where it is a figure of the box.
+    pub(super) fn into_system(self) -> Option<system::Point> {
+        match self {
+            Self::System(point) => Some(*point),
+            _ => None,
+        }
+    }
+
     /// The point itself, where it is computed.
     pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
         match self {
@@ -270,6 +294,7 @@ impl Wire {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
             Self::Ascii(point) => Taker::Ascii(&point.wiring),
+            Self::System(_) => Taker::Nothing,
             Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
@@ -284,6 +309,8 @@ pub(super) enum Taker<'a> {
     Http(&'a http::Wiring),
     /// A line to an instrument.
     Ascii(&'a ascii::Wiring),
+    /// Nothing: the point can only be read.
+    Nothing,
     /// A total.
     Virtual(&'a virtual_points::Form),
 }
@@ -295,6 +322,7 @@ impl Taker<'_> {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
             Self::Ascii(wiring) => wiring.is_whole(),
+            Self::Nothing => false,
             Self::Virtual(form) => form.is_whole(),
         }
     }
@@ -305,6 +333,7 @@ impl Taker<'_> {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
             Self::Ascii(wiring) => wiring.encodable(raw),
+            Self::Nothing => Err("the point cannot be written".into()),
             Self::Virtual(form) => form.settable(raw),
         }
     }

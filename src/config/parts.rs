@@ -94,7 +94,7 @@ mod tests {
     };
     use super::*;
     use crate::driver::text::ExtractConfig;
-    use crate::driver::{ascii, http, modbus, virtual_points};
+    use crate::driver::{ascii, http, modbus, system, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -125,6 +125,7 @@ mod tests {
             fields_of::<http::PointConfig>(),
             fields_of::<ExtractConfig>(),
             fields_of::<ascii::PointConfig>(),
+            fields_of::<system::PointConfig>(),
             fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,

@@ -22,7 +22,7 @@ use super::sections::{PublishSection, SiteSection};
 use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{DriverPlan, ascii, http, modbus, virtual_points};
+use crate::driver::{DriverPlan, ascii, http, modbus, system, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -273,6 +273,9 @@ fn driver_plan(
         ChannelDriver::Ascii(transport) if !line.ascii.is_empty() => {
             DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices: line.ascii }))
         }
+        ChannelDriver::System if !line.figures.is_empty() => {
+            DriverPlan::System(Arc::new(system::Plan { name, root: "/".into(), devices: line.figures }))
+        }
         ChannelDriver::Virtual(config) if !line.computed.is_empty() => {
             DriverPlan::Virtual(Arc::new(virtual_points::Plan { name, config, devices: line.computed }))
         }
@@ -304,6 +307,7 @@ struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
     ascii: Vec<ascii::Device>,
+    figures: Vec<system::Device>,
     computed: Vec<virtual_points::Device>,
 }
 
@@ -334,6 +338,10 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_ascii).collect();
                 self.ascii.push(ascii::Device { name, config: *config, points });
             }
+            DeviceSettings::System => {
+                let points = wires.into_iter().filter_map(Wire::into_system).collect();
+                self.figures.push(system::Device { name, points });
+            }
             DeviceSettings::Virtual => {
                 let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
                 self.computed.push(virtual_points::Device { name, points });
@@ -352,6 +360,6 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
         }
         ChannelDriver::Http(config) => config.timeout.0,
         ChannelDriver::Ascii(transport) => transport.timeout().0,
-        ChannelDriver::Virtual(_) => Duration::ZERO,
+        ChannelDriver::System | ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

@@ -211,7 +211,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
         DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
         // No profile names one of these.
-        DriverKind::Virtual => {}
+        DriverKind::System | DriverKind::Virtual => {}
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

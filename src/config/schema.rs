@@ -17,7 +17,7 @@ use super::sections::{
 };
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, http, virtual_points};
+use crate::driver::{ascii, http, system, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -146,6 +146,7 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<http::PointConfig>,
         part::<ExtractConfig>,
         part::<ascii::PointConfig>,
+        part::<system::PointConfig>,
         part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,

@@ -10,6 +10,7 @@ pub mod modbus;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
+pub mod system;
 pub mod text;
 pub mod totals;
 pub mod virtual_points;
@@ -69,6 +70,8 @@ pub enum DriverPlan {
     Http(Arc<http::Plan>),
     /// Instruments that speak in lines of text, over tty, TCP or UDP.
     Ascii(Arc<ascii::Plan>),
+    /// The box itself.
+    System(Arc<system::Plan>),
     /// Points computed from others.
     Virtual(Arc<virtual_points::Plan>),
 }
@@ -81,6 +84,7 @@ impl DriverPlan {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Ascii(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::System(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
@@ -93,6 +97,7 @@ impl DriverPlan {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
             Self::Ascii(plan) => Self::Ascii(Arc::new(plan.with_endpoint(endpoint))),
+            Self::System(plan) => Self::System(Arc::clone(plan)),
             Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
         }
     }
@@ -104,6 +109,7 @@ impl DriverPlan {
             Self::Modbus(plan) => &plan.name,
             Self::Http(plan) => &plan.name,
             Self::Ascii(plan) => &plan.name,
+            Self::System(plan) => &plan.name,
             Self::Virtual(plan) => &plan.name,
         }
     }
@@ -115,6 +121,7 @@ impl DriverPlan {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Ascii(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::System(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }

@@ -199,8 +199,8 @@ impl Simulation {
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
                 DriverPlan::Ascii(_) => {}
-                // Computed points need no device.
-                DriverPlan::Virtual(_) => {}
+                // Computed points need no device, and the box is there.
+                DriverPlan::System(_) | DriverPlan::Virtual(_) => {}
             }
         }
         Ok(builder.simulation)

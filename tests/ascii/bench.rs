@@ -53,15 +53,18 @@ pub(crate) async fn on_tcp(end: u8, mut script: Script) -> (String, JoinHandle<(
 
 /// An instrument on a pty under a link that stays, as `/dev/serial/by-id` does. Ending the task unplugs it.
 pub(crate) fn on_pty(link: &Path, end: u8, mut script: Script) -> JoinHandle<()> {
-    let (master, mut slave) = SerialStream::pair().unwrap();
-    // The driver takes the port for itself alone.
-    slave.set_exclusive(false).unwrap();
+    let (mut master, slave) = SerialStream::pair().unwrap();
     let _ = std::fs::remove_file(link);
     std::os::unix::fs::symlink(slave.name().unwrap(), link).unwrap();
+    // The driver takes the port for itself alone.
+    drop(slave);
     tokio::spawn(async move {
-        let kept = slave;
-        serve(master, end, &mut script).await;
-        drop(kept);
+        // While nobody has the port open, reading it fails.
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            serve(&mut master, end, &mut script).await;
+            looks.tick().await;
+        }
     })
 }
 

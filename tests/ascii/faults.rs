@@ -47,7 +47,7 @@ async fn no_garbage_becomes_a_value() {
     };
     let (address, _meter) = on_tcp(b'\n', Box::new(script)).await;
     let running = Running::start(&config(&format!("ascii-tcp: {{ address: '{address}', timeout: 50ms }}")));
-    let readings = running.readings(60).await;
+    let readings = running.readings(30).await;
     assert!(readings.iter().any(|reading| reading.quality.is_good()));
     for reading in readings {
         assert!(reading.value.is_none_or(|value| value == Value::Int(42)), "a made-up value");

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use iogate::model::{Outcome, Quality, Reason, Value};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::bench::{Running, on_pty, on_tcp, port};
@@ -141,6 +141,9 @@ devices:
 "
     ));
     let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = [0; 6];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"TIME\r\n");
     // The question is open, and lines of another instrument come before its answer.
     stream.write_all(b"RH=4").await.unwrap();
     stream.write_all(b"5.3%\r\nT= 21,5 \xb0C\r\n").await.unwrap();

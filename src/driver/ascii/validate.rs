@@ -95,7 +95,7 @@ impl DeviceConfig {
             }
             (Terminator::Silence, _) | (_, None) => {}
             (_, Some(_)) => {
-                problems.push("silence belongs to terminator: silence; remove one of them".into())
+                problems.push("silence has no use beside another terminator: remove it, or use the terminator `silence`".into())
             }
         }
         if self.wake_up.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_REQUEST) {

@@ -215,18 +215,14 @@ impl Owner {
     pub(super) async fn heard(&mut self, bytes: &[u8]) {
         let Some((terminator, silence)) = self.listens else { return };
         self.lines.push(bytes);
-        let mut taken = false;
         while let Some(line) = self.lines.next(terminator) {
-            taken |= self.take_unasked(&line, false);
+            self.take_unasked(&line, false);
         }
         if terminator == Terminator::Silence {
             let until = self.context.clock.mono() + self.plan.transport.timeout().0;
             if let Ok(line) = Box::pin(self.line(terminator, silence, until)).await {
-                taken |= self.take_unasked(&line, false);
+                self.take_unasked(&line, false);
             }
-        }
-        if taken {
-            self.flush();
         }
     }
 
@@ -256,6 +252,7 @@ impl Owner {
                 self.answered(place);
             }
         }
+        self.flush();
         taken
     }
 }
