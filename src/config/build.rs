@@ -11,6 +11,7 @@ use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
 use super::drivers::{Computed, DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
@@ -20,7 +21,8 @@ use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSec
 use super::values::ReportWhen;
 use super::virtual_points as virtual_adapter;
 use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, http, modbus, system, virtual_points};
+use crate::driver::{ascii, http, local, modbus, system, virtual_points};
+use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -65,6 +67,7 @@ enum WireSection {
     Http(Box<http::PointConfig>, Box<ExtractConfig>),
     Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
     System(Box<system::PointConfig>),
+    Local(Box<local::PointConfig>),
     Virtual(Box<virtual_points::PointConfig>),
 }
 
@@ -74,6 +77,7 @@ enum Place {
     Http(Box<http::Wiring>),
     Ascii(Box<ascii::Wiring>),
     System(Box<system::Figure>),
+    Local(local::Wiring),
     Virtual(Box<virtual_points::Sources>),
 }
 
@@ -84,7 +88,17 @@ impl Place {
             Self::Http(wiring) => http_adapter::raw_form(wiring),
             Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
             Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
+            Self::Local(wiring) => local_adapter::raw_form(wiring),
             Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
+        }
+    }
+
+    /// The unit that values come in, where the driver knows it.
+    fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Modbus(..) | Self::Http(_) | Self::Ascii(_) | Self::Virtual(_) => None,
+            Self::System(figure) => figure.unit(),
+            Self::Local(wiring) => wiring.form().unit,
         }
     }
 
@@ -94,6 +108,7 @@ impl Place {
             Self::Http(wiring) => Taker::Http(wiring),
             Self::Ascii(wiring) => Taker::Ascii(wiring),
             Self::System(_) => Taker::Nothing,
+            Self::Local(wiring) => Taker::Local(wiring),
             Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
@@ -132,6 +147,9 @@ impl Place {
             Self::System(figure) => {
                 Wire::System(Box::new(system::Point { id, figure: *figure, conversion, poll }))
             }
+            Self::Local(wiring) => {
+                Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
+            }
             Self::Virtual(sources) => {
                 let virtual_points::Sources { form, names } = *sources;
                 let (name, inputs) = (Arc::clone(name), Vec::new());
@@ -164,6 +182,9 @@ fn place_of(
                 .map(|wiring| Place::Ascii(Box::new(wiring)))
         }
         (WireSection::System(config), DeviceSettings::System) => figure(cx, node, &config, access),
+        (WireSection::Local(config), DeviceSettings::Local(device)) => {
+            local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
+        }
         (WireSection::Virtual(config), DeviceSettings::Virtual) => {
             virtual_adapter::sources(cx, node, &config, access)
                 .map(|sources| Place::Virtual(Box::new(sources)))
@@ -232,6 +253,9 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
                 both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
             }
             DeviceSettings::System => read_part(cx, node).map(Box::new).map(WireSection::System),
+            DeviceSettings::Local(device) => {
+                local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
+            }
             DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }
@@ -258,6 +282,8 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
+    let unconverted = conversion.linear == Linear::Identity;
+    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -265,7 +291,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         channel: around.channel.clone(),
         topic: topic?,
         kind,
-        unit: section.unit.as_deref().map(Into::into),
+        unit: unit.map(Into::into),
         label: section.label.as_deref().map(Into::into),
         access,
         range: conversion.range,

@@ -13,6 +13,7 @@ use super::problem::count;
 use super::source::Span;
 use crate::driver::DriverPlan;
 use crate::driver::http;
+use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
 
 /// From this share of a line's time on, writes and recoveries may have to wait for polls.
@@ -120,6 +121,7 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
                 plan.devices.iter().map(|device| (&device.name, device.points.len())),
             );
         }
+        DriverPlan::Local(plan) => describe_local(out, plan, whole),
         DriverPlan::Virtual(plan) => {
             let _ = writeln!(out, "{}: computed from other points", plan.name);
             describe_devices(
@@ -129,6 +131,15 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
             );
         }
     }
+}
+
+fn describe_local(out: &mut String, plan: &local::Plan, whole: &Plan) {
+    let _ = writeln!(out, "{}: {} at {}", plan.name, plan.bus.word(), plan.bus.place());
+    for device in plan.devices.iter().take(MAX_LISTED) {
+        let label = label_of(whole, &device.name);
+        let _ = writeln!(out, "  {}{label}: {}", device.name, count(device.points.len(), "point"));
+    }
+    more(out, plan.devices.len());
 }
 
 fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {

@@ -112,6 +112,7 @@ fn endpoint(driver: &ChannelDriver) -> Option<(String, bool)> {
         }
         ChannelDriver::Ascii(ascii::Transport::Serial(line)) => return Some((real_port(&line.port), true)),
         ChannelDriver::Ascii(transport) => return Some((transport.endpoint().to_ascii_lowercase(), false)),
+        ChannelDriver::Local(bus) => return Some((bus.place(), true)),
         ChannelDriver::System | ChannelDriver::Virtual(_) => return None,
     };
     Some(match transport {

@@ -11,6 +11,7 @@ use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::drivers::{ChannelDriver, DeviceSettings, DriverKind};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
@@ -60,6 +61,7 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Ascii(transport)) => {
                 http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
             }
+            Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
             Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
             Some(ChannelDriver::System) | None => {}
         }
@@ -209,6 +211,11 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             DeviceSettings::Ascii(Box::new(config))
         }
         DriverKind::System => DeviceSettings::System,
+        DriverKind::OneWire | DriverKind::Iio => {
+            let config = local_adapter::device(cx, node, kind)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Local(Box::new(config))
+        }
         DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }

@@ -16,7 +16,10 @@ use super::source::Span;
 use super::values::Grade;
 use crate::driver::ascii;
 use crate::driver::http::HttpConfig;
+use crate::driver::iio::IioConfig;
+use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
+use crate::driver::onewire::OneWireConfig;
 use crate::driver::system::SystemConfig;
 use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
@@ -45,6 +48,11 @@ pub(super) enum ChannelSection {
     AsciiUdp(ascii::UdpConfig),
     /// The box itself: temperature, load, memory, disk, uptime, throttling.
     System(SystemConfig),
+    /// 1-Wire thermometers, read through the kernel.
+    #[serde(rename = "onewire")]
+    OneWire(OneWireConfig),
+    /// Sensors and converters that have a Linux driver (Industrial I/O).
+    Iio(IioConfig),
     /// Points computed from others.
     Virtual(VirtualConfig),
 }
@@ -63,6 +71,8 @@ impl ChannelSection {
             Self::AsciiTcp(tcp) => return ChannelDriver::Ascii(ascii::Transport::Tcp(tcp)),
             Self::AsciiUdp(udp) => return ChannelDriver::Ascii(ascii::Transport::Udp(udp)),
             Self::System(SystemConfig {}) => return ChannelDriver::System,
+            Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
+            Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
             Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }

@@ -7,13 +7,12 @@ use super::modbus::oneline::TABLES;
 use super::node::Node;
 use super::parts::fields_of;
 use super::repeat::Item;
-use crate::driver::ascii;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
-use crate::driver::system;
 use crate::driver::text::ExtractConfig;
 use crate::driver::virtual_points::{self, VirtualConfig};
-use crate::model::Value;
+use crate::driver::{ascii, iio, local, onewire, system};
+use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +25,10 @@ pub(super) enum DriverKind {
     Ascii,
     /// The box itself.
     System,
+    /// 1-Wire.
+    OneWire,
+    /// Linux Industrial I/O.
+    Iio,
     /// Computed points.
     Virtual,
 }
@@ -41,6 +44,8 @@ pub(super) enum ChannelDriver {
     Ascii(ascii::Transport),
     /// The box itself.
     System,
+    /// A bus of the machine.
+    Local(Box<local::Bus>),
     /// Computed points.
     Virtual(VirtualConfig),
 }
@@ -56,6 +61,8 @@ pub(super) enum DeviceSettings {
     Ascii(Box<ascii::DeviceConfig>),
     /// The box itself, which adds nothing.
     System,
+    /// On a bus of the machine.
+    Local(Box<local::DeviceConfig>),
     /// Computed points, which add nothing.
     Virtual,
 }
@@ -71,6 +78,8 @@ pub(super) enum Wire {
     Ascii(Box<ascii::Point>),
     /// A figure of the box.
     System(Box<system::Point>),
+    /// On a bus of the machine.
+    Local(Box<local::Point>),
     /// A computed point.
     Virtual(Box<Computed>),
 }
@@ -104,10 +113,12 @@ const FORMS: [&str; 10] = [
 
 impl DriverKind {
     /// Those that profiles can be for.
-    pub(super) const IN_PROFILES: [Self; 3] = [Self::Modbus, Self::Http, Self::Ascii];
+    pub(super) const IN_PROFILES: [Self; 5] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio];
 
     /// All of them.
-    const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::Ascii, Self::System, Self::Virtual];
+    const ALL: [Self; 7] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio, Self::System, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -116,6 +127,8 @@ impl DriverKind {
             Self::Http => "http",
             Self::Ascii => "ascii",
             Self::System => "system",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
             Self::Virtual => "virtual",
         }
     }
@@ -126,6 +139,8 @@ impl DriverKind {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
             Self::Ascii => fields_of::<ascii::DeviceConfig>(),
+            Self::OneWire => fields_of::<onewire::DeviceConfig>(),
+            Self::Iio => fields_of::<iio::DeviceConfig>(),
             Self::System | Self::Virtual => &[],
         }
     }
@@ -137,6 +152,8 @@ impl DriverKind {
             Self::Http => fields_of::<http::PointConfig>(),
             Self::Ascii => fields_of::<ascii::PointConfig>(),
             Self::System => fields_of::<system::PointConfig>(),
+            Self::OneWire => fields_of::<onewire::PointConfig>(),
+            Self::Iio => fields_of::<iio::PointConfig>(),
             Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
@@ -145,7 +162,7 @@ impl DriverKind {
     pub(super) fn text_fields(self) -> &'static [&'static str] {
         match self {
             Self::Http | Self::Ascii => fields_of::<ExtractConfig>(),
-            Self::Modbus | Self::System | Self::Virtual => &[],
+            _ => &[],
         }
     }
 
@@ -156,6 +173,8 @@ impl DriverKind {
             Self::Http => &HTTP_ADDRESSES,
             Self::Ascii => &["ask", "listen", "send"],
             Self::System => &["figure"],
+            Self::OneWire => &["onewire"],
+            Self::Iio => &["iio"],
             Self::Virtual => &FORMS,
         }
     }
@@ -167,6 +186,8 @@ impl DriverKind {
             Self::Http => "get, post, or a terminal",
             Self::Ascii => "ask, listen or send",
             Self::System => "figure",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
             Self::Virtual => "sum, formula or another form",
         }
     }
@@ -179,10 +200,11 @@ impl DriverKind {
     /// The driver that the points of a device are written for, where neither channel nor profile tells.
     pub(super) fn guess(device: &Node) -> Self {
         let points = device.get("points").map(Node::entries).unwrap_or_default();
-        let speaks = |kind: &Self| {
-            points.iter().any(|point| kind.addresses().iter().any(|key| point.value.get(key).is_some()))
+        let named = |kind: &Self| {
+            let names = |point: &Node| kind.addresses().iter().any(|key| point.get(key).is_some());
+            points.iter().any(|point| names(&point.value))
         };
-        Self::ALL.into_iter().find(speaks).unwrap_or(Self::Modbus)
+        Self::ALL.into_iter().find(named).unwrap_or(Self::Modbus)
     }
 }
 
@@ -194,6 +216,10 @@ impl ChannelDriver {
             Self::Http(_) => DriverKind::Http,
             Self::Ascii(_) => DriverKind::Ascii,
             Self::System => DriverKind::System,
+            Self::Local(bus) => match **bus {
+                local::Bus::OneWire(_) => DriverKind::OneWire,
+                local::Bus::Iio(_) => DriverKind::Iio,
+            },
             Self::Virtual(_) => DriverKind::Virtual,
         }
     }
@@ -225,6 +251,7 @@ impl Wire {
             Self::Http(point) => &point.conversion,
             Self::Ascii(point) => &point.conversion,
             Self::System(point) => &point.conversion,
+            Self::Local(point) => &point.conversion,
             Self::Virtual(computed) => &computed.point.conversion,
         }
     }
@@ -244,6 +271,7 @@ impl Wire {
             Self::Http(point) => point.id = id,
             Self::Ascii(point) => point.id = id,
             Self::System(point) => point.id = id,
+            Self::Local(point) => point.id = id,
             Self::Virtual(computed) => computed.point.id = id,
         }
     }
@@ -280,6 +308,14 @@ impl Wire {
         }
     }
 
+    /// The point itself, where it is on a bus of the machine.
+    pub(super) fn into_local(self) -> Option<local::Point> {
+        match self {
+            Self::Local(point) => Some(*point),
+            _ => None,
+        }
+    }
+
     /// The point itself, where it is computed.
     pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
         match self {
@@ -295,6 +331,7 @@ impl Wire {
             Self::Http(point) => Taker::Http(&point.wiring),
             Self::Ascii(point) => Taker::Ascii(&point.wiring),
             Self::System(_) => Taker::Nothing,
+            Self::Local(point) => Taker::Local(&point.wiring),
             Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
@@ -311,18 +348,21 @@ pub(super) enum Taker<'a> {
     Ascii(&'a ascii::Wiring),
     /// Nothing: the point can only be read.
     Nothing,
+    /// A line or channel of a bus of the machine.
+    Local(&'a local::Wiring),
     /// A total.
     Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
     /// Whether it takes whole numbers only.
-    pub(super) const fn is_whole(self) -> bool {
+    pub(super) fn is_whole(self) -> bool {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
             Self::Ascii(wiring) => wiring.is_whole(),
             Self::Nothing => false,
+            Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
             Self::Virtual(form) => form.is_whole(),
         }
     }
@@ -334,6 +374,7 @@ impl Taker<'_> {
             Self::Http(wiring) => wiring.encodable(raw),
             Self::Ascii(wiring) => wiring.encodable(raw),
             Self::Nothing => Err("the point cannot be written".into()),
+            Self::Local(wiring) => wiring.encodable(raw),
             Self::Virtual(form) => form.settable(raw),
         }
     }

@@ -18,6 +18,7 @@ mod draft;
 mod drivers;
 mod environment;
 mod http;
+mod local;
 mod modbus;
 mod node;
 mod parse;

@@ -94,7 +94,7 @@ mod tests {
     };
     use super::*;
     use crate::driver::text::ExtractConfig;
-    use crate::driver::{ascii, http, modbus, system, virtual_points};
+    use crate::driver::{ascii, http, iio, modbus, onewire, system, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -114,6 +114,8 @@ mod tests {
             fields_of::<modbus::DeviceConfig>(),
             fields_of::<http::DeviceConfig>(),
             fields_of::<ascii::DeviceConfig>(),
+            fields_of::<onewire::DeviceConfig>(),
+            fields_of::<iio::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -126,6 +128,8 @@ mod tests {
             fields_of::<ExtractConfig>(),
             fields_of::<ascii::PointConfig>(),
             fields_of::<system::PointConfig>(),
+            fields_of::<onewire::PointConfig>(),
+            fields_of::<iio::PointConfig>(),
             fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,

@@ -22,7 +22,7 @@ use super::sections::{PublishSection, SiteSection};
 use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{DriverPlan, ascii, http, modbus, system, virtual_points};
+use crate::driver::{DriverPlan, ascii, http, local, modbus, system, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -228,11 +228,12 @@ fn assemble(
             device.profile.as_ref().map_or_else(|| Arc::clone(&device.name), |own| Arc::clone(&own.name));
         lines[device.channel].add(device.name, model, device.settings, wires, timeout);
     }
-    let drivers = channels.into_iter().zip(lines).filter_map(|(channel, line)| {
-        let driver = driver_plan(cx, &channel.name, channel.key_span, channel.driver?, line)?;
-        Some(ChannelPlan { name: channel.name, driver })
-    });
-    let plans = drivers.collect();
+    let mut plans = Vec::new();
+    for (channel, line) in channels.into_iter().zip(lines) {
+        let (name, place) = (channel.name, channel.key_span);
+        let driver = channel.driver.and_then(|driver| line.plan(cx, driver, &name, place));
+        plans.extend(driver.map(|driver| ChannelPlan { name, driver }));
+    }
     let points = Arc::new(PointTable::new(points));
     Plan {
         site,
@@ -248,39 +249,6 @@ fn assemble(
         unconfirmed,
         warnings: Vec::new(),
     }
-}
-
-/// The plan of a channel; `None` when nothing is attached to it.
-fn driver_plan(
-    cx: &Context<'_>,
-    name: &Arc<str>,
-    place: Span,
-    driver: ChannelDriver,
-    line: Line,
-) -> Option<DriverPlan> {
-    let name = Arc::clone(name);
-    Some(match driver {
-        ChannelDriver::Modbus(transport) if !line.modbus.is_empty() => {
-            let plan = modbus::Plan { name, transport, devices: line.modbus };
-            super::check::check_budget(cx, &plan, place);
-            DriverPlan::Modbus(Arc::new(plan))
-        }
-        ChannelDriver::Http(config) if !line.http.is_empty() => {
-            let plan = http::Plan { name, config: *config, devices: line.http };
-            super::check::check_http_budget(cx, &plan, place);
-            DriverPlan::Http(Arc::new(plan))
-        }
-        ChannelDriver::Ascii(transport) if !line.ascii.is_empty() => {
-            DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices: line.ascii }))
-        }
-        ChannelDriver::System if !line.figures.is_empty() => {
-            DriverPlan::System(Arc::new(system::Plan { name, root: "/".into(), devices: line.figures }))
-        }
-        ChannelDriver::Virtual(config) if !line.computed.is_empty() => {
-            DriverPlan::Virtual(Arc::new(virtual_points::Plan { name, config, devices: line.computed }))
-        }
-        _ => return None,
-    })
 }
 
 /// Points whose facts come from where everybody may write; those of a profile once, not for every device.
@@ -308,10 +276,50 @@ struct Line {
     http: Vec<http::Device>,
     ascii: Vec<ascii::Device>,
     figures: Vec<system::Device>,
+    local: Vec<local::Device>,
     computed: Vec<virtual_points::Device>,
 }
 
 impl Line {
+    /// What the channel runs; `None` where it has no devices.
+    fn plan(
+        self,
+        cx: &Context<'_>,
+        driver: ChannelDriver,
+        name: &Arc<str>,
+        place: Span,
+    ) -> Option<DriverPlan> {
+        Some(match driver {
+            ChannelDriver::Modbus(transport) if !self.modbus.is_empty() => {
+                let plan = modbus::Plan { name: Arc::clone(name), transport, devices: self.modbus };
+                super::check::check_budget(cx, &plan, place);
+                DriverPlan::Modbus(Arc::new(plan))
+            }
+            ChannelDriver::Http(config) if !self.http.is_empty() => {
+                let plan = http::Plan { name: Arc::clone(name), config: *config, devices: self.http };
+                super::check::check_http_budget(cx, &plan, place);
+                DriverPlan::Http(Arc::new(plan))
+            }
+            ChannelDriver::Ascii(transport) if !self.ascii.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.ascii);
+                DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices }))
+            }
+            ChannelDriver::System if !self.figures.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.figures);
+                DriverPlan::System(Arc::new(system::Plan { name, root: "/".into(), devices }))
+            }
+            ChannelDriver::Local(bus) if !self.local.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.local);
+                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
+            }
+            ChannelDriver::Virtual(config) if !self.computed.is_empty() => {
+                let plan = virtual_points::Plan { name: Arc::clone(name), config, devices: self.computed };
+                DriverPlan::Virtual(Arc::new(plan))
+            }
+            _ => return None,
+        })
+    }
+
     fn add(
         &mut self,
         name: Arc<str>,
@@ -342,6 +350,10 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_system).collect();
                 self.figures.push(system::Device { name, points });
             }
+            DeviceSettings::Local(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_local).collect();
+                self.local.push(local::Device { name, config: *config, points });
+            }
             DeviceSettings::Virtual => {
                 let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
                 self.computed.push(virtual_points::Device { name, points });
@@ -360,6 +372,6 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
         }
         ChannelDriver::Http(config) => config.timeout.0,
         ChannelDriver::Ascii(transport) => transport.timeout().0,
-        ChannelDriver::System | ChannelDriver::Virtual(_) => Duration::ZERO,
+        ChannelDriver::Local(_) | ChannelDriver::System | ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{ascii, http, modbus};
+use crate::driver::{ascii, http, iio, modbus, onewire};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -187,8 +187,9 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let own = ["modbus", "http", "ascii", "points"];
-    check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
+    let drivers = DriverKind::IN_PROFILES.map(DriverKind::profile_key);
+    let lists = [fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &drivers, &["points"]];
+    check_keys(cx, root, &lists);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
@@ -210,6 +211,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
         DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
+        DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
+        DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
         // No profile names one of these.
         DriverKind::System | DriverKind::Virtual => {}
     }

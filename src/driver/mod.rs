@@ -6,7 +6,10 @@
 
 pub mod ascii;
 pub mod http;
+pub mod iio;
+pub mod local;
 pub mod modbus;
+pub mod onewire;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
@@ -72,6 +75,8 @@ pub enum DriverPlan {
     Ascii(Arc<ascii::Plan>),
     /// The box itself.
     System(Arc<system::Plan>),
+    /// A bus of the machine itself: 1-Wire, Industrial I/O.
+    Local(Arc<local::Plan>),
     /// Points computed from others.
     Virtual(Arc<virtual_points::Plan>),
 }
@@ -85,12 +90,13 @@ impl DriverPlan {
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Ascii(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::System(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Local(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
 
-    /// The same channel led to another endpoint: an address for connections, a path for serial lines. One that
-    /// leads nowhere stays as it is.
+    /// The same channel led to another endpoint: an address for connections, a path for serial lines, a
+    /// folder of files for buses of the machine. One that leads nowhere stays as it is.
     #[must_use]
     pub fn with_endpoint(&self, endpoint: &str) -> Self {
         match self {
@@ -98,6 +104,7 @@ impl DriverPlan {
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
             Self::Ascii(plan) => Self::Ascii(Arc::new(plan.with_endpoint(endpoint))),
             Self::System(plan) => Self::System(Arc::clone(plan)),
+            Self::Local(plan) => Self::Local(Arc::new(plan.with_endpoint(endpoint))),
             Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
         }
     }
@@ -110,6 +117,7 @@ impl DriverPlan {
             Self::Http(plan) => &plan.name,
             Self::Ascii(plan) => &plan.name,
             Self::System(plan) => &plan.name,
+            Self::Local(plan) => &plan.name,
             Self::Virtual(plan) => &plan.name,
         }
     }
@@ -122,6 +130,7 @@ impl DriverPlan {
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Ascii(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::System(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Local(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }

@@ -6,6 +6,7 @@ use crate::bridge::{Bridge, BridgeHandle};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Plan;
+use crate::web;
 
 /// Starts every bridge of the plan.
 pub(super) fn start(
@@ -28,4 +29,44 @@ pub(super) fn start(
         parts.spawn("bridge", |stop| bridge.run(stop));
     }
     Ok(handles)
+}
+
+/// A bridge as the page shows it. May wait for the disk.
+pub(super) fn view(bridge: &BridgeHandle) -> web::BridgeView {
+    let now = bridge.snapshot();
+    let counts = web::BridgeCounts {
+        taken_in: now.taken_in,
+        left_out: now.left_out,
+        acknowledged: now.acknowledged,
+        acknowledged_bytes: now.acknowledged_bytes,
+        resent: now.resent,
+        gaps: now.gaps,
+        missing: now.missing,
+        dead_letters: now.dead_letters,
+        accepted: now.accepted,
+        refused: now.refused,
+        connections: now.connections,
+    };
+    web::BridgeView {
+        name: bridge.name().to_owned(),
+        url: bridge.url().to_owned(),
+        state: now.state.word(),
+        since: now.since_ms,
+        last_error: now.last_error,
+        warning: now.warning,
+        stream: now.stream.to_string(),
+        queued: now.queued,
+        queued_bytes: now.queued_bytes,
+        capacity_bytes: bridge.capacity(),
+        oldest_seconds: now.oldest_s,
+        taken_in_per_second: now.taken_in_rate,
+        acknowledged_per_second: now.acknowledged_rate,
+        counts,
+        last_gap: now.last_gap.map(|gap| web::GapView {
+            from: gap.from,
+            to: gap.to,
+            count: gap.count,
+            why: gap.why.word(),
+        }),
+    }
 }

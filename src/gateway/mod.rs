@@ -185,6 +185,7 @@ impl Gateway {
         alarm_changes: watch::Receiver<u64>,
     ) {
         let (alarms, broker, mqtt) = (Arc::clone(&self.alarms), self.broker.clone(), self.mqtt);
+        let bridges = self.bridges.clone();
         let context = web::Context {
             site: plan.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -195,6 +196,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
+            bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
             mqtt: broker.clone(),
             broker: Arc::new(move || broker_view(&broker, mqtt)),
             ready: Arc::new(|| true),

@@ -94,9 +94,10 @@ impl DeviceConfig {
                     .push(format!("silence {silence}: use more than nothing and at most 60s, such as 50ms"));
             }
             (Terminator::Silence, _) | (_, None) => {}
-            (_, Some(_)) => {
-                problems.push("silence has no use beside another terminator: remove it, or use the terminator `silence`".into())
-            }
+            (_, Some(_)) => problems.push(
+                "silence has no use beside another terminator: remove it, or use the terminator `silence`"
+                    .into(),
+            ),
         }
         if self.wake_up.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_REQUEST) {
             problems.push(format!("wake-up: give 1 … {MAX_REQUEST} bytes, such as \"\\r\""));

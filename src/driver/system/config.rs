@@ -76,6 +76,18 @@ pub enum Figure {
 }
 
 impl Figure {
+    /// The unit that it comes in.
+    #[must_use]
+    pub const fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Temperature(_) => Some("°C"),
+            Self::DiskUsed(_) | Self::Plain(FigureWord::CpuUsed | FigureWord::MemoryUsed) => Some("%"),
+            Self::DiskFree(_) | Self::Plain(FigureWord::MemoryFree) => Some("MiB"),
+            Self::Plain(FigureWord::Uptime) => Some("s"),
+            Self::Plain(_) => None,
+        }
+    }
+
     /// What kind of value it has.
     #[must_use]
     pub const fn kind(&self) -> ValueKind {
