@@ -101,7 +101,7 @@ impl Packer {
             let length = u32::from_le_bytes(*length) as usize;
             (length == data.len()).then_some(data)
         });
-        let flags = u8::from(begins) * BEGINS | u8::from(compressed.is_none()) * PLAIN;
+        let flags = (u8::from(begins) * BEGINS) | (u8::from(compressed.is_none()) * PLAIN);
         self.pack.clear();
         self.pack.push(flags);
         number(&mut self.pack, *count);
