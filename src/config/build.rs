@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ascii as ascii_adapter;
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
@@ -19,7 +20,8 @@ use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{http, local, modbus, virtual_points};
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, local, modbus, system, virtual_points};
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
@@ -62,7 +64,9 @@ struct Sections {
 /// What the driver adds to a point, as it is written.
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
-    Http(Box<http::PointConfig>),
+    Http(Box<http::PointConfig>, Box<ExtractConfig>),
+    Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
+    System(Box<system::PointConfig>),
     Local(Box<local::PointConfig>),
     Virtual(Box<virtual_points::PointConfig>),
 }
@@ -71,6 +75,8 @@ enum WireSection {
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Ascii(Box<ascii::Wiring>),
+    System(Box<system::Figure>),
     Local(local::Wiring),
     Virtual(Box<virtual_points::Sources>),
 }
@@ -80,6 +86,8 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
+            Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
             Self::Local(wiring) => local_adapter::raw_form(wiring),
             Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
         }
@@ -88,7 +96,8 @@ impl Place {
     /// The unit that values come in, where the driver knows it.
     fn unit(&self) -> Option<&'static str> {
         match self {
-            Self::Modbus(..) | Self::Http(_) | Self::Virtual(_) => None,
+            Self::Modbus(..) | Self::Http(_) | Self::Ascii(_) | Self::Virtual(_) => None,
+            Self::System(figure) => figure.unit(),
             Self::Local(wiring) => wiring.form().unit,
         }
     }
@@ -97,6 +106,8 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Ascii(wiring) => Taker::Ascii(wiring),
+            Self::System(_) => Taker::Nothing,
             Self::Local(wiring) => Taker::Local(wiring),
             Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
@@ -125,6 +136,17 @@ impl Place {
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
             }
+            Self::Ascii(wiring) => Wire::Ascii(Box::new(ascii::Point {
+                id,
+                wiring: *wiring,
+                conversion,
+                poll,
+                access,
+                tolerance,
+            })),
+            Self::System(figure) => {
+                Wire::System(Box::new(system::Point { id, figure: *figure, conversion, poll }))
+            }
             Self::Local(wiring) => {
                 Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
             }
@@ -151,10 +173,15 @@ fn place_of(
             let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
             Some(Place::Modbus(register, write))
         }
-        (WireSection::Http(config), DeviceSettings::Http(device)) => {
-            http_adapter::wiring(cx, node, *config, device, access, shift)
+        (WireSection::Http(config, text), DeviceSettings::Http(device)) => {
+            http_adapter::wiring(cx, node, (*config, &text), device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
         }
+        (WireSection::Ascii(config, text), DeviceSettings::Ascii(device)) => {
+            ascii_adapter::wiring(cx, node, (&config, &text), device, access)
+                .map(|wiring| Place::Ascii(Box::new(wiring)))
+        }
+        (WireSection::System(config), DeviceSettings::System) => figure(cx, node, &config, access),
         (WireSection::Local(config), DeviceSettings::Local(device)) => {
             local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
         }
@@ -164,6 +191,22 @@ fn place_of(
         }
         // The section was read as the device's driver says.
         _ => None,
+    }
+}
+
+/// A figure of the box, which can only be read.
+fn figure(cx: &Context<'_>, node: &Node, config: &system::PointConfig, access: Access) -> Option<Place> {
+    if access.writable() {
+        let place = node.span_of(&["access"]).unwrap_or(node.span);
+        cx.error(place, "a figure of the box cannot be written", "remove `access`".to_owned());
+        return None;
+    }
+    match config.figure() {
+        Ok(figure) => Some(Place::System(Box::new(figure))),
+        Err(message) => {
+            adapter::blame(cx, node, &["figure"], &message);
+            None
+        }
     }
 }
 
@@ -191,6 +234,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
             fields_of::<ConversionSection>(),
             fields_of::<PublishSection>(),
             around.kind.point_fields(),
+            around.kind.text_fields(),
             fields_of::<RepeatSection>(),
         ],
     );
@@ -200,7 +244,15 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         publish: read_part(cx, node),
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
-            DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Http(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Http(Box::new(own), Box::new(text)))
+            }
+            DeviceSettings::Ascii(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
+            }
+            DeviceSettings::System => read_part(cx, node).map(Box::new).map(WireSection::System),
             DeviceSettings::Local(device) => {
                 local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
             }

@@ -104,6 +104,23 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
     match &channel.driver {
         DriverPlan::Modbus(plan) => describe_modbus(out, plan, whole),
         DriverPlan::Http(plan) => describe_http(out, plan, whole),
+        DriverPlan::Ascii(plan) => {
+            let (way, end) = (plan.transport.word(), plan.transport.endpoint());
+            let _ = writeln!(out, "{}: {way} at {end}", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
+        DriverPlan::System(plan) => {
+            let _ = writeln!(out, "{}: the box itself", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
         DriverPlan::Local(plan) => describe_local(out, plan, whole),
         DriverPlan::Virtual(plan) => {
             let _ = writeln!(out, "{}: computed from other points", plan.name);

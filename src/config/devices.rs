@@ -20,8 +20,8 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, Transport};
+use crate::driver::{ascii, http};
 use crate::model::Topic;
 
 /// The most channels, devices and points of one configuration.
@@ -58,9 +58,12 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Http(config)) => {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
             }
+            Some(ChannelDriver::Ascii(transport)) => {
+                http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
+            }
             Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
             Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
-            None => {}
+            Some(ChannelDriver::System) | None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
     }
@@ -202,6 +205,12 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
         }
+        DriverKind::Ascii => {
+            let config = read_part_rest::<ascii::DeviceConfig>(cx, node)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Ascii(Box::new(config))
+        }
+        DriverKind::System => DeviceSettings::System,
         DriverKind::OneWire | DriverKind::Iio => {
             let config = local_adapter::device(cx, node, kind)?;
             http_adapter::check(cx, node, &[], &config.validate());

@@ -8,10 +8,10 @@ use super::node::Node;
 use super::parts::fields_of;
 use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
-use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
+use crate::driver::text::ExtractConfig;
 use crate::driver::virtual_points::{self, VirtualConfig};
-use crate::driver::{iio, onewire};
+use crate::driver::{ascii, iio, local, onewire, system};
 use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
@@ -21,6 +21,10 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// Instruments that speak in lines.
+    Ascii,
+    /// The box itself.
+    System,
     /// 1-Wire.
     OneWire,
     /// Linux Industrial I/O.
@@ -36,6 +40,10 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// Instruments that speak in lines.
+    Ascii(ascii::Transport),
+    /// The box itself.
+    System,
     /// A bus of the machine.
     Local(Box<local::Bus>),
     /// Computed points.
@@ -49,6 +57,10 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// Instruments that speak in lines.
+    Ascii(Box<ascii::DeviceConfig>),
+    /// The box itself, which adds nothing.
+    System,
     /// On a bus of the machine.
     Local(Box<local::DeviceConfig>),
     /// Computed points, which add nothing.
@@ -62,6 +74,10 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// A point of an instrument.
+    Ascii(Box<ascii::Point>),
+    /// A figure of the box.
+    System(Box<system::Point>),
     /// On a bus of the machine.
     Local(Box<local::Point>),
     /// A computed point.
@@ -97,16 +113,20 @@ const FORMS: [&str; 10] = [
 
 impl DriverKind {
     /// Those that profiles can be for.
-    pub(super) const IN_PROFILES: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
+    pub(super) const IN_PROFILES: [Self; 5] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio];
 
     /// All of them.
-    const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Virtual];
+    const ALL: [Self; 7] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio, Self::System, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::Ascii => "ascii",
+            Self::System => "system",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
             Self::Virtual => "virtual",
@@ -118,9 +138,10 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::Ascii => fields_of::<ascii::DeviceConfig>(),
             Self::OneWire => fields_of::<onewire::DeviceConfig>(),
             Self::Iio => fields_of::<iio::DeviceConfig>(),
-            Self::Virtual => &[],
+            Self::System | Self::Virtual => &[],
         }
     }
 
@@ -129,9 +150,19 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::Ascii => fields_of::<ascii::PointConfig>(),
+            Self::System => fields_of::<system::PointConfig>(),
             Self::OneWire => fields_of::<onewire::PointConfig>(),
             Self::Iio => fields_of::<iio::PointConfig>(),
             Self::Virtual => fields_of::<virtual_points::PointConfig>(),
+        }
+    }
+
+    /// The keys about texts, where points of the driver stand in some.
+    pub(super) fn text_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Http | Self::Ascii => fields_of::<ExtractConfig>(),
+            _ => &[],
         }
     }
 
@@ -140,6 +171,8 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::Ascii => &["ask", "listen", "send"],
+            Self::System => &["figure"],
             Self::OneWire => &["onewire"],
             Self::Iio => &["iio"],
             Self::Virtual => &FORMS,
@@ -151,6 +184,8 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::Ascii => "ask, listen or send",
+            Self::System => "figure",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
             Self::Virtual => "sum, formula or another form",
@@ -179,6 +214,8 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Ascii(_) => DriverKind::Ascii,
+            Self::System => DriverKind::System,
             Self::Local(bus) => match **bus {
                 local::Bus::OneWire(_) => DriverKind::OneWire,
                 local::Bus::Iio(_) => DriverKind::Iio,
@@ -212,6 +249,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Ascii(point) => &point.conversion,
+            Self::System(point) => &point.conversion,
             Self::Local(point) => &point.conversion,
             Self::Virtual(computed) => &computed.point.conversion,
         }
@@ -230,6 +269,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Ascii(point) => point.id = id,
+            Self::System(point) => point.id = id,
             Self::Local(point) => point.id = id,
             Self::Virtual(computed) => computed.point.id = id,
         }
@@ -247,6 +288,22 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is an instrument's.
+    pub(super) fn into_ascii(self) -> Option<ascii::Point> {
+        match self {
+            Self::Ascii(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is a figure of the box.
+    pub(super) fn into_system(self) -> Option<system::Point> {
+        match self {
+            Self::System(point) => Some(*point),
             _ => None,
         }
     }
@@ -272,6 +329,8 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Ascii(point) => Taker::Ascii(&point.wiring),
+            Self::System(_) => Taker::Nothing,
             Self::Local(point) => Taker::Local(&point.wiring),
             Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
@@ -285,6 +344,10 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A line to an instrument.
+    Ascii(&'a ascii::Wiring),
+    /// Nothing: the point can only be read.
+    Nothing,
     /// A line or channel of a bus of the machine.
     Local(&'a local::Wiring),
     /// A total.
@@ -297,6 +360,8 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Ascii(wiring) => wiring.is_whole(),
+            Self::Nothing => false,
             Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
             Self::Virtual(form) => form.is_whole(),
         }
@@ -307,6 +372,8 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Ascii(wiring) => wiring.encodable(raw),
+            Self::Nothing => Err("the point cannot be written".into()),
             Self::Local(wiring) => wiring.encodable(raw),
             Self::Virtual(form) => form.settable(raw),
         }

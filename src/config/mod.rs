@@ -5,6 +5,7 @@
 //! clocks. Invariant: a [`Plan`] needs no further check; nothing in it can be refused later for what it says.
 
 mod alarms;
+mod ascii;
 mod bridges;
 mod build;
 mod check;

@@ -22,7 +22,7 @@ use super::sections::{PublishSection, SiteSection};
 use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{DriverPlan, http, local, modbus, virtual_points};
+use crate::driver::{DriverPlan, ascii, http, local, modbus, system, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -274,6 +274,8 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
 struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
+    ascii: Vec<ascii::Device>,
+    figures: Vec<system::Device>,
     local: Vec<local::Device>,
     computed: Vec<virtual_points::Device>,
 }
@@ -297,6 +299,14 @@ impl Line {
                 let plan = http::Plan { name: Arc::clone(name), config: *config, devices: self.http };
                 super::check::check_http_budget(cx, &plan, place);
                 DriverPlan::Http(Arc::new(plan))
+            }
+            ChannelDriver::Ascii(transport) if !self.ascii.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.ascii);
+                DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices }))
+            }
+            ChannelDriver::System if !self.figures.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.figures);
+                DriverPlan::System(Arc::new(system::Plan { name, root: "/".into(), devices }))
             }
             ChannelDriver::Local(bus) if !self.local.is_empty() => {
                 let (name, devices) = (Arc::clone(name), self.local);
@@ -332,6 +342,14 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_http).collect();
                 self.http.push(http::Device { name, model, config: *config, points });
             }
+            DeviceSettings::Ascii(config) => {
+                let points = wires.into_iter().filter_map(Wire::into_ascii).collect();
+                self.ascii.push(ascii::Device { name, config: *config, points });
+            }
+            DeviceSettings::System => {
+                let points = wires.into_iter().filter_map(Wire::into_system).collect();
+                self.figures.push(system::Device { name, points });
+            }
             DeviceSettings::Local(config) => {
                 let points = wires.into_iter().filter_map(Wire::into_local).collect();
                 self.local.push(local::Device { name, config: *config, points });
@@ -353,6 +371,7 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
             line.timeout.0
         }
         ChannelDriver::Http(config) => config.timeout.0,
-        ChannelDriver::Local(_) | ChannelDriver::Virtual(_) => Duration::ZERO,
+        ChannelDriver::Ascii(transport) => transport.timeout().0,
+        ChannelDriver::Local(_) | ChannelDriver::System | ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

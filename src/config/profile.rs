@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{http, iio, modbus, onewire};
+use crate::driver::{ascii, http, iio, modbus, onewire};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -210,10 +210,11 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     match kind {
         DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
+        DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
         DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
         DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
         // No profile names one of these.
-        DriverKind::Virtual => {}
+        DriverKind::System | DriverKind::Virtual => {}
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

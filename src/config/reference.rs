@@ -34,7 +34,7 @@ pub fn reference() -> String {
         &["defaults"],
     );
     tables.section("`span`", "", tables.definition("SpanSection"), &[]);
-    tables.section("`split` of an HTTP point", "", tables.definition("SplitConfig"), &[]);
+    tables.section("`split` of a text", "", tables.definition("SplitConfig"), &[]);
     tables.section("`set` of an HTTP point", "", tables.definition("SetConfig"), &[]);
     tables.section("`identify` of an HTTP device", "", tables.definition("IdentifyConfig"), &[]);
     tables.section("`wut-ports` of a W&T Web-IO", "", tables.definition("PortsConfig"), &[]);

@@ -17,7 +17,8 @@ use super::sections::{
     SiteSection,
 };
 use crate::driver::modbus::{DeviceConfig, PointConfig};
-use crate::driver::{http, iio, onewire, virtual_points};
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, iio, onewire, system, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -114,6 +115,8 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["modbus"] = one::<DeviceConfig>(generator, settings);
     let settings = "The device's HTTP settings, for devices with a web interface.";
     root["properties"]["http"] = one::<http::DeviceConfig>(generator, settings);
+    let settings = "How the lines of the device look, for instruments that speak in text.";
+    root["properties"]["ascii"] = one::<ascii::DeviceConfig>(generator, settings);
     let settings = "The 1-Wire settings of the device.";
     root["properties"]["onewire"] = one::<onewire::DeviceConfig>(generator, settings);
     let settings = "The Industrial I/O settings of the device.";
@@ -132,6 +135,7 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<PublishSection>,
         part::<DeviceConfig>,
         part::<http::DeviceConfig>,
+        part::<ascii::DeviceConfig>,
         part::<onewire::DeviceConfig>,
         part::<iio::DeviceConfig>,
         part::<RepeatSection>,
@@ -148,6 +152,9 @@ fn point(generator: &mut SchemaGenerator) -> Value {
     let parts = [
         part::<PointConfig>,
         part::<http::PointConfig>,
+        part::<ExtractConfig>,
+        part::<ascii::PointConfig>,
+        part::<system::PointConfig>,
         part::<onewire::PointConfig>,
         part::<iio::PointConfig>,
         part::<virtual_points::PointConfig>,

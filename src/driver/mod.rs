@@ -4,6 +4,7 @@
 //! holds what every driver shares: what it is given, the queue that its writes wait in, its statistics,
 //! and the registry, the one list that a new driver is entered into.
 
+pub mod ascii;
 pub mod http;
 pub mod iio;
 pub mod local;
@@ -12,6 +13,8 @@ pub mod onewire;
 pub mod queue;
 pub mod schedule;
 pub mod stats;
+pub mod system;
+pub mod text;
 pub mod totals;
 pub mod virtual_points;
 
@@ -68,6 +71,10 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
+    /// Instruments that speak in lines of text, over tty, TCP or UDP.
+    Ascii(Arc<ascii::Plan>),
+    /// The box itself.
+    System(Arc<system::Plan>),
     /// A bus of the machine itself: 1-Wire, Industrial I/O.
     Local(Arc<local::Plan>),
     /// Points computed from others.
@@ -81,6 +88,8 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Ascii(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::System(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Local(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
@@ -93,6 +102,8 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Ascii(plan) => Self::Ascii(Arc::new(plan.with_endpoint(endpoint))),
+            Self::System(plan) => Self::System(Arc::clone(plan)),
             Self::Local(plan) => Self::Local(Arc::new(plan.with_endpoint(endpoint))),
             Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
         }
@@ -104,6 +115,8 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => &plan.name,
             Self::Http(plan) => &plan.name,
+            Self::Ascii(plan) => &plan.name,
+            Self::System(plan) => &plan.name,
             Self::Local(plan) => &plan.name,
             Self::Virtual(plan) => &plan.name,
         }
@@ -115,6 +128,8 @@ impl DriverPlan {
         match self {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Ascii(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::System(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Local(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }

@@ -203,9 +203,11 @@ impl Simulation {
                     let host = Host::new(points, plan, behaviours, options.seed)?;
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
+                // Instruments that speak in lines are not simulated.
+                DriverPlan::Ascii(_) => {}
                 DriverPlan::Local(plan) => builder.serve_local(points, plan, behaviours)?,
-                // Computed points need no device.
-                DriverPlan::Virtual(_) => {}
+                // Computed points need no device, and the box is there.
+                DriverPlan::System(_) | DriverPlan::Virtual(_) => {}
             }
         }
         Ok(builder.simulation)

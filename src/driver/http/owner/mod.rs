@@ -271,7 +271,7 @@ mod tests {
     use super::*;
     use crate::bus::Bus;
     use crate::clock::Clock;
-    use crate::driver::http::{Device, DeviceConfig, HttpConfig, Point, PointConfig};
+    use crate::driver::http::{Device, DeviceConfig, ExtractConfig, HttpConfig, Point, PointConfig};
     use crate::driver::{ChannelStats, Services, WriteQueue};
     use crate::model::{Access, Conversion, PointTable, Quality};
 
@@ -281,7 +281,7 @@ mod tests {
         let written: PointConfig = serde_yaml::from_str("{ get: /t }").unwrap();
         let point = Point {
             id: PointId(0),
-            wiring: written.wiring(&DeviceConfig::default(), true, false).unwrap(),
+            wiring: written.wiring(&ExtractConfig::default(), &DeviceConfig::default(), true, false).unwrap(),
             conversion: Conversion::default(),
             poll: Duration::from_secs(3600),
             access: Access::R,
