@@ -55,7 +55,7 @@ fn attach(store: &Arc<Store>, sessions: u64) {
     for session in 0..sessions {
         let client: Arc<str> = format!("c{session}").into();
         store
-            .put(&Record::Attached { session, client, user: None, expiry: u32::MAX, will: None }, How::Must)
+            .put(&Record::Attached { session, client, owner: None, expiry: u32::MAX, will: None }, How::Must)
             .unwrap();
     }
 }
