@@ -339,7 +339,11 @@ impl Turn {
             }
             Packet::Disconnect { code, reason } => {
                 let what = reason.map_or_else(|| code.to_string(), |reason| format!("{code} ({reason})"));
-                return Err(if is_about_quota(code) { LinkError::Quota { what } } else { LinkError::Dismissed { what } });
+                return Err(if is_about_quota(code) {
+                    LinkError::Quota { what }
+                } else {
+                    LinkError::Dismissed { what }
+                });
             }
             Packet::Connack(_) => return Err(protocol("a second CONNACK")),
         }

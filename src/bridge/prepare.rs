@@ -131,7 +131,9 @@ impl Preparer {
                 Some(reason) => Err(reason),
                 None => Ok((topic.to_owned(), payload.into_owned())),
             },
-            Shape::IotHub => Ok((shape::iot_hub_topic(&self.client_id, topic, &payload), payload.into_owned())),
+            Shape::IotHub => {
+                Ok((shape::iot_hub_topic(&self.client_id, topic, &payload), payload.into_owned()))
+            }
             Shape::ThingsBoard => shape::thingsboard(topic, &payload, record.unix_us)
                 .map(|payload| (shape::THINGSBOARD_TOPIC.to_owned(), payload)),
         }
@@ -200,7 +202,11 @@ impl Preparer {
             What::Gap(count, why) => {
                 let gap = Gap::new(self.stream, item.seq, *count, *why)?;
                 let entry = batch::gap(&gap);
-                let json = if telemetry { shape::thingsboard(&self.gap_topic, &gap.json(), 0).ok()? } else { entry.json };
+                let json = if telemetry {
+                    shape::thingsboard(&self.gap_topic, &gap.json(), 0).ok()?
+                } else {
+                    entry.json
+                };
                 return Some(Entry { json, ..entry });
             }
             What::Message(bytes) => Record::decode(bytes).ok()?,

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 use super::backlog::{Arrival, Backlog, Item, Place};
+use super::client::error::LinkError;
 use super::config::{Config, Version};
 use super::deadletter::DeadLetters;
 use super::downlink::Downlink;
-use super::client::error::LinkError;
 use super::lane::{Feed, Lane, Next};
 use super::outgoing::{DeadLetter, Load, Outgoing, Prepared};
 use super::pace::Purse;
@@ -332,7 +332,8 @@ impl Pump {
         now: Instant,
     ) -> Result<(), LinkError> {
         if code == ReasonCode::QUOTA_EXCEEDED {
-            let what = words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
+            let what =
+                words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
             return Err(LinkError::Quota { what });
         }
         // Of an earlier message under the same identifier, or invented: upstream is not trusted.

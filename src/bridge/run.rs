@@ -190,7 +190,17 @@ impl Bridge {
         let (url, capacity) = (config.url.to_string().into(), config.buffer.size.0);
         let handle = BridgeHandle { name: name.into(), status, backlog, clock: clock.clone(), url, capacity };
         let publisher = Some(broker.publisher(&origin));
-        Ok(Self { config, names, clock, pump, handle, publisher, topics: StatusTopics::new(name, own), intake, _tap: tap })
+        Ok(Self {
+            config,
+            names,
+            clock,
+            pump,
+            handle,
+            publisher,
+            topics: StatusTopics::new(name, own),
+            intake,
+            _tap: tap,
+        })
     }
 
     /// Tells how the bridge stands, while it runs and after.
@@ -308,7 +318,12 @@ pub(crate) async fn hello(
 }
 
 /// Publishes how the bridge stands, when it changes and now and then.
-async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topics: StatusTopics, intake: Arc<Intake>) {
+async fn tell(
+    handle: BridgeHandle,
+    mut publisher: LocalPublisher,
+    topics: StatusTopics,
+    intake: Arc<Intake>,
+) {
     let mut ticks = tokio::time::interval(STATUS_PERIOD);
     let mut last = None;
     let options = PublishOptions { qos: QoS::AtLeastOnce, retain: true, ..PublishOptions::default() };
@@ -330,7 +345,8 @@ async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topics: Statu
         }
         let connected = if snapshot.state == State::Connected { "1" } else { "0" };
         let body = serde_json::to_vec(&snapshot).unwrap_or_default();
-        let places = [(&topics.site, &*body), (&topics.sys, &*body), (&topics.connection, connected.as_bytes())];
+        let places =
+            [(&topics.site, &*body), (&topics.sys, &*body), (&topics.connection, connected.as_bytes())];
         for (topic, body) in places {
             if let Err(error) = publisher.publish(topic, body, &options) {
                 tracing::error!(%error, topic, "the status of a bridge cannot be published");

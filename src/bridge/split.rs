@@ -28,7 +28,8 @@ pub(crate) fn put_property(out: &mut Vec<u8>, part: usize, parts: usize) {
 
 /// The bytes of each part, `most` at most; `None` when they would be too many or too small.
 pub(crate) fn plain(payload: &[u8], most: usize) -> Option<Vec<&[u8]>> {
-    let parts = (most >= SHORTEST && !payload.is_empty()).then(|| payload.chunks(most).collect::<Vec<_>>())?;
+    let parts =
+        (most >= SHORTEST && !payload.is_empty()).then(|| payload.chunks(most).collect::<Vec<_>>())?;
     (parts.len() <= MOST_PARTS).then_some(parts)
 }
 

@@ -28,7 +28,11 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Ref
 async fn look(app: &App) -> Result<Vec<BridgeView>, Refusal> {
     let bridges = Arc::clone(&app.context.bridges);
     let failed = |_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the bridges could not be looked at; see the log")
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed",
+            "the bridges could not be looked at; see the log",
+        )
     };
     tokio::task::spawn_blocking(move || bridges()).await.map_err(failed)
 }

@@ -22,7 +22,13 @@ pub(crate) fn some() -> Vec<BridgeView> {
         capacity_bytes: 1 << 30,
         oldest_seconds: 3_700,
         taken_in_per_second: 48.5,
-        counts: BridgeCounts { taken_in: 20_000, gaps: 1, missing: 3, dead_letters: 2, ..BridgeCounts::default() },
+        counts: BridgeCounts {
+            taken_in: 20_000,
+            gaps: 1,
+            missing: 3,
+            dead_letters: 2,
+            ..BridgeCounts::default()
+        },
         last_gap: Some(GapView { from: 7, to: 9, count: 3, why: "thinned" }),
         ..BridgeView::default()
     };
@@ -67,7 +73,9 @@ async fn the_page_shows_each_bridge_and_what_troubles_it() {
     let plant = Plant::press();
     let page = plant.serve(Config::default()).await;
     let mut browser = Browser::open(&format!("http://{}/#bridges", page.address), 360, 740).await;
-    browser.until("document.getElementById('view-bridges').innerText.includes('No bridges are configured')").await;
+    browser
+        .until("document.getElementById('view-bridges').innerText.includes('No bridges are configured')")
+        .await;
     *plant.bridges.lock().unwrap() = some();
     let card = |name: &str| format!("document.querySelector('[data-bridge={name}]')");
     browser.until(&format!("{} !== null", card("office"))).await;

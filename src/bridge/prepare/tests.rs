@@ -22,8 +22,7 @@ impl Preparer {
 
 fn item(topic: &str, payload: &[u8]) -> Item {
     let mut bytes = Vec::new();
-    let record =
-        Record { topic, payload, properties: &[], retain: true, expiry_s: None, unix_us: 1_000_000 };
+    let record = Record { topic, payload, properties: &[], retain: true, expiry_s: None, unix_us: 1_000_000 };
     record.encode(&mut bytes);
     Item { seq: 7, after: Place { position: 8, seq: 8 }, what: What::Message(bytes) }
 }
@@ -51,20 +50,14 @@ fn messages_are_renamed_marked_and_kept_from_overwriting_newer_ones() {
 #[test]
 fn what_does_not_fit_is_named_and_declared() {
     let aws = preparer(Profile::AwsIotCore, |_| {});
-    let Prepared::Dead(letter, gap) = aws.prep(Lane::Live, item("a/b", &vec![0; 200_000])) else {
-        panic!()
-    };
+    let Prepared::Dead(letter, gap) = aws.prep(Lane::Live, item("a/b", &vec![0; 200_000])) else { panic!() };
     assert!(
-        letter.reason.contains("200000 bytes")
-            && &*letter.topic == "a/b"
-            && letter.payload.len() == 200_000
+        letter.reason.contains("200000 bytes") && &*letter.topic == "a/b" && letter.payload.len() == 200_000
     );
     assert!(gap.is_gap() && gap.seq == 7 && &*gap.topic == "up/a/gap");
     let text = String::from_utf8(gap.payload.into_vec()).unwrap();
     assert!(text.contains("\"from\":7,\"to\":7,\"count\":1,\"why\":\"dead-letter\""), "{text}");
-    let Prepared::Dead(letter, _) = aws.prep(Lane::Live, item("a/1/2/3/4/5/6/7", b"")) else {
-        panic!()
-    };
+    let Prepared::Dead(letter, _) = aws.prep(Lane::Live, item("a/1/2/3/4/5/6/7", b"")) else { panic!() };
     assert!(letter.reason.contains("9 levels"), "{}", letter.reason);
 }
 

@@ -115,7 +115,9 @@ const METRICS: [Metric; 17] = [
     ("accepted_total", "counter", "Messages accepted from upstream.", |b| b.counts.accepted as f64),
     ("refused_total", "counter", "Messages from upstream refused.", |b| b.counts.refused as f64),
     ("connections_total", "counter", "Connections made.", |b| b.counts.connections as f64),
-    ("since_seconds", "gauge", "When the state was entered, in seconds since 1970.", |b| b.since as f64 / 1000.0),
+    ("since_seconds", "gauge", "When the state was entered, in seconds since 1970.", |b| {
+        b.since as f64 / 1000.0
+    }),
 ];
 
 /// The metrics of all bridges in Prometheus' text form (0.0.4).
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn metrics_are_lines_that_prometheus_reads() {
-        let bridge = BridgeView { name: "a\"b".into(), state: "connected", queued: 7, ..BridgeView::default() };
+        let bridge =
+            BridgeView { name: "a\"b".into(), state: "connected", queued: 7, ..BridgeView::default() };
         let text = metrics(&[bridge, BridgeView { name: "c".into(), ..BridgeView::default() }]);
         for line in [
             "# TYPE iogate_bridge_queued_messages gauge",
