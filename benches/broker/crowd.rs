@@ -87,7 +87,7 @@ impl Member {
         if let Some(error) = self.socket.take_error()? {
             return Err(format!("client {number}: {error}").into());
         }
-        self.socket.write_all(&mqtt::connect(&format!("crowd-{number}"), manner.login))?;
+        self.socket.write_all(&mqtt::connect(&format!("crowd-{number}"), manner.login, false))?;
         self.step = Step::Greeting;
         Ok(())
     }

@@ -13,11 +13,11 @@ const FILL: u8 = b'x';
 /// Highest packet identifier.
 pub(crate) const IDS: u64 = 65_535;
 
-/// CONNECT with a clean session and no keep-alive; user name and password if there are any.
-pub(crate) fn connect(id: &str, login: Option<(&str, &str)>) -> Vec<u8> {
+/// CONNECT without keep-alive; with a clean session or one that is kept; user name and password if there are any.
+pub(crate) fn connect(id: &str, login: Option<(&str, &str)>, kept: bool) -> Vec<u8> {
     let mut body = vec![0, 4];
     body.extend_from_slice(b"MQTT");
-    body.extend_from_slice(&[4, if login.is_some() { 0xc2 } else { 2 }, 0, 0]);
+    body.extend_from_slice(&[4, if login.is_some() { 0xc0 } else { 0 } | if kept { 0 } else { 2 }, 0, 0]);
     put_text(&mut body, id);
     if let Some((user, password)) = login {
         put_text(&mut body, user);

@@ -35,6 +35,8 @@ pub(crate) enum Serving {
     WebSocket,
     /// Only for those who log in.
     Users,
+    /// With a log, at one of its levels: iogate alone.
+    Logged(&'static str),
 }
 
 /// A running broker; it ends when dropped.
@@ -42,7 +44,8 @@ pub(crate) struct Broker {
     pub(crate) process: Process,
     /// Where and how to connect.
     pub(crate) target: Target,
-    _folder: TempDir,
+    /// Of its files.
+    pub(crate) folder: TempDir,
 }
 
 /// Files that brokers with TLS or users need, made once per run.
@@ -71,7 +74,7 @@ impl Materials {
         match serving {
             Serving::Tls => Through::Tls(Arc::clone(&self.client)),
             Serving::WebSocket => Through::WebSocket,
-            Serving::Plain | Serving::Users => Through::Nothing,
+            Serving::Plain | Serving::Users | Serving::Logged(_) => Through::Nothing,
         }
     }
 
@@ -84,6 +87,10 @@ impl Materials {
         let mut text = format!("broker:\n  max-connections: 10000\n  access-file: {}\n", access.display());
         match serving {
             Serving::Plain => {}
+            Serving::Logged(level) => {
+                let data = folder.path().join("data");
+                write!(text, "  data: {}\n  durability: {level}\n", data.display())?;
+            }
             Serving::Tls => {
                 let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
                 let (cert, key) = (cert.display(), key.display());
@@ -110,14 +117,14 @@ impl Materials {
         )?;
         let address = if matches!(serving, Serving::Tls | Serving::WebSocket) { second } else { plain };
         let target = Target { address, through: self.through(serving) };
-        ready(Broker { process, target, _folder: folder }, serving)
+        ready(Broker { process, target, folder }, serving)
     }
 
     /// Starts Mosquitto.
     pub(crate) fn mosquitto(&self, serving: Serving) -> Outcome<Broker> {
         let second = free_address()?;
         let lines = match serving {
-            Serving::Plain => "allow_anonymous true".to_owned(),
+            Serving::Plain | Serving::Logged(_) => "allow_anonymous true".to_owned(),
             Serving::Tls => {
                 let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
                 let (cert, key) = (cert.display(), key.display());
@@ -139,7 +146,7 @@ impl Materials {
         let Mosquitto { process, address, folder } = Mosquitto::start_with(&lines)?;
         let address = if serving == Serving::WebSocket { second } else { address };
         let target = Target { address, through: self.through(serving) };
-        ready(Broker { process, target, _folder: folder }, serving)
+        ready(Broker { process, target, folder }, serving)
     }
 }
 

@@ -56,6 +56,15 @@ pub(crate) struct WebSocket {
 impl Wire {
     /// Connects and logs in, blocking; a broker that is still starting is tried again.
     pub(crate) fn open(target: &Target, id: &str, login: Option<(&str, &str)>) -> Outcome<Self> {
+        Self::connect(target, &mqtt::connect(id, login, false))
+    }
+
+    /// As [`Self::open`], with a session that outlives the connection.
+    pub(crate) fn open_kept(target: &Target, id: &str) -> Outcome<Self> {
+        Self::connect(target, &mqtt::connect(id, None, true))
+    }
+
+    fn connect(target: &Target, greeting: &[u8]) -> Outcome<Self> {
         let stream = connect(target.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -68,10 +77,10 @@ impl Wire {
             }
             Through::WebSocket => Self::WebSocket(Box::new(upgrade(stream)?)),
         };
-        wire.send(&mqtt::connect(id, login))?;
+        wire.send(greeting)?;
         match wire.answer()?.as_slice() {
             [0x20, 2, 0, 0] => Ok(wire),
-            other => Err(format!("{id} was not let in: {other:?}").into()),
+            other => Err(format!("a client was not let in: {other:?}").into()),
         }
     }
 

@@ -44,6 +44,13 @@ impl Process {
         Ok(Self { child, spawned })
     }
 
+    /// Bytes that it has caused to be written to disks, by the system's account.
+    pub(crate) fn written(&self) -> Outcome<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        Ok(line.ok_or("no write_bytes in /proc/PID/io")?.parse()?)
+    }
+
     /// Fails when the process has ended.
     pub(crate) fn check(&mut self) -> Outcome {
         match self.child.try_wait()? {

@@ -118,7 +118,7 @@ pub(crate) fn message(seq: u64, topic: &str, record: &Record<'_>, historical: bo
     match std::str::from_utf8(record.payload) {
         // As it stands, so that numbers keep their digits and objects their order.
         Ok(_) if serde_json::from_slice::<IgnoredAny>(record.payload).is_ok() => {
-            field("payload", record.payload)
+            field("payload", record.payload);
         }
         Ok(words) => field("text", text(words).as_bytes()),
         Err(_) => field("base64", text(&BASE64.encode(record.payload)).as_bytes()),

@@ -283,7 +283,7 @@ impl Core {
             ..stored.incoming(will.qos, will.retain)
         };
         if will.retain && self.retained.put(&message, &self.counters).is_err() {
-            tracing::warn!(topic = %stored.topic, "a will could not be retained: the store is full");
+            tracing::warn!(topic = &*stored.topic, "a will could not be retained: the store is full");
         }
         Round::new(self, now).route(&message);
         add(&self.counters.wills, 1);

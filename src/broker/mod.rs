@@ -56,9 +56,11 @@ pub use store::StoreError;
 
 use self::core::Core;
 use self::entry::{Entry, Sink};
+use crate::clock::Clock;
 use local::LocalQueue;
 use route::Round;
 use sync::write;
+use watched::Look;
 
 /// The broker. Cheap to clone; all clones are the same broker.
 #[derive(Clone)]
@@ -77,11 +79,21 @@ impl Broker {
     /// runtime, in which absent clients' sessions end when their time has come.
     ///
     /// # Errors
-    /// The directory cannot be used.
+    /// The directory cannot be used, or the users or the rules, by which it is decided what of it still counts.
     pub fn open(config: Config) -> Result<Self, StoreError> {
+        Self::open_at(config, Clock::system())
+    }
+
+    /// [`Self::open`] under another wall clock, by which it counts how long the program was not running.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`].
+    pub fn open_at(config: Config, clock: Clock) -> Result<Self, StoreError> {
         let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
-        let (store, replay) = Store::open(&dir, &config)?;
+        let (store, replay) = Store::open(&dir, &config, clock)?;
         let core = Arc::new(Core::new(config, Some(store)));
+        core.auth.reload(Look::Asked)?;
+        core.access.reload(Look::Asked)?;
         core.restore(replay);
         Ok(Self { core })
     }

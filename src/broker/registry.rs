@@ -89,7 +89,13 @@ impl Core {
                 None if arrival.client_id.is_empty() => unused_id(&sessions),
                 None => arrival.client_id.as_str().into(),
             };
-            // Looked up under this lock: a change of the rules is applied to every session that is in the map by then.
+            // Looked up under this lock: a change of users or rules is applied to every session that is in the map by then.
+            let standing =
+                arrival.login.as_ref().map_or(Standing::Unchanged, |login| self.auth.standing(login));
+            if standing != Standing::Unchanged {
+                let what = "the login was changed while the client logged in";
+                return Err(refusal(ReasonCode::NOT_AUTHORIZED, what));
+            }
             let permissions = self.access.permissions(arrival.login.as_ref(), &id);
             let will = will(&id);
             if will.as_ref().is_some_and(|will| !permissions.may_write(&will.stored.topic)) {
@@ -265,7 +271,7 @@ impl Core {
                 Some(Standing::Changed) => self.detach(&session, epoch, true, None),
                 Some(Standing::Gone) => self.revoke(&session),
             }
-            tracing::info!(client = %session.id, ?standing, "the user's login holds no more");
+            tracing::info!(client = &*session.id, ?standing, "the user's login holds no more");
         }
     }
 
@@ -326,7 +332,7 @@ impl Core {
         };
         self.clean_up(&ended);
         add(&self.counters.sessions_expired, 1);
-        tracing::debug!(client = %session.id, "session expired");
+        tracing::debug!(client = &*session.id, "session expired");
     }
 }
 

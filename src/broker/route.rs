@@ -182,7 +182,7 @@ impl<'c> Round<'c> {
         if !retained && received.is_none() && targets.is_empty() {
             return;
         }
-        let message_record = Arc::new(kept(message, self.now, store.wall_us()));
+        let message_record = Arc::new(kept(message, self.now, store.log_us()));
         let how = match message.qos {
             QoS::AtMostOnce if targets.is_empty() => How::Spare,
             _ => How::Message,

@@ -2,13 +2,16 @@
 //!
 //! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::ascii as ascii_adapter;
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
-use super::drivers::{DeviceSettings, Taker, Wire};
+use super::drivers::{Computed, DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
@@ -16,7 +19,10 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::{http, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, local, modbus, system, virtual_points};
+use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
@@ -58,13 +64,21 @@ struct Sections {
 /// What the driver adds to a point, as it is written.
 enum WireSection {
     Modbus(Box<modbus::PointConfig>),
-    Http(Box<http::PointConfig>),
+    Http(Box<http::PointConfig>, Box<ExtractConfig>),
+    Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
+    System(Box<system::PointConfig>),
+    Local(Box<local::PointConfig>),
+    Virtual(Box<virtual_points::PointConfig>),
 }
 
 /// A point's place on the wire, before the rest of it is known.
 enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
+    Ascii(Box<ascii::Wiring>),
+    System(Box<system::Figure>),
+    Local(local::Wiring),
+    Virtual(Box<virtual_points::Sources>),
 }
 
 impl Place {
@@ -72,6 +86,19 @@ impl Place {
         match self {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
+            Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
+            Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
+            Self::Local(wiring) => local_adapter::raw_form(wiring),
+            Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
+        }
+    }
+
+    /// The unit that values come in, where the driver knows it.
+    fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Modbus(..) | Self::Http(_) | Self::Ascii(_) | Self::Virtual(_) => None,
+            Self::System(figure) => figure.unit(),
+            Self::Local(wiring) => wiring.form().unit,
         }
     }
 
@@ -79,11 +106,22 @@ impl Place {
         match self {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
+            Self::Ascii(wiring) => Taker::Ascii(wiring),
+            Self::System(_) => Taker::Nothing,
+            Self::Local(wiring) => Taker::Local(wiring),
+            Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
 
     /// The driver's point; its id comes with the plan.
-    fn wire(self, conversion: Conversion, poll: Duration, access: Access, tolerance: f64) -> Wire {
+    fn wire(
+        self,
+        name: &Arc<str>,
+        conversion: Conversion,
+        poll: Duration,
+        access: Access,
+        tolerance: f64,
+    ) -> Wire {
         let id = PointId(0);
         match self {
             Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
@@ -97,6 +135,26 @@ impl Place {
             })),
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Ascii(wiring) => Wire::Ascii(Box::new(ascii::Point {
+                id,
+                wiring: *wiring,
+                conversion,
+                poll,
+                access,
+                tolerance,
+            })),
+            Self::System(figure) => {
+                Wire::System(Box::new(system::Point { id, figure: *figure, conversion, poll }))
+            }
+            Self::Local(wiring) => {
+                Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Virtual(sources) => {
+                let virtual_points::Sources { form, names } = *sources;
+                let (name, inputs) = (Arc::clone(name), Vec::new());
+                let point = virtual_points::Point { id, name, form, inputs, conversion, access };
+                Wire::Virtual(Box::new(Computed { names, point }))
             }
         }
     }
@@ -115,12 +173,40 @@ fn place_of(
             let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
             Some(Place::Modbus(register, write))
         }
-        (WireSection::Http(config), DeviceSettings::Http(device)) => {
-            http_adapter::wiring(cx, node, *config, device, access, shift)
+        (WireSection::Http(config, text), DeviceSettings::Http(device)) => {
+            http_adapter::wiring(cx, node, (*config, &text), device, access, shift)
                 .map(|wiring| Place::Http(Box::new(wiring)))
+        }
+        (WireSection::Ascii(config, text), DeviceSettings::Ascii(device)) => {
+            ascii_adapter::wiring(cx, node, (&config, &text), device, access)
+                .map(|wiring| Place::Ascii(Box::new(wiring)))
+        }
+        (WireSection::System(config), DeviceSettings::System) => figure(cx, node, &config, access),
+        (WireSection::Local(config), DeviceSettings::Local(device)) => {
+            local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
+        }
+        (WireSection::Virtual(config), DeviceSettings::Virtual) => {
+            virtual_adapter::sources(cx, node, &config, access)
+                .map(|sources| Place::Virtual(Box::new(sources)))
         }
         // The section was read as the device's driver says.
         _ => None,
+    }
+}
+
+/// A figure of the box, which can only be read.
+fn figure(cx: &Context<'_>, node: &Node, config: &system::PointConfig, access: Access) -> Option<Place> {
+    if access.writable() {
+        let place = node.span_of(&["access"]).unwrap_or(node.span);
+        cx.error(place, "a figure of the box cannot be written", "remove `access`".to_owned());
+        return None;
+    }
+    match config.figure() {
+        Ok(figure) => Some(Place::System(Box::new(figure))),
+        Err(message) => {
+            adapter::blame(cx, node, &["figure"], &message);
+            None
+        }
     }
 }
 
@@ -148,6 +234,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
             fields_of::<ConversionSection>(),
             fields_of::<PublishSection>(),
             around.kind.point_fields(),
+            around.kind.text_fields(),
             fields_of::<RepeatSection>(),
         ],
     );
@@ -157,7 +244,19 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         publish: read_part(cx, node),
         wire: match around.settings {
             DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
-            DeviceSettings::Http(_) => read_part(cx, node).map(Box::new).map(WireSection::Http),
+            DeviceSettings::Http(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Http(Box::new(own), Box::new(text)))
+            }
+            DeviceSettings::Ascii(_) => {
+                let both = read_part(cx, node).zip(read_part(cx, node));
+                both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
+            }
+            DeviceSettings::System => read_part(cx, node).map(Box::new).map(WireSection::System),
+            DeviceSettings::Local(device) => {
+                local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
+            }
+            DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }
 }
@@ -183,6 +282,8 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
+    let unconverted = conversion.linear == Linear::Identity;
+    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -190,7 +291,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         channel: around.channel.clone(),
         topic: topic?,
         kind,
-        unit: section.unit.as_deref().map(Into::into),
+        unit: unit.map(Into::into),
         label: section.label.as_deref().map(Into::into),
         access,
         range: conversion.range,
@@ -200,7 +301,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = wired.wire(conversion, poll, access, tolerance);
+    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
 }

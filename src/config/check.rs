@@ -4,6 +4,7 @@
 //! driver's own planner.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::modbus::serial_form;
@@ -12,6 +13,7 @@ use super::problem::count;
 use super::source::Span;
 use crate::driver::DriverPlan;
 use crate::driver::http;
+use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
 
 /// From this share of a line's time on, writes and recoveries may have to wait for polls.
@@ -102,7 +104,42 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
     match &channel.driver {
         DriverPlan::Modbus(plan) => describe_modbus(out, plan, whole),
         DriverPlan::Http(plan) => describe_http(out, plan, whole),
+        DriverPlan::Ascii(plan) => {
+            let (way, end) = (plan.transport.word(), plan.transport.endpoint());
+            let _ = writeln!(out, "{}: {way} at {end}", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
+        DriverPlan::System(plan) => {
+            let _ = writeln!(out, "{}: the box itself", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
+        DriverPlan::Local(plan) => describe_local(out, plan, whole),
+        DriverPlan::Virtual(plan) => {
+            let _ = writeln!(out, "{}: computed from other points", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
     }
+}
+
+fn describe_local(out: &mut String, plan: &local::Plan, whole: &Plan) {
+    let _ = writeln!(out, "{}: {} at {}", plan.name, plan.bus.word(), plan.bus.place());
+    for device in plan.devices.iter().take(MAX_LISTED) {
+        let label = label_of(whole, &device.name);
+        let _ = writeln!(out, "  {}{label}: {}", device.name, count(device.points.len(), "point"));
+    }
+    more(out, plan.devices.len());
 }
 
 fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {
@@ -122,6 +159,19 @@ fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {
         );
     }
     more(out, plan.devices.len());
+}
+
+/// Devices of which there is nothing to say but how many points they have.
+fn describe_devices<'a>(
+    out: &mut String,
+    whole: &Plan,
+    devices: impl ExactSizeIterator<Item = (&'a Arc<str>, usize)>,
+) {
+    let total = devices.len();
+    for (name, points) in devices.take(MAX_LISTED) {
+        let _ = writeln!(out, "  {name}{}: {}", label_of(whole, name), count(points, "point"));
+    }
+    more(out, total);
 }
 
 fn label_of(whole: &Plan, device: &str) -> String {

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
 use super::drivers::{ChannelDriver, Wire};
 use super::source::Span;
+use crate::driver::ascii;
 use crate::driver::http::Request;
 use crate::driver::modbus::Transport;
 use crate::driver::modbus::register::Table;
@@ -80,7 +81,7 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     let mut seen: HashMap<String, &ChannelDraft> = HashMap::new();
     for channel in channels {
         let Some(driver) = &channel.driver else { continue };
-        let (end, serial) = endpoint(driver);
+        let Some((end, serial)) = endpoint(driver) else { continue };
         let place = channel.node.span_of(&["port", "address"]).unwrap_or(channel.key_span);
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
         if serial {
@@ -101,26 +102,33 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     }
 }
 
-/// Where a transport leads to, and whether that can have only one user.
-fn endpoint(driver: &ChannelDriver) -> (String, bool) {
+/// Where a channel leads to, and whether that can have only one user; `None` when it leads nowhere.
+fn endpoint(driver: &ChannelDriver) -> Option<(String, bool)> {
     let transport = match driver {
         ChannelDriver::Modbus(transport) => transport,
         ChannelDriver::Http(config) => {
             let end = config.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
-            return (end.unwrap_or_else(|_| config.address.clone()), false);
+            return Some((end.unwrap_or_else(|_| config.address.clone()), false));
         }
+        ChannelDriver::Ascii(ascii::Transport::Serial(line)) => return Some((real_port(&line.port), true)),
+        ChannelDriver::Ascii(transport) => return Some((transport.endpoint().to_ascii_lowercase(), false)),
+        ChannelDriver::Local(bus) => return Some((bus.place(), true)),
+        ChannelDriver::System | ChannelDriver::Virtual(_) => return None,
     };
-    match transport {
+    Some(match transport {
         Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {
             let end = tcp.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
             (end.unwrap_or_else(|_| tcp.address.clone()), false)
         }
-        Transport::Rtu(line) | Transport::Ascii(line) => {
-            let port = Path::new(line.port.trim());
-            let real = std::fs::canonicalize(port).unwrap_or_else(|_| port.to_path_buf());
-            (real.display().to_string(), true)
-        }
-    }
+        Transport::Rtu(line) | Transport::Ascii(line) => (real_port(&line.port), true),
+    })
+}
+
+/// A port under the name that it really has.
+fn real_port(port: &str) -> String {
+    let port = Path::new(port.trim());
+    let real = std::fs::canonicalize(port).unwrap_or_else(|_| port.to_path_buf());
+    real.display().to_string()
 }
 
 fn written(draft: &PointDraft) -> Option<Written<'_>> {

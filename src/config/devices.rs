@@ -11,6 +11,7 @@ use super::de::{misspelt, read_rest};
 use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
 use super::drivers::{ChannelDriver, DeviceSettings, DriverKind};
 use super::http as http_adapter;
+use super::local as local_adapter;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
@@ -19,8 +20,8 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, Transport};
+use crate::driver::{ascii, http};
 use crate::model::Topic;
 
 /// The most channels, devices and points of one configuration.
@@ -57,7 +58,12 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
             Some(ChannelDriver::Http(config)) => {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
             }
-            None => {}
+            Some(ChannelDriver::Ascii(transport)) => {
+                http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
+            }
+            Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
+            Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
+            Some(ChannelDriver::System) | None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
     }
@@ -199,6 +205,18 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
         }
+        DriverKind::Ascii => {
+            let config = read_part_rest::<ascii::DeviceConfig>(cx, node)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Ascii(Box::new(config))
+        }
+        DriverKind::System => DeviceSettings::System,
+        DriverKind::OneWire | DriverKind::Iio => {
+            let config = local_adapter::device(cx, node, kind)?;
+            http_adapter::check(cx, node, &[], &config.validate());
+            DeviceSettings::Local(Box::new(config))
+        }
+        DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }
 

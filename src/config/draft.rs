@@ -14,8 +14,14 @@ use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
+use crate::driver::ascii;
 use crate::driver::http::HttpConfig;
+use crate::driver::iio::IioConfig;
+use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
+use crate::driver::onewire::OneWireConfig;
+use crate::driver::system::SystemConfig;
+use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -34,6 +40,21 @@ pub(super) enum ChannelSection {
     ModbusAscii(LineConfig),
     /// HTTP: devices with a web interface, such as the W&T Web-IO family.
     Http(Box<HttpConfig>),
+    /// Instruments that speak in lines of text, on a serial line.
+    AsciiSerial(ascii::SerialConfig),
+    /// Instruments that speak in lines of text, behind a TCP socket.
+    AsciiTcp(ascii::TcpConfig),
+    /// Instruments that speak in lines of text, in UDP datagrams.
+    AsciiUdp(ascii::UdpConfig),
+    /// The box itself: temperature, load, memory, disk, uptime, throttling.
+    System(SystemConfig),
+    /// 1-Wire thermometers, read through the kernel.
+    #[serde(rename = "onewire")]
+    OneWire(OneWireConfig),
+    /// Sensors and converters that have a Linux driver (Industrial I/O).
+    Iio(IioConfig),
+    /// Points computed from others.
+    Virtual(VirtualConfig),
 }
 
 impl ChannelSection {
@@ -46,6 +67,13 @@ impl ChannelSection {
             Self::ModbusRtuOverTcp(tcp) => Transport::RtuOverTcp(tcp),
             Self::ModbusAscii(line) => Transport::Ascii(line),
             Self::Http(config) => return ChannelDriver::Http(config),
+            Self::AsciiSerial(line) => return ChannelDriver::Ascii(ascii::Transport::Serial(line)),
+            Self::AsciiTcp(tcp) => return ChannelDriver::Ascii(ascii::Transport::Tcp(tcp)),
+            Self::AsciiUdp(udp) => return ChannelDriver::Ascii(ascii::Transport::Udp(udp)),
+            Self::System(SystemConfig {}) => return ChannelDriver::System,
+            Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
+            Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
+            Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }
 }

@@ -9,7 +9,10 @@ use super::parts::fields_of;
 use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
-use crate::model::Value;
+use crate::driver::text::ExtractConfig;
+use crate::driver::virtual_points::{self, VirtualConfig};
+use crate::driver::{ascii, iio, local, onewire, system};
+use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +21,16 @@ pub(super) enum DriverKind {
     Modbus,
     /// HTTP.
     Http,
+    /// Instruments that speak in lines.
+    Ascii,
+    /// The box itself.
+    System,
+    /// 1-Wire.
+    OneWire,
+    /// Linux Industrial I/O.
+    Iio,
+    /// Computed points.
+    Virtual,
 }
 
 /// A channel's driver with its settings.
@@ -27,6 +40,14 @@ pub(super) enum ChannelDriver {
     Modbus(Transport),
     /// HTTP to this host.
     Http(Box<HttpConfig>),
+    /// Instruments that speak in lines.
+    Ascii(ascii::Transport),
+    /// The box itself.
+    System,
+    /// A bus of the machine.
+    Local(Box<local::Bus>),
+    /// Computed points.
+    Virtual(VirtualConfig),
 }
 
 /// What a driver adds to a device.
@@ -36,6 +57,14 @@ pub(super) enum DeviceSettings {
     Modbus(modbus::DeviceConfig),
     /// HTTP.
     Http(Box<http::DeviceConfig>),
+    /// Instruments that speak in lines.
+    Ascii(Box<ascii::DeviceConfig>),
+    /// The box itself, which adds nothing.
+    System,
+    /// On a bus of the machine.
+    Local(Box<local::DeviceConfig>),
+    /// Computed points, which add nothing.
+    Virtual,
 }
 
 /// A point as its driver sees it.
@@ -45,21 +74,62 @@ pub(super) enum Wire {
     Modbus(Box<modbus::Point>),
     /// HTTP.
     Http(Box<http::Point>),
+    /// A point of an instrument.
+    Ascii(Box<ascii::Point>),
+    /// A figure of the box.
+    System(Box<system::Point>),
+    /// On a bus of the machine.
+    Local(Box<local::Point>),
+    /// A computed point.
+    Virtual(Box<Computed>),
+}
+
+/// A computed point whose sources are names still.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    /// The names of what it is computed from.
+    pub(super) names: Vec<String>,
+    /// The point; its inputs come when all points are known.
+    pub(super) point: virtual_points::Point,
 }
 
 /// The keys by which an HTTP point says where it is.
 const HTTP_ADDRESSES: [&str; 8] =
     ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
+/// The keys by which a point says how it is computed.
+const FORMS: [&str; 10] = [
+    "sum",
+    "difference",
+    "average",
+    "minimum",
+    "maximum",
+    "dew-point",
+    "energy",
+    "run-time",
+    "count-edges",
+    "formula",
+];
+
 impl DriverKind {
+    /// Those that profiles can be for.
+    pub(super) const IN_PROFILES: [Self; 5] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio];
+
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Modbus, Self::Http];
+    const ALL: [Self; 7] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio, Self::System, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
         match self {
             Self::Modbus => "modbus",
             Self::Http => "http",
+            Self::Ascii => "ascii",
+            Self::System => "system",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
+            Self::Virtual => "virtual",
         }
     }
 
@@ -68,6 +138,10 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::DeviceConfig>(),
             Self::Http => fields_of::<http::DeviceConfig>(),
+            Self::Ascii => fields_of::<ascii::DeviceConfig>(),
+            Self::OneWire => fields_of::<onewire::DeviceConfig>(),
+            Self::Iio => fields_of::<iio::DeviceConfig>(),
+            Self::System | Self::Virtual => &[],
         }
     }
 
@@ -76,6 +150,19 @@ impl DriverKind {
         match self {
             Self::Modbus => fields_of::<modbus::PointConfig>(),
             Self::Http => fields_of::<http::PointConfig>(),
+            Self::Ascii => fields_of::<ascii::PointConfig>(),
+            Self::System => fields_of::<system::PointConfig>(),
+            Self::OneWire => fields_of::<onewire::PointConfig>(),
+            Self::Iio => fields_of::<iio::PointConfig>(),
+            Self::Virtual => fields_of::<virtual_points::PointConfig>(),
+        }
+    }
+
+    /// The keys about texts, where points of the driver stand in some.
+    pub(super) fn text_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Http | Self::Ascii => fields_of::<ExtractConfig>(),
+            _ => &[],
         }
     }
 
@@ -84,6 +171,11 @@ impl DriverKind {
         match self {
             Self::Modbus => &TABLES,
             Self::Http => &HTTP_ADDRESSES,
+            Self::Ascii => &["ask", "listen", "send"],
+            Self::System => &["figure"],
+            Self::OneWire => &["onewire"],
+            Self::Iio => &["iio"],
+            Self::Virtual => &FORMS,
         }
     }
 
@@ -92,6 +184,11 @@ impl DriverKind {
         match self {
             Self::Modbus => "input, holding, coil, discrete",
             Self::Http => "get, post, or a terminal",
+            Self::Ascii => "ask, listen or send",
+            Self::System => "figure",
+            Self::OneWire => "onewire",
+            Self::Iio => "iio",
+            Self::Virtual => "sum, formula or another form",
         }
     }
 
@@ -103,8 +200,11 @@ impl DriverKind {
     /// The driver that the points of a device are written for, where neither channel nor profile tells.
     pub(super) fn guess(device: &Node) -> Self {
         let points = device.get("points").map(Node::entries).unwrap_or_default();
-        let http = |point: &Node| HTTP_ADDRESSES.iter().any(|key| point.get(key).is_some());
-        if points.iter().any(|point| http(&point.value)) { Self::Http } else { Self::Modbus }
+        let named = |kind: &Self| {
+            let names = |point: &Node| kind.addresses().iter().any(|key| point.get(key).is_some());
+            points.iter().any(|point| names(&point.value))
+        };
+        Self::ALL.into_iter().find(named).unwrap_or(Self::Modbus)
     }
 }
 
@@ -114,6 +214,13 @@ impl ChannelDriver {
         match self {
             Self::Modbus(_) => DriverKind::Modbus,
             Self::Http(_) => DriverKind::Http,
+            Self::Ascii(_) => DriverKind::Ascii,
+            Self::System => DriverKind::System,
+            Self::Local(bus) => match **bus {
+                local::Bus::OneWire(_) => DriverKind::OneWire,
+                local::Bus::Iio(_) => DriverKind::Iio,
+            },
+            Self::Virtual(_) => DriverKind::Virtual,
         }
     }
 
@@ -121,7 +228,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -131,7 +238,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 }
@@ -142,6 +249,10 @@ impl Wire {
         match self {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
+            Self::Ascii(point) => &point.conversion,
+            Self::System(point) => &point.conversion,
+            Self::Local(point) => &point.conversion,
+            Self::Virtual(computed) => &computed.point.conversion,
         }
     }
 
@@ -149,7 +260,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -158,6 +269,10 @@ impl Wire {
         match self {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
+            Self::Ascii(point) => point.id = id,
+            Self::System(point) => point.id = id,
+            Self::Local(point) => point.id = id,
+            Self::Virtual(computed) => computed.point.id = id,
         }
     }
 
@@ -165,7 +280,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) => None,
+            _ => None,
         }
     }
 
@@ -173,7 +288,39 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is an instrument's.
+    pub(super) fn into_ascii(self) -> Option<ascii::Point> {
+        match self {
+            Self::Ascii(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is a figure of the box.
+    pub(super) fn into_system(self) -> Option<system::Point> {
+        match self {
+            Self::System(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is on a bus of the machine.
+    pub(super) fn into_local(self) -> Option<local::Point> {
+        match self {
+            Self::Local(point) => Some(*point),
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is computed.
+    pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
+        match self {
+            Self::Virtual(computed) => Some(computed.point),
+            _ => None,
         }
     }
 
@@ -182,6 +329,10 @@ impl Wire {
         match self {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
+            Self::Ascii(point) => Taker::Ascii(&point.wiring),
+            Self::System(_) => Taker::Nothing,
+            Self::Local(point) => Taker::Local(&point.wiring),
+            Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
 }
@@ -193,14 +344,26 @@ pub(super) enum Taker<'a> {
     Modbus(&'a modbus::Register),
     /// A request.
     Http(&'a http::Wiring),
+    /// A line to an instrument.
+    Ascii(&'a ascii::Wiring),
+    /// Nothing: the point can only be read.
+    Nothing,
+    /// A line or channel of a bus of the machine.
+    Local(&'a local::Wiring),
+    /// A total.
+    Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
     /// Whether it takes whole numbers only.
-    pub(super) const fn is_whole(self) -> bool {
+    pub(super) fn is_whole(self) -> bool {
         match self {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
+            Self::Ascii(wiring) => wiring.is_whole(),
+            Self::Nothing => false,
+            Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
+            Self::Virtual(form) => form.is_whole(),
         }
     }
 
@@ -209,6 +372,10 @@ impl Taker<'_> {
         match self {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
+            Self::Ascii(wiring) => wiring.encodable(raw),
+            Self::Nothing => Err("the point cannot be written".into()),
+            Self::Local(wiring) => wiring.encodable(raw),
+            Self::Virtual(form) => form.settable(raw),
         }
     }
 }

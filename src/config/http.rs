@@ -8,7 +8,7 @@ use super::modbus::blame;
 use super::node::Node;
 use super::repeat::Shift;
 use crate::driver::http::extract::Form;
-use crate::driver::http::{DeviceConfig, PointConfig, Wiring};
+use crate::driver::http::{DeviceConfig, ExtractConfig, PointConfig, Wiring};
 use crate::model::{Access, Value, ValueKind};
 
 /// The keys of terminals, which copies move along.
@@ -23,7 +23,7 @@ pub(super) fn check(cx: &Context<'_>, node: &Node, fallback: &[&str], problems: 
 pub(super) fn wiring(
     cx: &Context<'_>,
     node: &Node,
-    mut config: PointConfig,
+    (mut config, text): (PointConfig, &ExtractConfig),
     device: &DeviceConfig,
     access: Access,
     shift: Shift,
@@ -34,7 +34,7 @@ pub(super) fn wiring(
         cx.error(node.span_of(&TERMINALS).unwrap_or(node.span), message, None);
         return None;
     }
-    match config.wiring(device, access.readable(), access.writable()) {
+    match config.wiring(text, device, access.readable(), access.writable()) {
         Ok(wiring) => Some(wiring),
         Err(message) => {
             let places = ["get", "post", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
@@ -63,17 +63,20 @@ fn move_to_copy(config: &mut PointConfig, shift: Shift) -> Result<(), String> {
 
 /// What the text of an answer can hold.
 pub(super) fn raw_form(wiring: &Wiring) -> RawForm {
+    raw_text_form(&wiring.extract.form, wiring.slot.is_some())
+}
+
+/// What a text of this form can hold; counters of a Web-IO have 32 bits.
+pub(super) fn raw_text_form(form: &Form, counter: bool) -> RawForm {
     let whole = |low: Value, high: Value, word: &str| RawForm {
         kind: ValueKind::Integer,
         limits: Some((low, high)),
         word: word.into(),
     };
     let plain = |kind, word: &str| RawForm { kind, limits: None, word: word.into() };
-    match &wiring.extract.form {
+    match form {
         Form::Number { .. } => plain(ValueKind::Float, "a number"),
-        Form::Integer if wiring.slot.is_some() => {
-            whole(Value::Int(0), Value::Int(i64::from(u32::MAX)), "a counter")
-        }
+        Form::Integer if counter => whole(Value::Int(0), Value::Int(i64::from(u32::MAX)), "a counter"),
         Form::Integer => whole(Value::Int(i64::MIN), Value::Int(i64::MAX), "a whole number"),
         Form::Hex => whole(Value::Int(0), Value::UInt(u64::MAX), "a hexadecimal number"),
         Form::State { .. } | Form::HexBit(_) => plain(ValueKind::Bool, "a state"),

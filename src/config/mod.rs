@@ -5,6 +5,7 @@
 //! clocks. Invariant: a [`Plan`] needs no further check; nothing in it can be refused later for what it says.
 
 mod alarms;
+mod ascii;
 mod bridges;
 mod build;
 mod check;
@@ -17,6 +18,7 @@ mod draft;
 mod drivers;
 mod environment;
 mod http;
+mod local;
 mod modbus;
 mod node;
 mod parse;
@@ -34,6 +36,7 @@ mod sections;
 mod source;
 mod suggest;
 mod values;
+mod virtual_points;
 
 use std::path::{Path, PathBuf};
 

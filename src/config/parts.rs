@@ -93,7 +93,8 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{http, modbus};
+    use crate::driver::text::ExtractConfig;
+    use crate::driver::{ascii, http, iio, modbus, onewire, system, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -112,6 +113,9 @@ mod tests {
             fields_of::<DeviceSection>(),
             fields_of::<modbus::DeviceConfig>(),
             fields_of::<http::DeviceConfig>(),
+            fields_of::<ascii::DeviceConfig>(),
+            fields_of::<onewire::DeviceConfig>(),
+            fields_of::<iio::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -121,6 +125,12 @@ mod tests {
             fields_of::<ConversionSection>(),
             fields_of::<modbus::PointConfig>(),
             fields_of::<http::PointConfig>(),
+            fields_of::<ExtractConfig>(),
+            fields_of::<ascii::PointConfig>(),
+            fields_of::<system::PointConfig>(),
+            fields_of::<onewire::PointConfig>(),
+            fields_of::<iio::PointConfig>(),
+            fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,
         ]);

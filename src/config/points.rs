@@ -16,16 +16,20 @@ use super::suggest::advice;
 pub(super) const MAX_DEVICE_POINTS: usize = 20_000;
 
 /// Keys of which an override replaces all when it names one.
-const GROUPS: [(&[&str], &[&str]); 8] = [
+const GROUPS: [(&[&str], &[&str]); 9] = [
     (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
     (&["span"], &["scale", "offset"]),
     (&["scale", "offset"], &["span"]),
     (&["bit", "bits"], &["bit", "bits"]),
     (&["get", "post"], &["get", "post", "body", "content-type"]),
-    (&["json", "split", "regex"], &["json", "split", "regex"]),
+    (&PICKS, &PICKS),
+    (&["ask", "listen"], &["ask", "listen"]),
     (&["as", "hex-bit"], &["as", "hex-bit"]),
     (&TERMINALS, &TERMINALS),
 ];
+
+/// Where a value stands in a text.
+const PICKS: [&str; 4] = ["json", "split", "regex", "columns"];
 
 /// The terminals of a W&T Web-IO.
 const TERMINALS: [&str; 5] = ["analog-in", "analog-out", "digital-in", "digital-out", "counter"];

@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{http, modbus};
+use crate::driver::{ascii, http, iio, modbus, onewire};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -187,13 +187,14 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let own = ["modbus", "http", "points"];
-    check_keys(cx, root, &[fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &own]);
+    let drivers = DriverKind::IN_PROFILES.map(DriverKind::profile_key);
+    let lists = [fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &drivers, &["points"]];
+    check_keys(cx, root, &lists);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
-    let mut named = DriverKind::ALL.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
+    let mut named = DriverKind::IN_PROFILES.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
     let kind = named.next().unwrap_or(DriverKind::Modbus);
     if let Some(second) = named.next() {
         let key = root.entry(second.profile_key()).map_or(root.span, |entry| entry.key_span);
@@ -209,6 +210,11 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     match kind {
         DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
+        DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
+        DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
+        DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
+        // No profile names one of these.
+        DriverKind::System | DriverKind::Virtual => {}
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

@@ -10,13 +10,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::draft::ChannelSection;
+use super::drivers::DriverKind;
 use super::modbus::oneline;
 use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::http;
 use crate::driver::modbus::{DeviceConfig, PointConfig};
+use crate::driver::text::ExtractConfig;
+use crate::driver::{ascii, http, iio, onewire, system, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -113,9 +115,16 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["modbus"] = one::<DeviceConfig>(generator, settings);
     let settings = "The device's HTTP settings, for devices with a web interface.";
     root["properties"]["http"] = one::<http::DeviceConfig>(generator, settings);
+    let settings = "How the lines of the device look, for instruments that speak in text.";
+    root["properties"]["ascii"] = one::<ascii::DeviceConfig>(generator, settings);
+    let settings = "The 1-Wire settings of the device.";
+    root["properties"]["onewire"] = one::<onewire::DeviceConfig>(generator, settings);
+    let settings = "The Industrial I/O settings of the device.";
+    root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
-    root["oneOf"] = json!([{ "required": ["modbus"] }, { "required": ["http"] }]);
+    let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
+    root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");
     root
 }
@@ -126,6 +135,9 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<PublishSection>,
         part::<DeviceConfig>,
         part::<http::DeviceConfig>,
+        part::<ascii::DeviceConfig>,
+        part::<onewire::DeviceConfig>,
+        part::<iio::DeviceConfig>,
         part::<RepeatSection>,
     ];
     let mut device = object(generator, &parts);
@@ -140,6 +152,12 @@ fn point(generator: &mut SchemaGenerator) -> Value {
     let parts = [
         part::<PointConfig>,
         part::<http::PointConfig>,
+        part::<ExtractConfig>,
+        part::<ascii::PointConfig>,
+        part::<system::PointConfig>,
+        part::<onewire::PointConfig>,
+        part::<iio::PointConfig>,
+        part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

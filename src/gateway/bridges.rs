@@ -1,7 +1,5 @@
 //! The bridges of a gateway: made before anything is published, so that they miss nothing.
 
-use std::path::PathBuf;
-
 use super::StartError;
 use super::parts::Parts;
 use crate::bridge::{Bridge, BridgeHandle};
@@ -10,9 +8,6 @@ use crate::clock::Clock;
 use crate::config::Plan;
 use crate::web;
 
-/// Where systemd says that the service may keep its state.
-const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
-
 /// Starts every bridge of the plan.
 pub(super) fn start(
     parts: &Parts,
@@ -20,7 +15,7 @@ pub(super) fn start(
     broker: &Broker,
     clock: &Clock,
 ) -> Result<Vec<BridgeHandle>, StartError> {
-    let state = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = super::state_directory();
     let made: Result<Vec<Bridge>, _> = plan
         .bridges
         .iter()

@@ -18,6 +18,10 @@ pub enum Reason {
     DeviceException(u8),
     /// The device refused the request with this HTTP status (RFC 9110, section 15).
     HttpStatus(u16),
+    /// The device answered with one of its error texts.
+    ErrorReply,
+    /// The device answered that it cannot measure now.
+    Busy,
     /// The reply did not fit the request.
     MalformedReply,
     /// The converted value lies outside the point's `range`.
@@ -50,6 +54,8 @@ impl Reason {
             Self::NoConnection => "no-connection",
             Self::DeviceException(_) => "device-exception",
             Self::HttpStatus(_) => "http-status",
+            Self::ErrorReply => "error-reply",
+            Self::Busy => "busy",
             Self::MalformedReply => "malformed-reply",
             Self::OutOfRange => "out-of-range",
             Self::SensorUnder => "sensor-under",

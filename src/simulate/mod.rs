@@ -1,7 +1,8 @@
 //! Simulated field devices for any configuration: so that it can be tried before the hardware arrives.
 //!
 //! Every channel of a plan is served where a master or client can reach it: TCP and HTTP on loopback ports,
-//! serial ones on pty pairs paced to their baud rate. Values move as `simulate:` of their points says.
+//! serial ones on pty pairs paced to their baud rate,
+//! buses of the machine as folders of files. Values move as `simulate:` of their points says.
 //! Faults are made on demand. Absent: any knowledge of the gateway; this side is written from the Modbus
 //! standard by itself and shares only the register formats with the driver.
 
@@ -13,6 +14,7 @@ mod frame;
 mod http;
 mod image;
 pub mod line;
+mod local;
 mod operate;
 mod pdu;
 mod plug;
@@ -122,6 +124,8 @@ pub struct Simulation {
     channels: Vec<Channel>,
     /// Those that speak HTTP.
     hosts: Vec<HttpHost>,
+    /// Those that are buses of the machine.
+    folders: Vec<Arc<local::Folder>>,
     points: Arc<PointTable>,
     tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -171,7 +175,7 @@ impl Simulation {
     ) -> Result<Self, StartError> {
         let modbus = plans.iter().filter_map(|plan| match plan {
             DriverPlan::Modbus(plan) => Some(&**plan),
-            DriverPlan::Http(_) => None,
+            _ => None,
         });
         let modbus: Vec<&modbus::Plan> = modbus.collect();
         let world = Arc::new(World::new(points, &modbus, behaviours, options.seed, options.strict)?);
@@ -179,6 +183,7 @@ impl Simulation {
             world,
             channels: Vec::new(),
             hosts: Vec::new(),
+            folders: Vec::new(),
             points: Arc::clone(points),
             tasks: Vec::new(),
             threads: Vec::new(),
@@ -198,6 +203,11 @@ impl Simulation {
                     let host = Host::new(points, plan, behaviours, options.seed)?;
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
+                // Instruments that speak in lines are not simulated.
+                DriverPlan::Ascii(_) => {}
+                DriverPlan::Local(plan) => builder.serve_local(points, plan, behaviours)?,
+                // Computed points need no device, and the box is there.
+                DriverPlan::System(_) | DriverPlan::Virtual(_) => {}
             }
         }
         Ok(builder.simulation)
@@ -217,11 +227,7 @@ impl Simulation {
     /// A plan that leads to the simulated devices instead of the real ones.
     #[must_use]
     pub fn redirect(&self, plan: &DriverPlan) -> DriverPlan {
-        let name = match plan {
-            DriverPlan::Modbus(plan) => &plan.name,
-            DriverPlan::Http(plan) => &plan.name,
-        };
-        match self.endpoint(name) {
+        match self.endpoint(plan.name()) {
             Some(endpoint) => plan.with_endpoint(endpoint),
             None => plan.clone(),
         }

@@ -8,6 +8,7 @@ use super::command::{Command, HELP};
 use super::fault::{Fault, FaultError, Limit};
 use super::frame::Framing;
 use super::http::Host;
+use super::local::Folder;
 use super::plug::Plug;
 use super::{Channel, Simulation};
 use crate::model::{Point, PointId, Value};
@@ -105,6 +106,9 @@ impl Simulation {
         if let Some(host) = self.host_with(id) {
             return host.set(id, value);
         }
+        if let Some(folder) = self.folder_with(id) {
+            return folder.set(id, value);
+        }
         self.world.change(id, Instant::now(), |unit, _| unit.set(id, value))
     }
 
@@ -128,6 +132,10 @@ impl Simulation {
         let id = self.point(point)?.id;
         if let Some(host) = self.host_with(id) {
             return host.release(id);
+        }
+        if let Some(folder) = self.folder_with(id) {
+            folder.release(id);
+            return Ok(());
         }
         self.world.change(id, Instant::now(), |unit, time| unit.release(id, time))
     }
@@ -173,10 +181,16 @@ impl Simulation {
 
     /// The value of a point and what is on the wire for it.
     fn look(&self, point: PointId) -> Option<(Option<Value>, Option<Value>)> {
-        match self.host_with(point) {
-            Some(host) => host.look(point, Instant::now()),
-            None => self.world.look(point, Instant::now()),
+        match (self.host_with(point), self.folder_with(point)) {
+            (Some(host), _) => host.look(point, Instant::now()),
+            (None, Some(folder)) => folder.look(point),
+            (None, None) => self.world.look(point, Instant::now()),
         }
+    }
+
+    /// The folder that has the point.
+    fn folder_with(&self, point: PointId) -> Option<&Folder> {
+        self.folders.iter().map(|folder| &**folder).find(|folder| folder.look(point).is_some())
     }
 
     fn point(&self, name: &str) -> Result<&Point, String> {

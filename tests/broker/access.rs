@@ -10,6 +10,7 @@ use iogate::broker::{Broker, Config, PublishOptions, QoS};
 use tokio::net::TcpStream;
 
 use crate::client::{Client, Connect, Will, pipe, until, vanished};
+use crate::jwt::Log;
 use crate::listen::{Site, anywhere};
 
 /// Every user's password.
@@ -478,6 +479,27 @@ async fn a_mistake_in_the_rules_changes_nothing_and_an_empty_file_opens_nothing(
     change(&site, &and("everyone: {}\n"));
     assert_eq!(subscribe(&mut anna, "home/x", 0).await, 0x87);
     assert_eq!(site.broker.stats().subscriptions, 0);
+}
+
+#[tokio::test]
+async fn no_identifier_looks_like_a_line_of_the_log() {
+    let log = Log::default();
+    let _guard = log.start();
+    let site = site(&["root"], &and("anonymous: { read: ['#'], write: ['#'] }\n")).await;
+    let evil = "x\nFORGED \u{1b}[31m\rFORGED";
+    let mut client = socket(&site, "open").await;
+    client.greet(&Connect::v5(evil)).await;
+    client.subscribe("#", 0).await;
+    change(&site, &and("anonymous: {}\n"));
+    assert_eq!(publish(&mut client, 2, "a\nFORGED", "").await, 0x87);
+    client.send(&[0, 0]).await;
+    client.expect_refusal(0x81).await;
+    let told = log.take();
+    assert_eq!(told.matches("FORGED").count(), 7, "three lines tell of it:\n{told}");
+    assert!(
+        told.lines().all(|line| !line.starts_with("FORGED") && !line.contains(['\u{1b}', '\r'])),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -413,7 +413,16 @@ impl Client {
             body.push(*options);
         }
         self.send(&packet(0x82, &body)).await;
-        let (first, body) = self.packet().await;
+        // Messages may come before the answer (section 3.8.4), and do when that waits for the log.
+        let mut before = VecDeque::new();
+        let (first, body) = loop {
+            match self.packet().await {
+                message if message.0 >> 4 == 3 => before.push_back(message),
+                answer => break answer,
+            }
+        };
+        before.append(&mut self.early);
+        self.early = before;
         assert_eq!((first, &body[..2]), (0x90, &id[..]));
         let skip = if self.level == 5 { 3 + usize::from(body[2]) } else { 2 };
         body[skip..].to_vec()

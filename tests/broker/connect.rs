@@ -69,6 +69,7 @@ async fn enhanced_authentication_is_refused_and_passwords_are_ignored() {
     client.send(&connect.bytes()).await;
     let (first, body) = client.packet().await;
     assert_eq!((first, body[1]), (0x20, 0x8c));
+    client.expect_end().await;
     let body =
         [&string("MQTT")[..], &[4, 0xc2, 0, 60], &string("x"), &string("user"), &string("secret")].concat();
     let mut client = server.open().await;
@@ -121,6 +122,39 @@ async fn a_connection_that_does_not_introduce_itself_is_closed_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_open_connections_are_gone_in_time_and_felt_by_nobody() {
+    const COUNT: usize = 1_000;
+    let broker = Broker::new(Config::default());
+    let (mut subscriber, mut publisher) = (pipe(&broker), pipe(&broker));
+    for (client, id) in [(&mut subscriber, "s"), (&mut publisher, "p")] {
+        client.greet(&Connect { keep_alive: 0, ..Connect::v4(id) }).await;
+    }
+    subscriber.subscribe("t", 1).await;
+    let connect = Connect::v5("half").bytes();
+    let mut half_open = Vec::new();
+    for number in 0..COUNT {
+        let mut client = pipe(&broker);
+        client.send(&connect[..number % connect.len()]).await;
+        half_open.push(client);
+    }
+    let start = Instant::now();
+    for _ in 0..100 {
+        publisher.publish(2, "t", "x").await;
+        assert_eq!(subscriber.take().await.text(), "x");
+    }
+    assert_eq!((start.elapsed(), broker.stats().connects_refused), (Duration::ZERO, 0));
+    tokio::time::sleep(Duration::from_millis(9_900)).await;
+    assert_eq!(broker.stats().connects_refused, 0);
+    for client in &mut half_open {
+        client.expect_end().await;
+    }
+    assert!(start.elapsed() < Duration::from_millis(10_100), "{:?}", start.elapsed());
+    assert_eq!(broker.stats().connects_refused, COUNT as u64);
+    publisher.publish(2, "t", "x").await;
+    assert_eq!(subscriber.take().await.text(), "x");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let broker = Broker::new(Config::default());
     for (connect, code) in [(Connect::v4("a"), 0), (Connect::v5("b"), 0x8d)] {
@@ -167,4 +201,39 @@ async fn shutdown_says_goodbye_publishes_wills_and_ends() {
     server.task.await.unwrap();
     assert_eq!(watcher.recv().await.payload(), b"gone");
     assert_eq!(server.broker.stats().connections, 0);
+}
+
+#[tokio::test]
+async fn what_a_client_sent_before_the_stop_counts() {
+    let broker = Broker::new(Config::default());
+    let mut watcher = broker.subscribe(&[("#", iogate::broker::QoS::AtMostOnce)], 10).unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let serving = tokio::spawn({
+        let (broker, stop) = (broker.clone(), stop.clone());
+        async move { broker.serve_stream(far, ([127, 0, 0, 1], 1).into(), stop).await }
+    });
+    let will = Will { topic: "will", payload: b"gone", qos: 0, retain: false, properties: vec![] };
+    let mut client = crate::client::Client::over(near);
+    client.greet(&Connect { will: Some(will), ..Connect::v5("c").keeping() }).await;
+    client.subscribe("t", 1).await;
+    client.publish(0, "other", "x").await;
+    assert_eq!(watcher.recv().await.payload(), b"x");
+    let mut inside = broker.publisher("inside");
+    let options = iogate::broker::PublishOptions {
+        qos: iogate::broker::QoS::AtLeastOnce,
+        ..iogate::broker::PublishOptions::default()
+    };
+    inside.publish("t", b"once", &options).unwrap();
+    let [high, low] = client.message().await.id.to_be_bytes();
+    // An acknowledgement, a message and a goodbye lie in the connection when the broker stops.
+    let (last, _) = client.publication(0, "other", &[], b"last");
+    client.send(&[&[0x40, 2, high, low], &last[..], &[0xe0, 0]].concat()).await;
+    stop.cancel();
+    serving.await.unwrap();
+    let got: Vec<_> =
+        std::iter::from_fn(|| watcher.try_recv()).map(|message| message.payload().to_vec()).collect();
+    assert_eq!(got, [b"once".to_vec(), b"last".to_vec()]);
+    let client = &broker.clients()[0];
+    assert_eq!((client.in_flight, client.queued), (0, 0));
 }

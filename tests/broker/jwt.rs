@@ -20,7 +20,7 @@ use crate::peers::python;
 type Tokens = HashMap<String, String>;
 
 /// A folder with keys, and tokens signed by them.
-fn tokens(short_seconds: u32) -> (TempDir, Tokens) {
+pub(crate) fn tokens(short_seconds: u32) -> (TempDir, Tokens) {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/jwt_tokens.py");
     let output = Command::new(python())
@@ -44,7 +44,7 @@ fn section(folder: &Path) -> BrokerJwt {
     jwt
 }
 
-fn config(folder: &Path) -> Config {
+pub(crate) fn config(folder: &Path) -> Config {
     Config { jwt: Some(section(folder)), ..Config::default() }
 }
 
@@ -89,7 +89,7 @@ async fn code(site: &Site, token: &str) -> u8 {
 
 /// What is logged while it lives, on this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -103,13 +103,13 @@ impl std::io::Write for Log {
 }
 
 impl Log {
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn start(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
         tracing::subscriber::set_default(lines)
     }
 
-    fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }

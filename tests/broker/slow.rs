@@ -33,6 +33,7 @@ async fn a_stalled_subscriber_loses_its_own_messages_only() {
         let mut fast = server.v4("fast").await;
         fast.subscribe("t", options).await;
         let mut publisher = server.v4("p").await;
+        let mut most = 0;
         let sending = async {
             let payload = vec![b'x'; 1_000];
             for _ in 0..COUNT {
@@ -41,6 +42,9 @@ async fn a_stalled_subscriber_loses_its_own_messages_only() {
                 if options == 1 {
                     assert_eq!(publisher.packet().await.0, 0x40);
                 }
+                let waiting = server.broker.client("stalled").unwrap().info.queued_bytes;
+                assert!(waiting as u64 <= LIMIT, "{waiting} bytes wait for the stalled one");
+                most = most.max(waiting);
             }
         };
         let receiving = async {
@@ -53,6 +57,7 @@ async fn a_stalled_subscriber_loses_its_own_messages_only() {
         let dropped = |id: &str| clients.iter().find(|client| &*client.client_id == id).unwrap().dropped;
         assert_eq!(dropped("fast"), 0);
         assert!(dropped("stalled") > 0);
+        assert!(most as u64 > LIMIT / 2, "the limit was reached: {most}");
         assert!(server.broker.stats().pauses > 0, "QoS {options}");
     }
 }

@@ -11,7 +11,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn command(data: &Path, durability: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iogate"));
+        let program = std::env::var_os("IOGATE_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_iogate").into());
+        let mut command = Command::new(program);
         command
             .args(["--log", "warn", "broker", "--port", "0", "--durability", durability, "--data"])
             .arg(data);
@@ -19,15 +20,23 @@ impl Running {
     }
 
     pub(crate) fn start(data: &Path, durability: &str) -> Self {
-        let mut command = Self::command(data, durability);
+        Self::try_start(Self::command(data, durability)).expect("the broker starts")
+    }
+
+    /// `None`: it did not start, and said so by its exit code.
+    pub(crate) fn try_start(mut command: Command) -> Option<Self> {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            assert_eq!(process.wait().unwrap().code(), Some(4));
+            return None;
+        }
         let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
         // Whoever writes to a closed pipe gets an error.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        Self { process, port }
+        Some(Self { process, port })
     }
 
     /// As `kill -9`.

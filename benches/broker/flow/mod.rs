@@ -35,6 +35,8 @@ pub(crate) struct Shape {
     pub(crate) rate: Option<u32>,
     /// Messages of each publisher, after which the flow ends; `None`: it ends by its time.
     pub(crate) count: Option<u64>,
+    /// The subscribers' sessions outlive their connections, so that what waits for them is to be kept.
+    pub(crate) kept: bool,
     /// Begins every topic, so that several flows can share a broker.
     pub(crate) prefix: &'static str,
 }
@@ -76,6 +78,7 @@ impl Shape {
             pairs: false,
             rate: None,
             count: None,
+            kept: false,
             prefix: "bench",
         }
     }

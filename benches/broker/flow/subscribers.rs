@@ -47,7 +47,9 @@ impl Subscribers {
         let mut all = Vec::new();
         for number in 0..shape.subscribers {
             let (filter, publishers) = shape.interest(number);
-            let mut wire = Wire::open(target, &format!("{}-subscriber-{number}", shape.prefix), None)?;
+            let name = format!("{}-subscriber-{number}", shape.prefix);
+            let mut wire =
+                if shape.kept { Wire::open_kept(target, &name)? } else { Wire::open(target, &name, None)? };
             wire.subscribe(&filter, shape.qos)?;
             wire.socket().set_nonblocking(true)?;
             readiness.add(number, wire.socket(), false)?;

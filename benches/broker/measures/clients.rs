@@ -73,7 +73,7 @@ pub(crate) fn half_open(setup: &Setup) -> Outcome<Vec<Row>> {
 /// Opens the connections and returns when the broker has closed the last one.
 fn until_gone(target: &Target) -> Outcome<Duration> {
     let (readiness, began) = (Readiness::new()?, Instant::now());
-    let greeting = mqtt::connect("half", None);
+    let greeting = mqtt::connect("half", None, false);
     let mut sockets = Vec::new();
     for number in 0..HALF_OPEN.0 {
         let socket = begin(target.address)?;

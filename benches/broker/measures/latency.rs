@@ -23,6 +23,7 @@ const BACKGROUND: Shape = Shape {
     pairs: true,
     rate: Some(20_000),
     count: None,
+    kept: false,
     prefix: "background",
 };
 

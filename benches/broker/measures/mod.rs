@@ -1,6 +1,7 @@
 //! The measures, one file each. Each returns the rows of the result that it is for.
 
 mod clients;
+mod durable;
 pub(crate) mod inside;
 mod latency;
 mod memory;
@@ -20,7 +21,7 @@ use crate::servers::{Broker, Materials, Serving};
 type Measure = (&'static str, fn(&Setup) -> Outcome<Vec<Row>>);
 
 /// All of them, in the order in which they run.
-pub(crate) const MEASURES: [Measure; 14] = [
+pub(crate) const MEASURES: [Measure; 15] = [
     ("1to1", throughput::one_to_one),
     ("1to50", throughput::one_to_fifty),
     ("50to1", throughput::fifty_to_one),
@@ -35,6 +36,7 @@ pub(crate) const MEASURES: [Measure; 14] = [
     ("storm", clients::storm),
     ("halfopen", clients::half_open),
     ("login", clients::login),
+    ("durable", durable::measure),
 ];
 
 /// How thoroughly to measure, and what.

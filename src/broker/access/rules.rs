@@ -4,12 +4,13 @@
 //! holds `/`, `+` or `#`, is empty, or would begin a topic with `$`, a pattern that permits something selects nothing, and one
 //! that denies something denies every name at that level.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::permissions::Permissions;
 use crate::broker::sync::lock;
 use crate::broker::topic::check_filter;
-use crate::broker::trie::FastMap;
+use crate::broker::trie::{FastHash, FastMap};
 
 /// Results remembered for users whose rules do not depend on the client identifier.
 const MAX_KNOWN: usize = 10_000;
@@ -67,6 +68,12 @@ impl Claims {
         }
         Ok(Self(Grants { roles, read, write, subscribe, deny: Vec::new() }))
     }
+
+    /// What [`Self::new`] was given, in its order.
+    pub(in crate::broker) fn lists(&self) -> [&[Box<str>]; 4] {
+        let Grants { roles, read, write, subscribe, .. } = &self.0;
+        [roles, read, write, subscribe]
+    }
 }
 
 impl Rules {
@@ -99,17 +106,20 @@ impl Rules {
         }
         let mut permissions = Permissions::default();
         let mut personal = false;
+        // Roles repeat each other, and there may be thousands of patterns: none is compared with all others.
+        let mut known: [HashSet<Box<str>, FastHash>; 4] = Default::default();
         for grants in all {
-            for (from, to, denies) in [
+            let lists = [
                 (&grants.read, &mut permissions.read, false),
                 (&grants.write, &mut permissions.write, false),
                 (&grants.subscribe, &mut permissions.subscribe, false),
                 (&grants.deny, &mut permissions.deny, true),
-            ] {
+            ];
+            for ((from, to, denies), known) in lists.into_iter().zip(&mut known) {
                 for pattern in from {
                     personal |= pattern.contains("%c");
                     let made = substitute(pattern, who, denies);
-                    to.extend(made.filter(|made| !to.contains(made)));
+                    to.extend(made.filter(|made| known.insert(made.clone())));
                 }
             }
         }

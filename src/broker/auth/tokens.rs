@@ -93,7 +93,7 @@ impl Core {
                 state.revoked = true;
                 state.epoch
             };
-            tracing::info!(client = %session.id, "the client's token has expired");
+            tracing::info!(client = &*session.id, "the client's token has expired");
             self.detach(&session, epoch, true, None);
         }
     }

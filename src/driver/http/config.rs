@@ -109,7 +109,7 @@ pub struct PortsConfig {
     pub digital_out: Option<u16>,
 }
 
-/// What HTTP adds to a point: a request and the place of the value in its answer, or a terminal of a W&T Web-IO.
+/// What HTTP adds to a point: a request in whose answer the value stands, or a terminal of a W&T Web-IO.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PointConfig {
@@ -121,27 +121,6 @@ pub struct PointConfig {
     pub body: Option<String>,
     /// The media type of `body`, such as `application/json`.
     pub content_type: Option<String>,
-    /// Where the value stands in a JSON answer, as a JSON pointer: `/sensors/0/temperature`.
-    pub json: Option<String>,
-    /// Which part of the answer the value is, where separators divide it.
-    pub split: Option<SplitConfig>,
-    /// A regular expression; its first group is the value.
-    pub regex: Option<String>,
-    /// What the value is; `number` when nothing is said.
-    #[serde(rename = "as")]
-    pub form: Option<FormWord>,
-    /// One bit of a hexadecimal number, 0 … 63, 0 being the least significant.
-    pub hex_bit: Option<u8>,
-    /// The number has a decimal comma: `23,4`.
-    pub decimal_comma: bool,
-    /// What follows the number, such as `°C`; anything else is a bad reading. `*` takes any text.
-    pub suffix: Option<String>,
-    /// The word for on; on, true, yes and 1 when left out.
-    pub on_word: Option<String>,
-    /// The word for off; off, false, no and 0 when left out.
-    pub off_word: Option<String>,
-    /// Texts that stand for "no value", such as `----`.
-    pub missing: Vec<String>,
     /// How the point is written.
     pub set: Option<SetConfig>,
     /// An analog input or sensor of a W&T Web-IO, counted from 1.
@@ -154,24 +133,6 @@ pub struct PointConfig {
     pub digital_out: Option<u16>,
     /// A counter of a W&T Web-IO, counted from 0.
     pub counter: Option<u16>,
-}
-
-/// A part of an answer between separators.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SplitConfig {
-    /// What stands between the parts.
-    #[serde(default = "SplitConfig::default_separator")]
-    pub separator: String,
-    /// Which part, counted from 0; with `after`, from the part behind that label.
-    #[serde(default)]
-    pub index: u16,
-    /// The part that stands before those that are counted.
-    #[serde(default)]
-    pub after: Option<String>,
-    /// Leave out an IP address and the part behind it (the device's name) where the answer begins with them.
-    #[serde(default)]
-    pub skip_address: bool,
 }
 
 /// How a point is written: a request in which `{value}` stands for the setpoint.
@@ -196,22 +157,6 @@ pub struct SetConfig {
     pub decimal_comma: bool,
 }
 
-/// What the text of a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FormWord {
-    /// A real number.
-    Number,
-    /// A whole number.
-    Integer,
-    /// On or off.
-    State,
-    /// A whole number in hexadecimal digits.
-    Hex,
-    /// A text.
-    Text,
-}
-
 impl HttpConfig {
     const fn default_timeout() -> Period {
         Period::from_secs(3)
@@ -223,11 +168,5 @@ impl HttpConfig {
 
     const fn default_max_response() -> ByteSize {
         ByteSize(64 << 10)
-    }
-}
-
-impl SplitConfig {
-    fn default_separator() -> String {
-        ";".to_owned()
     }
 }

@@ -1,8 +1,7 @@
 //! HTTP devices: polled requests, values out of their answers, and on it the W&T Web-IO family.
 //!
 //! A [`Plan`] is one connection to one host with the devices behind it. `config` holds what people write,
-//! `validate` turns it into plan parts; `request`, `extract`, `number` and `digest` are pure and know the
-//! wire's forms, `planner` and `budget` what is asked together and what it costs, `wut` the Web-IOs. `wire`
+//! `validate` turns it into plan parts; `request` and `digest` are pure and know the wire's forms, `planner` and `budget` what is asked together and what it costs, `wut` the Web-IOs. `wire`
 //! is one exchange on a kept connection, `owner` the task around it. Absent on purpose: redirects, cookies,
 //! compression, pipelining: a field device needs none of them. Invariant: at most one request is under way
 //! per host, and no value is published that its answer does not hold as a whole.
@@ -10,8 +9,6 @@
 pub mod budget;
 pub mod config;
 pub mod digest;
-pub mod extract;
-pub mod number;
 mod owner;
 pub mod planner;
 pub mod request;
@@ -25,9 +22,9 @@ use std::time::Duration;
 use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
+pub use super::text::{Extract, ExtractConfig, extract};
 pub use budget::Budget;
 pub use config::{DeviceConfig, HttpConfig, PointConfig};
-pub use extract::Extract;
 pub use request::{Request, Template};
 pub use validate::Wiring;
 

@@ -50,9 +50,10 @@ mod tests {
 
     fn plan(points: &[(&str, Access, u64)]) -> Plan {
         let point = |(yaml, access, poll): &(&str, Access, u64)| {
-            let written: PointConfig = serde_yaml::from_str(yaml).unwrap();
-            let wiring =
-                written.wiring(&DeviceConfig::default(), access.readable(), access.writable()).unwrap();
+            let (written, text): (PointConfig, _) = crate::driver::text::config::tests::sections(yaml);
+            let wiring = written
+                .wiring(&text, &DeviceConfig::default(), access.readable(), access.writable())
+                .unwrap();
             let (conversion, poll) = (Conversion::default(), Duration::from_millis(*poll));
             Point { id: PointId(0), wiring, conversion, poll, access: *access, tolerance: 0.0 }
         };

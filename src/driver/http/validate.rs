@@ -1,18 +1,18 @@
 //! From what people wrote to plan parts: every mistake is named together with its remedy.
 //!
-//! Pure. Invariant: a [`Wiring`] that leaves here has paths that are request targets, a regular expression
-//! that compiles within its limit, and a terminal that the family can have.
+//! Pure. Invariant: a [`Wiring`] that leaves here has paths that are request targets, and a terminal that the
+//! family can have.
 
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
-use regex::RegexBuilder;
 
-use super::config::{DeviceConfig, FormWord, HttpConfig, PointConfig, SetConfig, SplitConfig};
-use super::extract::{Extract, Form, MAX_TEXT, Pick, Split, Suffix};
+use super::config::{DeviceConfig, HttpConfig, PointConfig, SetConfig};
+use super::extract::{Extract, Form, MAX_TEXT, Suffix};
 use super::request::{MAX_BODY, MAX_PATH, PLACEHOLDER, Payload, Request, Template, Verb};
 use super::wut::{Kind, MAX_ANALOG, MAX_DIGITAL, Slot};
+use crate::driver::text::ExtractConfig;
 use crate::model::Value;
 
 /// The longest time to wait for an answer or connection that makes sense.
@@ -20,12 +20,6 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The largest answer that may be permitted.
 const MAX_RESPONSE: u64 = 4 << 20;
-
-/// The most memory that a compiled regular expression takes.
-const MAX_REGEX_BYTES: usize = 256 << 10;
-
-/// The longest regular expression, separator or word, in bytes.
-const MAX_WORD: usize = 1024;
 
 /// The most headers of a device.
 const MAX_HEADERS: usize = 16;
@@ -161,10 +155,16 @@ impl PointConfig {
     ///
     /// # Errors
     /// Says what does not fit and how to mend it.
-    pub fn wiring(&self, device: &DeviceConfig, readable: bool, writable: bool) -> Result<Wiring, String> {
+    pub fn wiring(
+        &self,
+        text: &ExtractConfig,
+        device: &DeviceConfig,
+        readable: bool,
+        writable: bool,
+    ) -> Result<Wiring, String> {
         match self.slot()? {
-            Some(slot) => self.terminal(slot, device, writable),
-            None => self.generic(readable, writable),
+            Some(slot) => self.terminal(slot, text, device, writable),
+            None => self.generic(text, readable, writable),
         }
     }
 
@@ -195,23 +195,24 @@ impl PointConfig {
         Ok(Some(Slot { kind, number }))
     }
 
-    fn terminal(&self, slot: Slot, device: &DeviceConfig, writable: bool) -> Result<Wiring, String> {
+    fn terminal(
+        &self,
+        slot: Slot,
+        text: &ExtractConfig,
+        device: &DeviceConfig,
+        writable: bool,
+    ) -> Result<Wiring, String> {
         let analog = matches!(slot.kind, Kind::AnalogIn | Kind::AnalogOut);
-        let odd = [
+        let own = [
             ("get", self.get.is_some()),
             ("post", self.post.is_some()),
             ("body", self.body.is_some()),
-            ("json", self.json.is_some()),
-            ("split", self.split.is_some()),
-            ("regex", self.regex.is_some()),
-            ("as", self.form.is_some()),
-            ("hex-bit", self.hex_bit.is_some()),
-            ("decimal-comma", self.decimal_comma),
-            ("on-word", self.on_word.is_some()),
-            ("off-word", self.off_word.is_some()),
             ("set", self.set.is_some()),
-            ("suffix", self.suffix.is_some() && !analog),
         ];
+        let odd = own.into_iter().chain(text.given()).filter(|(key, _)| {
+            // A terminal's text is known but for the unit behind it and what stands for no value.
+            *key != "missing" && !(*key == "suffix" && analog)
+        });
         if let Some((key, _)) = odd.into_iter().find(|(_, given)| *given) {
             return Err(format!("{key} is known for a {} terminal already: remove it", slot.kind.word()));
         }
@@ -221,12 +222,12 @@ impl PointConfig {
             let word = slot.kind.word();
             return Err(format!("a {word} terminal cannot be written: use access: r, or name an output"));
         }
-        let mut extract = slot.extract(self.suffix(Suffix::Any));
-        extract.missing.extend(self.missing.iter().cloned());
+        let mut extract = slot.extract(text.suffix(Suffix::Any));
+        extract.missing.extend(text.missing.iter().cloned());
         Ok(Wiring { request: Some(slot.request(password)), extract, template, slot: Some(slot) })
     }
 
-    fn generic(&self, readable: bool, writable: bool) -> Result<Wiring, String> {
+    fn generic(&self, text: &ExtractConfig, readable: bool, writable: bool) -> Result<Wiring, String> {
         let request = self.request()?;
         if readable && request.is_none() {
             return Err(
@@ -247,7 +248,7 @@ impl PointConfig {
             }
             (Some(set), true) => Some(template(set)?),
         };
-        let extract = Extract { pick: self.pick()?, form: self.form()?, missing: self.missing.clone() };
+        let extract = text.extract()?;
         Ok(Wiring { request, extract, template, slot: None })
     }
 
@@ -268,58 +269,6 @@ impl PointConfig {
                 Ok(Some(Request { verb: Verb::Post, payload: Some(payload), ..Request::get(at.as_str()) }))
             }
             (None, None) => Ok(None),
-        }
-    }
-
-    fn pick(&self) -> Result<Pick, String> {
-        match (&self.json, &self.split, &self.regex) {
-            (None, None, None) => Ok(Pick::Whole),
-            (Some(pointer), None, None) => {
-                if !pointer.is_empty() && !pointer.starts_with('/') {
-                    return Err(format!(
-                        "json {pointer}: a JSON pointer begins with `/`, such as /{pointer}"
-                    ));
-                }
-                Ok(Pick::Json(pointer.clone()))
-            }
-            (None, Some(config), None) => split(config),
-            (None, None, Some(text)) => regex(text),
-            _ => Err("json, split and regex exclude each other: keep one".into()),
-        }
-    }
-
-    fn form(&self) -> Result<Form, String> {
-        let word = match (self.form, self.hex_bit) {
-            (None | Some(FormWord::Hex), Some(bit @ 0..=63)) => return Ok(Form::HexBit(bit)),
-            (None | Some(FormWord::Hex), Some(bit)) => return Err(format!("hex-bit {bit}: use 0 … 63")),
-            (Some(_), Some(_)) => return Err("hex-bit is a bit of a hexadecimal number: remove `as`".into()),
-            (word, None) => word.unwrap_or(FormWord::Number),
-        };
-        let numeric = self.decimal_comma || self.suffix.is_some();
-        if numeric && word != FormWord::Number {
-            return Err("decimal-comma and suffix belong to numbers: remove them, or say as: number".into());
-        }
-        let worded = self.on_word.is_some() || self.off_word.is_some();
-        if worded && word != FormWord::State {
-            return Err("on-word and off-word belong to states: say as: state, or remove them".into());
-        }
-        if self.on_word.is_some() != self.off_word.is_some() {
-            return Err("on-word and off-word go together: give both".into());
-        }
-        Ok(match word {
-            FormWord::Number => Form::Number { comma: self.decimal_comma, suffix: self.suffix(Suffix::None) },
-            FormWord::Integer => Form::Integer,
-            FormWord::State => Form::State { on: self.on_word.clone(), off: self.off_word.clone() },
-            FormWord::Hex => Form::Hex,
-            FormWord::Text => Form::Text,
-        })
-    }
-
-    fn suffix(&self, otherwise: Suffix) -> Suffix {
-        match self.suffix.as_deref() {
-            None => otherwise,
-            Some("*") => Suffix::Any,
-            Some(text) => Suffix::Exact(text.to_owned()),
         }
     }
 }
@@ -377,34 +326,6 @@ fn template(set: &SetConfig) -> Result<Template, String> {
         off: word(&set.off, "off"),
         comma: set.decimal_comma,
     })
-}
-
-fn split(config: &SplitConfig) -> Result<Pick, String> {
-    if config.separator.is_empty() || config.separator.len() > MAX_WORD {
-        return Err("split: the separator is empty; name what stands between the parts, such as \";\"".into());
-    }
-    Ok(Pick::Split(Split {
-        separator: config.separator.clone(),
-        after: config.after.clone(),
-        index: usize::from(config.index),
-        skip_address: config.skip_address,
-    }))
-}
-
-fn regex(text: &str) -> Result<Pick, String> {
-    if text.len() > MAX_WORD {
-        return Err(format!("regex: at most {MAX_WORD} bytes"));
-    }
-    let built = RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES).build();
-    let regex = built.map_err(|error| {
-        let message = error.to_string();
-        let last = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("regex: {last}")
-    })?;
-    if regex.captures_len() < 2 {
-        return Err("regex: put the value into a group, such as Temp: ([0-9.]+)".into());
-    }
-    Ok(Pick::Regex(Box::new(regex)))
 }
 
 #[cfg(test)]

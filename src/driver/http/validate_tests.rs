@@ -2,12 +2,13 @@
 
 use super::*;
 
-fn point(yaml: &str) -> PointConfig {
-    serde_yaml::from_str(yaml).unwrap()
+fn point(yaml: &str) -> (PointConfig, ExtractConfig) {
+    crate::driver::text::config::tests::sections(yaml)
 }
 
 fn refusal(yaml: &str, writable: bool) -> String {
-    point(yaml).wiring(&DeviceConfig::default(), true, writable).unwrap_err()
+    let (point, text) = point(yaml);
+    point.wiring(&text, &DeviceConfig::default(), true, writable).unwrap_err()
 }
 
 #[test]

@@ -25,7 +25,25 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
         Some(Pick::Json(_)) => json(&cells),
         Some(Pick::Split(_)) => split(&cells),
         Some(Pick::Regex(_)) => page(&cells),
+        Some(Pick::Columns(..)) => columns(&cells),
     }
+}
+
+/// A line with every value in its columns, to the right as instruments print it.
+fn columns(cells: &[&Cell]) -> Answer {
+    let mut line: Vec<char> = Vec::new();
+    for cell in cells {
+        let Pick::Columns(first, last) = cell.wiring.extract.pick else { return Answer::status(501) };
+        if line.len() <= last {
+            line.resize(last + 1, ' ');
+        }
+        let text: Vec<char> = cell.text().chars().collect();
+        let Some(begin) = (last + 1).checked_sub(text.len()).filter(|begin| *begin >= first) else {
+            return Answer::status(501);
+        };
+        line[begin..=last].copy_from_slice(&text);
+    }
+    Answer::utf8("text/plain", line.into_iter().collect())
 }
 
 /// A page in which every expression finds its own value first.

@@ -145,7 +145,7 @@ pub(super) async fn kick(
     let Named { client } = body(request, NAMED).await?;
     let done = app.context.mqtt.kick(&client);
     if done {
-        tracing::info!(%client, %by, agent, "MQTT client sent away by the operator");
+        tracing::info!(client, %by, agent, "MQTT client sent away by the operator");
     } else if app.context.mqtt.client(&client).is_none() {
         return Err(unknown(&client));
     }
@@ -163,7 +163,7 @@ pub(super) async fn clear(
     if !app.context.mqtt.clear_session(&client) {
         return Err(unknown(&client));
     }
-    tracing::info!(%client, %by, agent, "MQTT session cleared by the operator");
+    tracing::info!(client, %by, agent, "MQTT session cleared by the operator");
     Ok(fresh(DoneView { client: &client, done: true }))
 }
 

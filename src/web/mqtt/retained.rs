@@ -77,7 +77,12 @@ pub(super) async fn list(
     parameters: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let ListQuery { filter, offset, limit: wanted } = query(parameters)?;
-    let page = app.context.mqtt.retained(&filter, offset, limit(wanted), PREVIEW_BYTES);
+    let mqtt = app.context.mqtt.clone();
+    let (filter, page) = aside(move || {
+        let page = mqtt.retained(&filter, offset, limit(wanted), PREVIEW_BYTES);
+        (filter, page)
+    })
+    .await?;
     let page = page.map_err(|invalid| no_filter(&invalid))?;
     let messages = page.messages.into_iter().map(MessageView::new).collect();
     Ok(fresh(ListView { filter, matched: page.matched, bytes: page.bytes, offset, messages }))
@@ -91,16 +96,28 @@ pub(super) async fn delete(
 ) -> Result<Response, Refusal> {
     let Asker { by, agent } = Asker::new(peer, request.headers());
     let Deletion { filter, dry_run } = body(request, "{\"filter\": \"a/#\", \"dryRun\": true}").await?;
-    let mqtt = &app.context.mqtt;
-    let deleted = match dry_run {
-        true => mqtt.retained(&filter, 0, 0, 0).map(|page| page.matched),
-        false => mqtt.delete_retained(&filter),
-    };
+    let mqtt = app.context.mqtt.clone();
+    let (filter, deleted) = aside(move || {
+        let deleted = match dry_run {
+            true => mqtt.retained(&filter, 0, 0, 0).map(|page| page.matched),
+            false => mqtt.delete_retained(&filter),
+        };
+        (filter, deleted)
+    })
+    .await?;
     let deleted = deleted.map_err(|invalid| no_filter(&invalid))?;
     if !dry_run {
         tracing::info!(filter, deleted, %by, agent, "retained messages deleted by the operator");
     }
     Ok(fresh(DeletedView { filter: &filter, deleted, dry_run }))
+}
+
+/// Looking through a hundred thousand messages takes its time, and this thread serves MQTT clients, too.
+async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let detail = "the retained messages could not be looked through; the log says why";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })
 }
 
 fn no_filter(invalid: &InvalidTopic) -> Refusal {

@@ -134,7 +134,9 @@ mod tests {
         let written: PointConfig = serde_yaml::from_str("{ analog-in: 1 }").unwrap();
         let point = Point {
             id: PointId(0),
-            wiring: written.wiring(&config, true, false).unwrap(),
+            wiring: written
+                .wiring(&crate::driver::text::ExtractConfig::default(), &config, true, false)
+                .unwrap(),
             conversion: Conversion::default(),
             poll: REFRESH,
             access: Access::R,

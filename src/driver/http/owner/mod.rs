@@ -271,8 +271,8 @@ mod tests {
     use super::*;
     use crate::bus::Bus;
     use crate::clock::Clock;
-    use crate::driver::http::{Device, DeviceConfig, HttpConfig, Point, PointConfig};
-    use crate::driver::{ChannelStats, WriteQueue};
+    use crate::driver::http::{Device, DeviceConfig, ExtractConfig, HttpConfig, Point, PointConfig};
+    use crate::driver::{ChannelStats, Services, WriteQueue};
     use crate::model::{Access, Conversion, PointTable, Quality};
 
     /// An owner of one thermometer that is polled each hour.
@@ -281,7 +281,7 @@ mod tests {
         let written: PointConfig = serde_yaml::from_str("{ get: /t }").unwrap();
         let point = Point {
             id: PointId(0),
-            wiring: written.wiring(&DeviceConfig::default(), true, false).unwrap(),
+            wiring: written.wiring(&ExtractConfig::default(), &DeviceConfig::default(), true, false).unwrap(),
             conversion: Conversion::default(),
             poll: Duration::from_secs(3600),
             access: Access::R,
@@ -296,6 +296,7 @@ mod tests {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("c".into(), ["d".into()])),
             clock: Clock::system(),
+            services: Services::default(),
             shutdown: CancellationToken::new(),
         };
         Owner::new(plan, context)

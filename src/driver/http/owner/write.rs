@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::{Owner, Place};
 use crate::driver::WriteJob;
-use crate::driver::http::extract::Form;
 use crate::driver::http::wire::{Failure, Terms};
 use crate::driver::http::{Point, Request};
+use crate::driver::text::agrees;
 use crate::model::{Outcome, Reading, Value};
 
 /// How long an output that reads otherwise gets before it is read once more, and how often: what is read of
@@ -82,7 +82,15 @@ impl Owner {
             self.readings.push(reading);
             self.flush();
             match value.filter(|_| quality.is_usable()) {
-                Some(read_back) if agrees(point, setpoint, &read_back) => {
+                Some(read_back)
+                    if agrees(
+                        point.wiring.is_whole(),
+                        &point.conversion,
+                        point.tolerance,
+                        setpoint,
+                        &read_back,
+                    ) =>
+                {
                     return Outcome::Verified { read_back };
                 }
                 value => last = Some((value, quality)),
@@ -102,21 +110,4 @@ fn prepare(point: &Point, setpoint: &Value) -> Result<Request, String> {
         point.conversion.invert(setpoint, point.wiring.is_whole()).map_err(|error| error.to_string())?;
     point.wiring.encodable(&raw)?;
     Ok(template.fill(&raw))
-}
-
-/// Whether what was read back is what was asked for.
-fn agrees(point: &Point, setpoint: &Value, read_back: &Value) -> bool {
-    if let (Value::Text(wanted), Value::Text(got)) = (setpoint, read_back) {
-        return wanted.eq_ignore_ascii_case(got);
-    }
-    let (Some(wanted), Some(got)) = (setpoint.as_f64(), read_back.as_f64()) else {
-        return setpoint == read_back;
-    };
-    let half = if matches!(point.wiring.extract.form, Form::Number { .. }) {
-        // A real number comes back as it was sent, but for its last digit.
-        wanted.abs() * 1e-9
-    } else {
-        point.conversion.step() / 2.0
-    };
-    (wanted - got).abs() <= point.tolerance.max(half)
 }

@@ -38,6 +38,17 @@ fn parts_are_counted_behind_address_and_label() {
 }
 
 #[test]
+fn columns_count_characters_and_blanks() {
+    let at = |first, last, text| value(Pick::Columns(first, last), number(false, Suffix::None), text);
+    assert_eq!(at(4, 11, "S S    100.03 g\r\n"), Ok(Value::Float(100.0)));
+    assert_eq!(at(4, 12, "S S    100.03 g\r\n"), Ok(Value::Float(100.03)));
+    assert_eq!(at(3, 8, "°C=  7.5"), Ok(Value::Float(7.5)));
+    assert_eq!(at(0, 3, "  12 x"), Ok(Value::Float(12.0)), "blanks in front count");
+    assert_eq!(at(4, 7, "1234"), Err(Reason::MalformedReply));
+    assert_eq!(at(2, 9, "12  "), Err(Reason::Undecodable), "nothing but blanks");
+}
+
+#[test]
 fn json_gives_numbers_states_and_texts() {
     let text = r#"{"a":[{"t":21.5,"on":true,"s":"ON","n":7,"big":18446744073709551615,"x":null,"bad":-1}]}"#;
     let at = |pointer: &str, form| value(Pick::Json(pointer.into()), form, text);
@@ -83,6 +94,7 @@ proptest! {
             Pick::Json(pointer),
             Pick::Split(Split { separator, after, index, skip_address: true }),
             Pick::Regex(Box::new(Regex::new("([0-9]+)").unwrap())),
+            Pick::Columns(index, index + usize::from(bit)),
         ];
         let forms = [
             number(true, Suffix::Any), number(false, Suffix::None), Form::Integer, Form::Hex, Form::HexBit(bit),

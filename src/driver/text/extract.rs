@@ -1,4 +1,4 @@
-//! From the text of an answer to a raw value: where it stands, and what it is.
+//! From a text to a raw value: where it stands, and what it is.
 //!
 //! Pure. Invariant: a text that is not wholly what the point says it is gives a reason and never a value;
 //! nothing here panics, whatever a device sends. Absent: scale, sentinels and range, which are the
@@ -37,6 +37,8 @@ pub enum Pick {
     Split(Split),
     /// The first group of a regular expression.
     Regex(Box<Regex>),
+    /// From one column to another, both included, counted in characters from 0. Short texts end before.
+    Columns(usize, usize),
 }
 
 /// A part between separators.
@@ -110,6 +112,11 @@ impl Reply {
         self.text.trim_matches(|c: char| c == '\0' || c.is_whitespace())
     }
 
+    /// The text with the blanks around it, in which columns count.
+    fn whole(&self) -> &str {
+        self.text.trim_end_matches(['\0', '\r', '\n'])
+    }
+
     fn json(&self) -> Option<&serde_json::Value> {
         self.json.get_or_init(|| serde_json::from_str(self.text()).ok()).as_ref()
     }
@@ -135,6 +142,9 @@ impl Extract {
             Pick::Regex(regex) => {
                 let found = regex.captures(reply.text()).ok_or(Reason::MalformedReply)?;
                 found.get(1).ok_or(Reason::MalformedReply)?.as_str()
+            }
+            Pick::Columns(first, last) => {
+                columns(reply.whole(), *first, *last).ok_or(Reason::MalformedReply)?
             }
         };
         self.read(text)
@@ -204,6 +214,14 @@ impl Split {
         }
         parts.nth(self.index)
     }
+}
+
+/// The characters of these columns; `None` when the text ends before the first.
+fn columns(text: &str, first: usize, last: usize) -> Option<&str> {
+    let mut places = text.char_indices().map(|(at, _)| at);
+    let begin = places.nth(first)?;
+    let end = places.nth(last - first).unwrap_or(text.len());
+    text.get(begin..end)
 }
 
 fn whole(number: &serde_json::Number) -> Option<Value> {
