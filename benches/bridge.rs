@@ -244,7 +244,12 @@ async fn backfill(messages: usize, rate: u32) {
             let start = Instant::now();
             match queued {
                 0 => tokio::time::sleep(BASELINE).await,
-                _ => site.until("the end of the backlog", |told| told.acknowledged >= queued as u64 && told.queued < 1000).await,
+                _ => {
+                    site.until("the end of the backlog", |told| {
+                        told.acknowledged >= queued as u64 && told.queued < 1000
+                    })
+                    .await
+                }
             }
             stop.cancel();
             start.elapsed()

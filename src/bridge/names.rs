@@ -66,7 +66,8 @@ impl Names {
         let own = config.user.as_deref().map(|user| self.fill(user).replace("{client-id}", &client_id));
         let hub = || format!("{}/{client_id}/?api-version={HUB_API}", url.host);
         let user = own.or_else(|| (config.profile == Profile::AzureIotHub).then(hub));
-        let mut renew_after = config.token.as_ref().and_then(Token::lifetime).map(|life| life.mul_f64(RENEW_AT));
+        let mut renew_after =
+            config.token.as_ref().and_then(Token::lifetime).map(|life| life.mul_f64(RENEW_AT));
         let password = match (&config.password, &config.token) {
             (Some(SecretFile { file }), _) => Some(secret(file)?),
             (None, Some(Token::File(file))) => {

@@ -25,7 +25,11 @@ use crate::model::units::{ByteSize, Period};
 /// What happens to a bridge.
 #[derive(Debug, Clone)]
 enum Event {
-    Publish { count: u16, topic: u8, bytes: u16 },
+    Publish {
+        count: u16,
+        topic: u8,
+        bytes: u16,
+    },
     Send(u8),
     /// The link is cut, and comes back.
     Cut,
@@ -142,8 +146,14 @@ fn check(events: Vec<Event>, config: &Config, directory: Option<&Path>) -> Resul
         match event {
             Event::Publish { count, topic, bytes } => {
                 let (topic, payload) = (format!("a/{topic}"), vec![b'x'; bytes.into()]);
-                let message =
-                    Tapped { topic: &topic, payload: &payload, properties: &[], retain: false, expiry_s: None, publisher: "p" };
+                let message = Tapped {
+                    topic: &topic,
+                    payload: &payload,
+                    properties: &[],
+                    retain: false,
+                    expiry_s: None,
+                    publisher: "p",
+                };
                 for _ in 0..count {
                     let _ = site.intake.take(&message);
                     produced += 1;
@@ -193,8 +203,10 @@ fn check(events: Vec<Event>, config: &Config, directory: Option<&Path>) -> Resul
         prop_assert_eq!(end - 1, produced, "every message that was produced has a number");
     }
     prop_assert!(end > produced, "{end} numbers for {produced} messages");
-    let missing: Vec<u64> =
-        (1..end).filter(|seq| !other.received.contains(seq) && !other.declared.contains(seq)).take(5).collect();
+    let missing: Vec<u64> = (1..end)
+        .filter(|seq| !other.received.contains(seq) && !other.declared.contains(seq))
+        .take(5)
+        .collect();
     prop_assert!(missing.is_empty(), "neither received nor declared: {missing:?} of {end}");
     prop_assert_eq!(site.backlog.cursor().seq, end, "the cursor came to the end");
     Ok(())

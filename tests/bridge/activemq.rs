@@ -25,7 +25,8 @@ impl ActiveMq {
         assert!(Path::new(PACKETS).exists(), "ActiveMQ is missing: run `bash tests/peers.sh` first");
         let mut classes = vec![PACKETS.to_owned()];
         for folder in JARS {
-            let files = std::fs::read_dir(folder).expect("ActiveMQ is missing: run `bash tests/peers.sh` first");
+            let files =
+                std::fs::read_dir(folder).expect("ActiveMQ is missing: run `bash tests/peers.sh` first");
             let files = files.map(|file| file.unwrap().path().display().to_string());
             classes.extend(files.filter(|name| name.ends_with(".jar")));
         }

@@ -129,13 +129,24 @@ struct Client {
 }
 
 /// Serves a client until it leaves, or is put out: then why.
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, manners: Manners, seen: &Mutex<Seen>) -> Option<String> {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    manners: Manners,
+    seen: &Mutex<Seen>,
+) -> Option<String> {
     let mut input = Vec::new();
     let far = Instant::now() + Duration::from_secs(3600);
-    let mut client =
-        Client { version: Version::V4, out: Vec::new(), owed: VecDeque::new(), recent: VecDeque::new(), expires: None };
+    let mut client = Client {
+        version: Version::V4,
+        out: Vec::new(),
+        owed: VecDeque::new(),
+        recent: VecDeque::new(),
+        expires: None,
+    };
     loop {
-        while let Some(frame) = Frame::parse(&input, 16 << 20).unwrap().filter(|frame| frame.len() <= input.len()) {
+        while let Some(frame) =
+            Frame::parse(&input, 16 << 20).unwrap().filter(|frame| frame.len() <= input.len())
+        {
             let bytes: Vec<u8> = input.drain(..frame.len()).collect();
             let packet = match frame.kind() {
                 1 => Packet::Connect(Box::new(codec::decode_connect(&bytes[frame.header..]).unwrap())),
@@ -156,7 +167,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, manners: Manners
         if client.expires.is_some_and(|at| at <= SystemTime::now()) {
             return Some("the token has expired".into());
         }
-        let due = client.owed.front().map_or(far, |(at, _)| *at).min(Instant::now() + Duration::from_millis(100));
+        let due =
+            client.owed.front().map_or(far, |(at, _)| *at).min(Instant::now() + Duration::from_millis(100));
         tokio::select! {
             read = stream.read_buf(&mut input) => if !matches!(read, Ok(1..)) { return None },
             () = tokio::time::sleep_until(due) => {}
@@ -193,7 +205,13 @@ impl Client {
                 }
                 let short = manners.short > seen.shortages && seen.shortages.is_multiple_of(3);
                 let code = if short { ReasonCode::QUOTA_EXCEEDED } else { ReasonCode::SUCCESS };
-                codec::encode_connack(&mut self.out, self.version, false, code, &ConnackProperties::default());
+                codec::encode_connack(
+                    &mut self.out,
+                    self.version,
+                    false,
+                    code,
+                    &ConnackProperties::default(),
+                );
                 if short {
                     seen.shortages += 1;
                     return Err(End::Left);
@@ -216,7 +234,12 @@ impl Client {
         Ok(())
     }
 
-    fn publish(&mut self, publish: &codec::Publish<'_>, manners: Manners, seen: &mut Seen) -> Result<(), End> {
+    fn publish(
+        &mut self,
+        publish: &codec::Publish<'_>,
+        manners: Manners,
+        seen: &mut Seen,
+    ) -> Result<(), End> {
         let now = Instant::now();
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|at| now - *at > Duration::from_secs(1)) {
@@ -237,8 +260,19 @@ impl Client {
         if manners.short > seen.shortages {
             seen.shortages += 1;
             match seen.shortages % 3 {
-                2 => codec::encode_disconnect(&mut self.out, self.version, ReasonCode::MESSAGE_RATE_TOO_HIGH, None),
-                _ => codec::encode_refusal(&mut self.out, AckKind::Puback, publish.packet_id, ReasonCode::QUOTA_EXCEEDED, "too much today"),
+                2 => codec::encode_disconnect(
+                    &mut self.out,
+                    self.version,
+                    ReasonCode::MESSAGE_RATE_TOO_HIGH,
+                    None,
+                ),
+                _ => codec::encode_refusal(
+                    &mut self.out,
+                    AckKind::Puback,
+                    publish.packet_id,
+                    ReasonCode::QUOTA_EXCEEDED,
+                    "too much today",
+                ),
             }
             // Nothing of what follows is taken on this connection.
             return Err(End::Left);

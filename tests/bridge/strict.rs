@@ -68,7 +68,8 @@ async fn the_profile_keeps_to_every_limit_and_nothing_is_lost() {
             assert!(reason.contains(words), "{reasons:?}");
         }
         let taken = std::mem::take(&mut cloud.seen.lock().unwrap().taken);
-        let (gaps, messages): (Vec<_>, Vec<_>) = taken.iter().partition(|taken| taken.topic.ends_with("/gap"));
+        let (gaps, messages): (Vec<_>, Vec<_>) =
+            taken.iter().partition(|taken| taken.topic.ends_with("/gap"));
         let declared: BTreeSet<u64> = gaps.iter().map(|gap| json(gap)["from"].as_u64().unwrap()).collect();
         assert_eq!(declared, BTreeSet::from([1, 2, 3]));
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
@@ -122,14 +123,19 @@ async fn batches_carry_more_than_the_rate_and_deeper_topics_in_order() {
 async fn what_is_too_large_arrives_in_parts_when_it_may() {
     let (folder, cloud) = cloud(Manners::default()).await;
     let whole: Vec<u8> = (0..300_000u32).map(|n| (n * 7 % 251) as u8).collect();
-    for (version, mark) in
-        [(Version::V5, SequenceMark::Properties), (Version::V5, SequenceMark::Json), (Version::V311, SequenceMark::Properties)]
-    {
+    for (version, mark) in [
+        (Version::V5, SequenceMark::Properties),
+        (Version::V5, SequenceMark::Json),
+        (Version::V311, SequenceMark::Properties),
+    ] {
         let mut config = aws(&cloud, folder.path(), version);
         (config.oversize, config.sequence) = (Oversize::Split, mark);
         let site = Site::start(config);
         site.publish("site/a", "before");
-        site.broker.publisher("device").publish("site/a", &whole, &crate::mosquitto::at_least_once()).unwrap();
+        site.broker
+            .publisher("device")
+            .publish("site/a", &whole, &crate::mosquitto::at_least_once())
+            .unwrap();
         site.publish("site/a", "after");
         site.drained().await;
         let told = site.handle.snapshot();
@@ -147,7 +153,9 @@ async fn what_is_too_large_arrives_in_parts_when_it_may() {
             } else {
                 let part = json(part);
                 assert_eq!((part["part"].as_u64(), part["seq"].as_u64()), (Some(index as u64 + 1), Some(2)));
-                together.extend(data_encoding::BASE64.decode(part["base64"].as_str().unwrap().as_bytes()).unwrap());
+                together.extend(
+                    data_encoding::BASE64.decode(part["base64"].as_str().unwrap().as_bytes()).unwrap(),
+                );
             }
         }
         assert_eq!(together, whole);
@@ -170,7 +178,8 @@ async fn a_quota_that_is_used_up_is_told_in_words_and_costs_no_message() {
     })
     .await;
     for words in ["quota exceeded", "message rate too high", "too much today"] {
-        let wanted = |error: &String| error.starts_with("a quota of the broker is used up") && error.contains(words);
+        let wanted =
+            |error: &String| error.starts_with("a quota of the broker is used up") && error.contains(words);
         assert!(told.iter().any(wanted), "{words}: {told:?}");
     }
     let told = site.handle.snapshot();
@@ -246,7 +255,8 @@ async fn a_token_of_a_file_is_read_anew_before_it_expires() {
     let file = folder.path().join("token");
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let write = |life: u64| {
-        let claims = data_encoding::BASE64URL_NOPAD.encode(format!("{{\"exp\":{}}}", now() + life).as_bytes());
+        let claims =
+            data_encoding::BASE64URL_NOPAD.encode(format!("{{\"exp\":{}}}", now() + life).as_bytes());
         std::fs::write(file.with_extension("new"), format!("e30.{claims}.c2ln\n")).unwrap();
         std::fs::rename(file.with_extension("new"), &file).unwrap();
     };

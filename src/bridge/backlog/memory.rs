@@ -79,13 +79,9 @@ impl Memory {
             return Err(Full);
         }
         let oldest = now_us.saturating_sub(i64::try_from(self.limits.age.0.as_micros()).unwrap_or(i64::MAX));
-        while kept
-            .entries
-            .front()
-            .is_some_and(|first| {
-                (kept.bytes + cost > self.limits.size.0 && !refuses) || first.unix_us < oldest
-            })
-        {
+        while kept.entries.front().is_some_and(|first| {
+            (kept.bytes + cost > self.limits.size.0 && !refuses) || first.unix_us < oldest
+        }) {
             kept.drop_front();
         }
         kept.next += numbers;

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(problems("{}"), "");
         assert_eq!(problems("{ messages: 10, bytes: 128KiB }"), "");
         assert!(problems("{ messages: 1 }").contains("2 … 10000"));
-        assert!(problems("{ bytes: 10 }").contains("1KiB … 16MiB"));
+        assert!(problems("{ bytes: 512B }").contains("1KiB … 16MiB"));
         assert_eq!(serde_yaml::from_str::<Oversize>("split").unwrap(), Oversize::Split);
     }
 }
