@@ -20,21 +20,14 @@ fn kept() -> impl Strategy<Value = Kept> {
         })
 }
 
-fn record() -> impl Strategy<Value = Record> {
-    let target =
-        (any::<(u64, u64, bool, Vec<u32>)>(), 0u8..3).prop_map(|((session, entry, retain, ids), qos)| {
-            Target { session, entry, qos: QoS::from_bits(qos).unwrap(), retain, ids: ids.into() }
-        });
-    let published = (kept(), any::<(bool, Option<(u64, u16)>)>(), prop::collection::vec(target, 0..4));
-    let will = (kept(), any::<(bool, u32)>())
-        .prop_map(|(message, (retain, delay))| Box::new(Will { message, retain, delay }));
+fn owner() -> impl Strategy<Value = Owner> {
     let list = || {
         prop::collection::vec(
             "[a-z]{1,3}(/[+#])?".prop_filter("a filter", |text| check_filter(text).is_ok()),
             0..3,
         )
     };
-    let owner = (".{0,9}", 0u8..3, list(), list(), list()).prop_map(|(user, proof, roles, read, write)| {
+    (".{0,9}", 0u8..3, list(), list(), list()).prop_map(|(user, proof, roles, read, write)| {
         let boxed = |list: Vec<String>| list.into_iter().map(Into::into).collect::<Vec<Box<str>>>();
         let claims = Claims::new(boxed(roles), boxed(read), boxed(write), Vec::new()).unwrap();
         let proof = match proof {
@@ -43,8 +36,18 @@ fn record() -> impl Strategy<Value = Record> {
             _ => Proof::Token(Arc::new(claims)),
         };
         Owner { user: user.into(), proof }
-    });
-    let attached = (any::<(u64, u32)>(), ".{0,9}", prop::option::of(owner), prop::option::of(will));
+    })
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let target =
+        (any::<(u64, u64, bool, Vec<u32>)>(), 0u8..3).prop_map(|((session, entry, retain, ids), qos)| {
+            Target { session, entry, qos: QoS::from_bits(qos).unwrap(), retain, ids: ids.into() }
+        });
+    let published = (kept(), any::<(bool, Option<(u64, u16)>)>(), prop::collection::vec(target, 0..4));
+    let will = (kept(), any::<(bool, u32)>())
+        .prop_map(|(message, (retain, delay))| Box::new(Will { message, retain, delay }));
+    let attached = (any::<(u64, u32)>(), ".{0,9}", prop::option::of(owner()), prop::option::of(will));
     let options =
         (0u8..3, any::<(bool, bool, u32)>()).prop_map(|(qos, (no_local, retain_as_published, id))| Options {
             qos: QoS::from_bits(qos).unwrap(),
