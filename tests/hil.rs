@@ -7,9 +7,13 @@
 
 #[path = "hil/boot.rs"]
 mod boot;
+#[path = "hil/gpio.rs"]
+mod gpio;
 #[path = "hil/iio.rs"]
 mod iio;
 #[path = "hil/onewire.rs"]
 mod onewire;
+#[path = "hil/sim.rs"]
+mod sim;
 #[path = "hil/stage.rs"]
 mod stage;

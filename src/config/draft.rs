@@ -14,6 +14,7 @@ use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
+use crate::driver::gpio::GpioConfig;
 use crate::driver::http::HttpConfig;
 use crate::driver::iio::IioConfig;
 use crate::driver::local::Bus;
@@ -42,6 +43,8 @@ pub(super) enum ChannelSection {
     OneWire(OneWireConfig),
     /// Sensors and converters that have a Linux driver (Industrial I/O).
     Iio(IioConfig),
+    /// GPIO lines of the machine or of an expander with a Linux driver.
+    Gpio(GpioConfig),
 }
 
 impl ChannelSection {
@@ -56,6 +59,7 @@ impl ChannelSection {
             Self::Http(config) => return ChannelDriver::Http(config),
             Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
             Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
+            Self::Gpio(config) => return ChannelDriver::Local(Box::new(Bus::Gpio(config))),
         })
     }
 }

@@ -10,7 +10,7 @@ use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
-use crate::driver::{iio, onewire};
+use crate::driver::{gpio, iio, onewire};
 use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
@@ -24,6 +24,8 @@ pub(super) enum DriverKind {
     OneWire,
     /// Linux Industrial I/O.
     Iio,
+    /// GPIO lines.
+    Gpio,
 }
 
 /// A channel's driver with its settings.
@@ -65,7 +67,7 @@ const HTTP_ADDRESSES: [&str; 8] =
 
 impl DriverKind {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio];
+    pub(super) const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -74,6 +76,7 @@ impl DriverKind {
             Self::Http => "http",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Gpio => "gpio",
         }
     }
 
@@ -84,6 +87,7 @@ impl DriverKind {
             Self::Http => fields_of::<http::DeviceConfig>(),
             Self::OneWire => fields_of::<onewire::DeviceConfig>(),
             Self::Iio => fields_of::<iio::DeviceConfig>(),
+            Self::Gpio => fields_of::<gpio::DeviceConfig>(),
         }
     }
 
@@ -94,6 +98,7 @@ impl DriverKind {
             Self::Http => fields_of::<http::PointConfig>(),
             Self::OneWire => fields_of::<onewire::PointConfig>(),
             Self::Iio => fields_of::<iio::PointConfig>(),
+            Self::Gpio => fields_of::<gpio::PointConfig>(),
         }
     }
 
@@ -104,6 +109,7 @@ impl DriverKind {
             Self::Http => &HTTP_ADDRESSES,
             Self::OneWire => &["onewire"],
             Self::Iio => &["iio"],
+            Self::Gpio => &["gpio"],
         }
     }
 
@@ -114,6 +120,7 @@ impl DriverKind {
             Self::Http => "get, post, or a terminal",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Gpio => "gpio",
         }
     }
 
@@ -142,6 +149,7 @@ impl ChannelDriver {
             Self::Local(bus) => match **bus {
                 local::Bus::OneWire(_) => DriverKind::OneWire,
                 local::Bus::Iio(_) => DriverKind::Iio,
+                local::Bus::Gpio(_) => DriverKind::Gpio,
             },
         }
     }

@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{http, iio, modbus, onewire};
+    use crate::driver::{gpio, http, iio, modbus, onewire};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -114,6 +114,7 @@ mod tests {
             fields_of::<http::DeviceConfig>(),
             fields_of::<onewire::DeviceConfig>(),
             fields_of::<iio::DeviceConfig>(),
+            fields_of::<gpio::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -125,6 +126,7 @@ mod tests {
             fields_of::<http::PointConfig>(),
             fields_of::<onewire::PointConfig>(),
             fields_of::<iio::PointConfig>(),
+            fields_of::<gpio::PointConfig>(),
             publish,
             repeat,
         ]);

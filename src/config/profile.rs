@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{http, iio, modbus, onewire};
+use crate::driver::{gpio, http, iio, modbus, onewire};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -212,6 +212,7 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
         DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
         DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
+        DriverKind::Gpio => drop(read::<gpio::DeviceConfig>(cx, &settings)),
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

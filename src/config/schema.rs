@@ -16,7 +16,7 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::{http, iio, onewire};
+use crate::driver::{gpio, http, iio, onewire};
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::{alarm, bridge, broker, web};
 
@@ -118,6 +118,8 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["onewire"] = one::<onewire::DeviceConfig>(generator, settings);
     let settings = "The Industrial I/O settings of the device.";
     root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
+    let settings = "The GPIO settings of the device.";
+    root["properties"]["gpio"] = one::<gpio::DeviceConfig>(generator, settings);
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
     let one_driver = DriverKind::ALL.map(|kind| json!({ "required": [kind.profile_key()] }));
@@ -134,6 +136,7 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<http::DeviceConfig>,
         part::<onewire::DeviceConfig>,
         part::<iio::DeviceConfig>,
+        part::<gpio::DeviceConfig>,
         part::<RepeatSection>,
     ];
     let mut device = object(generator, &parts);
@@ -150,6 +153,7 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<http::PointConfig>,
         part::<onewire::PointConfig>,
         part::<iio::PointConfig>,
+        part::<gpio::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

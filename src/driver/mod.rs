@@ -4,6 +4,7 @@
 //! holds what every driver shares: what it is given, the queue that its writes wait in, its statistics,
 //! and the registry, the one list that a new driver is entered into.
 
+pub mod gpio;
 pub mod http;
 pub mod iio;
 pub mod local;
@@ -56,7 +57,7 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
-    /// A bus of the machine itself: 1-Wire, Industrial I/O.
+    /// A bus of the machine itself: 1-Wire, Industrial I/O, GPIO.
     Local(Arc<local::Plan>),
 }
 
