@@ -119,8 +119,9 @@ impl Owner {
 
     fn run(mut self, bell: &OwnedFd) {
         while !self.context.shutdown.is_cancelled() {
-            self.serve_writes();
+            // Lines are opened before the first command comes.
             self.do_what_is_due();
+            self.serve_writes();
             self.flush();
             self.wait(bell);
             self.flush();

@@ -201,6 +201,12 @@ impl Port {
             }
             self.members.iter_mut().for_each(|member| member.edge(*edge, both, stamp(edge.at_ns), readings));
         }
+        if let Some(last) = seen.last() {
+            // Totals are told once per batch, so that an alarm on one acts at once, too.
+            let at = stamp(last.at_ns);
+            let counters = self.members.iter().filter(|member| member.readable && member.measure == Measure::Count);
+            readings.extend(counters.map(|member| member.reading(&Value::from(member.meter.total()), at)));
+        }
         self.seen = seen;
         Ok(())
     }
