@@ -9,6 +9,8 @@
 mod boot;
 #[path = "hil/gpio.rs"]
 mod gpio;
+#[path = "hil/i2c.rs"]
+mod i2c;
 #[path = "hil/iio.rs"]
 mod iio;
 #[path = "hil/onewire.rs"]

@@ -207,7 +207,7 @@ fn settings_of(
             http_adapter::check(cx, node, &[], &config.validate());
             DeviceSettings::Http(Box::new(config))
         }
-        DriverKind::OneWire | DriverKind::Iio | DriverKind::Gpio => {
+        DriverKind::OneWire | DriverKind::Iio | DriverKind::Gpio | DriverKind::I2c | DriverKind::Spi => {
             let mut config = local_adapter::device(cx, node, kind)?;
             http_adapter::check(cx, node, &[], &config.validate());
             if let Some(ChannelDriver::Local(bus)) = driver {

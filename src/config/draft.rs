@@ -16,10 +16,12 @@ use super::source::Span;
 use super::values::Grade;
 use crate::driver::gpio::GpioConfig;
 use crate::driver::http::HttpConfig;
+use crate::driver::i2c::I2cConfig;
 use crate::driver::iio::IioConfig;
 use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::driver::onewire::OneWireConfig;
+use crate::driver::spi::SpiConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -45,6 +47,10 @@ pub(super) enum ChannelSection {
     Iio(IioConfig),
     /// GPIO lines of the machine or of an expander with a Linux driver.
     Gpio(GpioConfig),
+    /// Chips on an I2C bus that have no Linux driver, or shall have none.
+    I2c(I2cConfig),
+    /// Converters on SPI.
+    Spi(SpiConfig),
 }
 
 impl ChannelSection {
@@ -60,6 +66,8 @@ impl ChannelSection {
             Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
             Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
             Self::Gpio(config) => return ChannelDriver::Local(Box::new(Bus::Gpio(config))),
+            Self::I2c(config) => return ChannelDriver::Local(Box::new(Bus::I2c(config))),
+            Self::Spi(config) => return ChannelDriver::Local(Box::new(Bus::Spi(config))),
         })
     }
 }

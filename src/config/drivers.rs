@@ -10,7 +10,7 @@ use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
-use crate::driver::{gpio, iio, onewire};
+use crate::driver::{gpio, i2c, iio, onewire, spi};
 use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
@@ -26,6 +26,10 @@ pub(super) enum DriverKind {
     Iio,
     /// GPIO lines.
     Gpio,
+    /// I2C.
+    I2c,
+    /// SPI.
+    Spi,
 }
 
 /// A channel's driver with its settings.
@@ -67,7 +71,8 @@ const HTTP_ADDRESSES: [&str; 8] =
 
 impl DriverKind {
     /// All of them.
-    pub(super) const ALL: [Self; 5] = [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio, Self::I2c, Self::Spi];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -77,6 +82,8 @@ impl DriverKind {
             Self::OneWire => "onewire",
             Self::Iio => "iio",
             Self::Gpio => "gpio",
+            Self::I2c => "i2c",
+            Self::Spi => "spi",
         }
     }
 
@@ -88,6 +95,8 @@ impl DriverKind {
             Self::OneWire => fields_of::<onewire::DeviceConfig>(),
             Self::Iio => fields_of::<iio::DeviceConfig>(),
             Self::Gpio => fields_of::<gpio::DeviceConfig>(),
+            Self::I2c => fields_of::<i2c::DeviceConfig>(),
+            Self::Spi => fields_of::<spi::DeviceConfig>(),
         }
     }
 
@@ -99,6 +108,8 @@ impl DriverKind {
             Self::OneWire => fields_of::<onewire::PointConfig>(),
             Self::Iio => fields_of::<iio::PointConfig>(),
             Self::Gpio => fields_of::<gpio::PointConfig>(),
+            Self::I2c => fields_of::<i2c::PointConfig>(),
+            Self::Spi => fields_of::<spi::PointConfig>(),
         }
     }
 
@@ -110,6 +121,8 @@ impl DriverKind {
             Self::OneWire => &["onewire"],
             Self::Iio => &["iio"],
             Self::Gpio => &["gpio"],
+            Self::I2c => &["i2c"],
+            Self::Spi => &["spi"],
         }
     }
 
@@ -121,6 +134,8 @@ impl DriverKind {
             Self::OneWire => "onewire",
             Self::Iio => "iio",
             Self::Gpio => "gpio",
+            Self::I2c => "i2c",
+            Self::Spi => "spi",
         }
     }
 
@@ -150,6 +165,8 @@ impl ChannelDriver {
                 local::Bus::OneWire(_) => DriverKind::OneWire,
                 local::Bus::Iio(_) => DriverKind::Iio,
                 local::Bus::Gpio(_) => DriverKind::Gpio,
+                local::Bus::I2c(_) => DriverKind::I2c,
+                local::Bus::Spi(_) => DriverKind::Spi,
             },
         }
     }

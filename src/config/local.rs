@@ -13,7 +13,7 @@ use crate::driver::local::{DeviceConfig, PointConfig, Wiring};
 use crate::model::Access;
 
 /// The keys by which points say where they are.
-const ADDRESSES: [&str; 3] = ["onewire", "iio", "gpio"];
+const ADDRESSES: [&str; 5] = ["onewire", "iio", "gpio", "i2c", "spi"];
 
 /// What a driver adds to a device; `None` where the driver is none of these.
 pub(super) fn device(cx: &Context<'_>, node: &Node, kind: DriverKind) -> Option<DeviceConfig> {
@@ -21,6 +21,8 @@ pub(super) fn device(cx: &Context<'_>, node: &Node, kind: DriverKind) -> Option<
         DriverKind::OneWire => read_part_rest(cx, node).map(DeviceConfig::OneWire),
         DriverKind::Iio => read_part_rest(cx, node).map(DeviceConfig::Iio),
         DriverKind::Gpio => read_part_rest(cx, node).map(DeviceConfig::Gpio),
+        DriverKind::I2c => read_part_rest(cx, node).map(DeviceConfig::I2c),
+        DriverKind::Spi => read_part_rest(cx, node).map(DeviceConfig::Spi),
         DriverKind::Modbus | DriverKind::Http => None,
     }
 }
@@ -31,6 +33,8 @@ pub(super) fn point(cx: &Context<'_>, node: &Node, device: &DeviceConfig) -> Opt
         DeviceConfig::OneWire(_) => read_part(cx, node).map(PointConfig::OneWire),
         DeviceConfig::Iio(_) => read_part(cx, node).map(PointConfig::Iio),
         DeviceConfig::Gpio(_) => read_part(cx, node).map(PointConfig::Gpio),
+        DeviceConfig::I2c(_) => read_part(cx, node).map(PointConfig::I2c),
+        DeviceConfig::Spi(_) => read_part(cx, node).map(PointConfig::Spi),
     }
 }
 

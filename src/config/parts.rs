@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{gpio, http, iio, modbus, onewire};
+    use crate::driver::{gpio, http, i2c, iio, modbus, onewire, spi};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -115,6 +115,8 @@ mod tests {
             fields_of::<onewire::DeviceConfig>(),
             fields_of::<iio::DeviceConfig>(),
             fields_of::<gpio::DeviceConfig>(),
+            fields_of::<i2c::DeviceConfig>(),
+            fields_of::<spi::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -127,6 +129,8 @@ mod tests {
             fields_of::<onewire::PointConfig>(),
             fields_of::<iio::PointConfig>(),
             fields_of::<gpio::PointConfig>(),
+            fields_of::<i2c::PointConfig>(),
+            fields_of::<spi::PointConfig>(),
             publish,
             repeat,
         ]);

@@ -16,7 +16,7 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::{gpio, http, iio, onewire};
+use crate::driver::{gpio, http, i2c, iio, onewire, spi};
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::{alarm, bridge, broker, web};
 
@@ -120,6 +120,8 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
     let settings = "The GPIO settings of the device.";
     root["properties"]["gpio"] = one::<gpio::DeviceConfig>(generator, settings);
+    root["properties"]["i2c"] = one::<i2c::DeviceConfig>(generator, "The I2C settings of the device.");
+    root["properties"]["spi"] = one::<spi::DeviceConfig>(generator, "The SPI settings of the device.");
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
     let one_driver = DriverKind::ALL.map(|kind| json!({ "required": [kind.profile_key()] }));
@@ -137,6 +139,8 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<onewire::DeviceConfig>,
         part::<iio::DeviceConfig>,
         part::<gpio::DeviceConfig>,
+        part::<i2c::DeviceConfig>,
+        part::<spi::DeviceConfig>,
         part::<RepeatSection>,
     ];
     let mut device = object(generator, &parts);
@@ -154,6 +158,8 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<onewire::PointConfig>,
         part::<iio::PointConfig>,
         part::<gpio::PointConfig>,
+        part::<i2c::PointConfig>,
+        part::<spi::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

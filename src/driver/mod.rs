@@ -6,12 +6,14 @@
 
 pub mod gpio;
 pub mod http;
+pub mod i2c;
 pub mod iio;
 pub mod local;
 pub mod modbus;
 pub mod onewire;
 pub mod queue;
 pub mod schedule;
+pub mod spi;
 pub mod stats;
 
 use std::future::Future;
@@ -57,7 +59,7 @@ pub enum DriverPlan {
     Modbus(Arc<modbus::Plan>),
     /// HTTP devices, the W&T Web-IO family among them.
     Http(Arc<http::Plan>),
-    /// A bus of the machine itself: 1-Wire, Industrial I/O, GPIO.
+    /// A bus of the machine itself: 1-Wire, Industrial I/O, GPIO, I2C, SPI.
     Local(Arc<local::Plan>),
 }
 

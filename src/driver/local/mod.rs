@@ -1,4 +1,4 @@
-//! Buses of the machine itself: 1-Wire, IIO, GPIO, and what all such buses share.
+//! Buses of the machine itself: 1-Wire, IIO, GPIO, I2C, SPI, and what all such buses share.
 //!
 //! Their accesses block (a 1-Wire conversion for three quarters of a second), so each bus has one thread of
 //! its own in which its [`Bench`] works, and one [`owner`] task that schedules, converts, publishes and never
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::driver::{BoxFuture, Channel, ChannelContext, gpio, iio, onewire};
+use crate::driver::{BoxFuture, Channel, ChannelContext, gpio, i2c, iio, onewire, spi};
 use crate::model::{Access, Conversion, PointId, Value, ValueKind};
 
 pub use bench::{Bench, Fault, Raw, Step};
@@ -41,6 +41,10 @@ pub enum Bus {
     Iio(iio::IioConfig),
     /// GPIO lines.
     Gpio(gpio::GpioConfig),
+    /// I2C.
+    I2c(i2c::I2cConfig),
+    /// SPI.
+    Spi(spi::SpiConfig),
 }
 
 /// What a device's section adds.
@@ -52,6 +56,10 @@ pub enum DeviceConfig {
     Iio(iio::DeviceConfig),
     /// GPIO lines.
     Gpio(gpio::DeviceConfig),
+    /// I2C.
+    I2c(i2c::DeviceConfig),
+    /// SPI.
+    Spi(spi::DeviceConfig),
 }
 
 /// What a point's section adds, as it is written.
@@ -63,6 +71,10 @@ pub enum PointConfig {
     Iio(iio::PointConfig),
     /// GPIO lines.
     Gpio(gpio::PointConfig),
+    /// I2C.
+    I2c(i2c::PointConfig),
+    /// SPI.
+    Spi(spi::PointConfig),
 }
 
 /// Where a point is.
@@ -74,6 +86,10 @@ pub enum Wiring {
     Iio(iio::Input),
     /// GPIO lines.
     Gpio(gpio::Wiring),
+    /// I2C.
+    I2c(i2c::Input),
+    /// SPI.
+    Spi(spi::Input),
 }
 
 /// One device on a bus.
@@ -139,6 +155,8 @@ impl Bus {
             Self::OneWire(_) => "onewire",
             Self::Iio(_) => "iio",
             Self::Gpio(_) => "gpio",
+            Self::I2c(_) => "i2c",
+            Self::Spi(_) => "spi",
         }
     }
 
@@ -149,6 +167,8 @@ impl Bus {
             Self::OneWire(config) => config.path.display().to_string(),
             Self::Iio(config) => config.path.display().to_string(),
             Self::Gpio(config) => config.chip.clone().unwrap_or_else(|| "any chip".into()),
+            Self::I2c(config) => config.bus.display().to_string(),
+            Self::Spi(config) => config.port.display().to_string(),
         }
     }
 
@@ -159,6 +179,8 @@ impl Bus {
             Self::OneWire(config) => config.validate(),
             Self::Iio(config) => config.validate(),
             Self::Gpio(config) => config.validate(),
+            Self::I2c(config) => config.validate(),
+            Self::Spi(config) => config.validate(),
         }
     }
 }
@@ -171,6 +193,8 @@ impl DeviceConfig {
             Self::OneWire(config) => config.validate(),
             Self::Iio(config) => config.validate(),
             Self::Gpio(config) => config.validate(),
+            Self::I2c(config) => config.validate(),
+            Self::Spi(config) => config.validate(),
         }
     }
 }
@@ -194,6 +218,8 @@ impl PointConfig {
             (Self::OneWire(config), DeviceConfig::OneWire(_)) => Wiring::OneWire(config.quantity()?),
             (Self::Iio(config), DeviceConfig::Iio(_)) => Wiring::Iio(config.input()?),
             (Self::Gpio(config), DeviceConfig::Gpio(device)) => Wiring::Gpio(config.wiring(device, access)?),
+            (Self::I2c(config), DeviceConfig::I2c(device)) => Wiring::I2c(config.input(device, access)?),
+            (Self::Spi(config), DeviceConfig::Spi(_)) => Wiring::Spi(config.input()?),
             _ => return Err("the point belongs to another kind of channel".into()),
         };
         if access.writable() && !wiring.is_output() {
@@ -211,6 +237,8 @@ impl Wiring {
             Self::OneWire(quantity) => quantity.form(),
             Self::Iio(input) => input.form(),
             Self::Gpio(wiring) => wiring.form(),
+            Self::I2c(input) => input.form(),
+            Self::Spi(input) => input.form(),
         }
     }
 
@@ -218,7 +246,8 @@ impl Wiring {
     #[must_use]
     pub const fn is_output(&self) -> bool {
         match self {
-            Self::OneWire(_) | Self::Iio(_) => false,
+            Self::OneWire(_) | Self::Iio(_) | Self::Spi(_) => false,
+            Self::I2c(input) => input.can_be_written(),
             Self::Gpio(wiring) => wiring.output,
         }
     }
@@ -228,6 +257,7 @@ impl Wiring {
     pub fn clash(&self, other: &Self) -> Option<String> {
         match (self, other) {
             (Self::Gpio(one), Self::Gpio(two)) => one.clash(two),
+            (Self::I2c(one), Self::I2c(two)) => one.clash(*two),
             _ => None,
         }
     }
@@ -260,6 +290,8 @@ impl Plan {
             Bus::OneWire(config) => Box::new(onewire::Sensors::new(config, &self.devices)),
             Bus::Iio(config) => Box::new(iio::Files::new(config, &self.devices)),
             Bus::Gpio(_) => return None,
+            Bus::I2c(config) => Box::new(i2c::Chips::new(config, &self.devices)),
+            Bus::Spi(config) => Box::new(spi::Converters::new(config, &self.devices)),
         })
     }
 }
