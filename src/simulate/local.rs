@@ -123,7 +123,8 @@ impl Folder {
     pub(super) fn set(&self, point: PointId, text: &str) -> Result<(), String> {
         {
             let mut cells = self.cells();
-            let cell = cells.iter_mut().find(|cell| cell.id == point).ok_or("no simulated bus has the point")?;
+            let cell =
+                cells.iter_mut().find(|cell| cell.id == point).ok_or("no simulated bus has the point")?;
             let value = Value::parse(text, cell.kind)?;
             let whole = cell.raw_kind != ValueKind::Float;
             cell.conversion.invert(&value, whole).map_err(|error| error.to_string())?;

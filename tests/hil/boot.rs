@@ -25,7 +25,8 @@ fn kernel() -> Option<PathBuf> {
     let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = Some(beside.join("tests/.hil"));
     let shared = beside.ancestors().map(|folder| Some(folder.join("shared/hil")));
-    let found = [named, built].into_iter().chain(shared).flatten().find(|folder| folder.join("linux-uml").is_file());
+    let found =
+        [named, built].into_iter().chain(shared).flatten().find(|folder| folder.join("linux-uml").is_file());
     found.filter(|_| rustix::process::getuid().is_root())
 }
 

@@ -94,7 +94,10 @@ devices:
         let deadline = Instant::now() + Duration::from_secs(5);
         stage.gateway.commander.submit(id, Value::Bool(state), Origin::Gateway, deadline)
     };
-    assert_eq!(give("board/valve", false).outcome().await, Outcome::Verified { read_back: Value::Bool(false) });
+    assert_eq!(
+        give("board/valve", false).outcome().await,
+        Outcome::Verified { read_back: Value::Bool(false) }
+    );
     assert!(!chip.level(0));
     assert_eq!(give("board/lamp", true).outcome().await, Outcome::Verified { read_back: Value::Bool(true) });
     assert!(!chip.level(2), "it is active low");
@@ -219,13 +222,15 @@ devices: { board: { channel: pins, points: { door: { gpio: DOOR, payload: raw } 
     client.write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01h").unwrap();
     client.write_all(b"\x82\x06\x00\x01\x00\x01#\x00").unwrap();
     let file = chip.pull_file(0);
-    let (bus, door) = (stage.gateway.bus.clone(), stage.gateway.bus.points().by_name("board/door").unwrap().id);
+    let (bus, door) =
+        (stage.gateway.bus.clone(), stage.gateway.bus.points().by_name("board/door").unwrap().id);
     let measure = tokio::task::spawn_blocking(move || {
         let mut times = Vec::new();
         let mut seen = Vec::new();
         let mut buffer = [0; 4096];
         for edge in 0..1000 {
-            let (pull, word) = if edge % 2 == 0 { ("pull-up", "doortrue") } else { ("pull-down", "doorfalse") };
+            let (pull, word) =
+                if edge % 2 == 0 { ("pull-up", "doortrue") } else { ("pull-down", "doorfalse") };
             seen.clear();
             fs::write(&file, pull).unwrap();
             // Only the payload of this edge holds the word; polls in between repeat the former state.
@@ -241,6 +246,9 @@ devices: { board: { channel: pins, points: { door: { gpio: DOOR, payload: raw } 
     });
     let mut times = measure.await.unwrap();
     times.sort_unstable();
-    println!("GPIO: edge to MQTT client over TCP: p50 {:?}, p99 {:?}, max {:?}", times[499], times[989], times[999]);
+    println!(
+        "GPIO: edge to MQTT client over TCP: p50 {:?}, p99 {:?}, max {:?}",
+        times[499], times[989], times[999]
+    );
     stage.stop().await;
 }

@@ -24,7 +24,8 @@ devices:
 
 fn folder() -> PathBuf {
     let devices = fs::read_dir("/sys/bus/iio/devices").unwrap().flatten().map(|entry| entry.path());
-    let named = |path: &PathBuf| fs::read_to_string(path.join("name")).is_ok_and(|name| name.trim() == "cabinet");
+    let named =
+        |path: &PathBuf| fs::read_to_string(path.join("name")).is_ok_and(|name| name.trim() == "cabinet");
     devices.into_iter().find(named).unwrap()
 }
 
@@ -33,7 +34,8 @@ fn volts(channel: &str, shared: &str) -> f64 {
     let number = |name: String| -> Option<f64> {
         fs::read_to_string(folder().join(name)).ok().map(|text| text.trim().parse().unwrap())
     };
-    let own = |part: &str| number(format!("in_{channel}_{part}")).or_else(|| number(format!("in_{shared}_{part}")));
+    let own =
+        |part: &str| number(format!("in_{channel}_{part}")).or_else(|| number(format!("in_{shared}_{part}")));
     (own("raw").unwrap() + own("offset").unwrap_or(0.0)) * own("scale").unwrap_or(1.0) / 1000.0
 }
 

@@ -16,7 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Loads a module of the folder beside the kernel.
 pub(crate) fn load(module: &str) {
-    let folder = PathBuf::from(std::env::var_os("HIL_MODULES").expect("this test runs in the user-mode kernel"));
+    let folder =
+        PathBuf::from(std::env::var_os("HIL_MODULES").expect("this test runs in the user-mode kernel"));
     let file = fs::File::open(folder.join(format!("{module}.ko"))).unwrap();
     match rustix::system::finit_module(&file, &CString::default(), 0) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -48,7 +49,8 @@ impl Stage {
     /// Starts the gateway of a configuration, with a broker on a free port and no page.
     pub(crate) async fn start(yaml: &str) -> Self {
         let yaml = format!("site: hil\nbroker: {{ listen: 127.0.0.1:0 }}\nweb: {{ enabled: off }}\n{yaml}");
-        let plan = config::load_str(&yaml, "hil.yaml", &Surroundings::none()).unwrap_or_else(|report| panic!("{report}"));
+        let plan = config::load_str(&yaml, "hil.yaml", &Surroundings::none())
+            .unwrap_or_else(|report| panic!("{report}"));
         let gateway = Gateway::start(plan, Clock::system()).await.unwrap();
         let readings = gateway.bus.subscribe(100_000);
         Self { gateway, readings }
@@ -83,7 +85,8 @@ impl Stage {
 
     /// Waits for a good state.
     pub(crate) async fn state(&self, point: &str, expected: bool) -> Duration {
-        let is = |reading: &Reading| reading.quality.is_good() && reading.value == Some(Value::Bool(expected));
+        let is =
+            |reading: &Reading| reading.quality.is_good() && reading.value == Some(Value::Bool(expected));
         self.wait(point, is).await.1
     }
 

@@ -138,7 +138,8 @@ impl GpioConfig {
     /// Everything that is wrong with the section; empty when it can be used.
     #[must_use]
     pub fn validate(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self.chip.iter().filter_map(|chip| check_chip("chip", chip).err()).collect();
+        let mut problems: Vec<String> =
+            self.chip.iter().filter_map(|chip| check_chip("chip", chip).err()).collect();
         if self.totals.as_ref().is_some_and(|path| !path.is_absolute()) {
             problems.push("totals: write a whole path, such as /var/lib/iogate/gpio".into());
         }
@@ -160,10 +161,13 @@ impl DeviceConfig {
 }
 
 fn check_chip(key: &str, chip: &str) -> Result<(), String> {
-    if chip.starts_with("/dev/") || (!chip.trim().is_empty() && chip.len() <= MAX_NAME && !chip.contains('/')) {
+    if chip.starts_with("/dev/") || (!chip.trim().is_empty() && chip.len() <= MAX_NAME && !chip.contains('/'))
+    {
         return Ok(());
     }
-    Err(format!("{key} {chip}: use a label such as pinctrl-rp1, a name such as gpiochip0, or a path under /dev"))
+    Err(format!(
+        "{key} {chip}: use a label such as pinctrl-rp1, a name such as gpiochip0, or a path under /dev"
+    ))
 }
 
 impl PointConfig {

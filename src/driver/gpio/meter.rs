@@ -37,7 +37,8 @@ impl Meter {
 
     /// One edge; `number` is the kernel's. `share`: of how many edges one counts. Returns how many it stands for.
     pub(super) fn edge(&mut self, number: u32, counted: bool, share: u64) -> u64 {
-        let missed = self.last_number.map_or(0, |last| u64::from(number.wrapping_sub(last)).saturating_sub(1));
+        let missed =
+            self.last_number.map_or(0, |last| u64::from(number.wrapping_sub(last)).saturating_sub(1));
         self.last_number = Some(number);
         self.dropped += missed;
         let edges = u64::from(counted) + missed / share;

@@ -38,7 +38,9 @@ pub(super) fn volts(raw: i16, gain: u8) -> Raw {
     match raw {
         i16::MAX => Err(Fault::NoValue(Reason::SensorOver)),
         i16::MIN => Err(Fault::NoValue(Reason::SensorUnder)),
-        raw => Ok(Value::Float(f64::from(raw) * FULL_SCALES[usize::from(gain) % FULL_SCALES.len()] / 32768.0)),
+        raw => {
+            Ok(Value::Float(f64::from(raw) * FULL_SCALES[usize::from(gain) % FULL_SCALES.len()] / 32768.0))
+        }
     }
 }
 
@@ -77,7 +79,8 @@ impl Part for Ads1115 {
         {
             return Ok(Step::Later(wait));
         }
-        let Some(Input { quantity: Quantity::Mux(mux), gain, .. }) = inputs.get(self.done.len()).copied() else {
+        let Some(Input { quantity: Quantity::Mux(mux), gain, .. }) = inputs.get(self.done.len()).copied()
+        else {
             return Ok(Step::Done(std::mem::take(&mut self.done)));
         };
         let asked = word(mux, gain);

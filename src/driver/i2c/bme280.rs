@@ -131,7 +131,10 @@ impl Bme280 {
         wire.transfer(self.address, &[0xD0], &mut id)?;
         if id[0] != BME280 {
             let other = if id[0] == 0x58 { ", a BMP280 without humidity" } else { "" };
-            return Err(Fault::Malformed(format!("the chip says that it is {:#04x}{other}, not a BME280", id[0])));
+            return Err(Fault::Malformed(format!(
+                "the chip says that it is {:#04x}{other}, not a BME280",
+                id[0]
+            )));
         }
         let (mut first, mut second) = ([0; 26], [0; 7]);
         wire.transfer(self.address, &[0x88], &mut first)?;

@@ -95,8 +95,7 @@ pub enum Quantity {
 }
 
 /// The inputs of an ADS1115 by their multiplexer code (data sheet SBAS444, table 8-3).
-const MUX: [&str; 8] =
-    ["ain0-ain1", "ain0-ain3", "ain1-ain3", "ain2-ain3", "ain0", "ain1", "ain2", "ain3"];
+const MUX: [&str; 8] = ["ain0-ain1", "ain0-ain3", "ain1-ain3", "ain2-ain3", "ain0", "ain1", "ain2", "ain3"];
 
 impl I2cConfig {
     /// Everything that is wrong with the section; empty when it can be used.
@@ -118,7 +117,9 @@ impl DeviceConfig {
         if let Some(address) = self.i2c_address {
             let usual = chip.addresses();
             if !ADDRESSES.contains(&address) {
-                problems.push(format!("i2c-address {address:#04x}: addresses are 0x08 … 0x77, without the read bit"));
+                problems.push(format!(
+                    "i2c-address {address:#04x}: addresses are 0x08 … 0x77, without the read bit"
+                ));
             } else if !usual.contains(&address) {
                 let usual: Vec<String> = usual.iter().map(|address| format!("{address:#04x}")).collect();
                 let usual = usual.join(", ");
@@ -217,7 +218,13 @@ impl PointConfig {
             return Err("pull-up: it is for lines of an MCP23017; remove it".into());
         }
         let output = access.writable();
-        Ok(Input { quantity, gain, pull_up: self.pull_up.unwrap_or(false), output, address: device.address() })
+        Ok(Input {
+            quantity,
+            gain,
+            pull_up: self.pull_up.unwrap_or(false),
+            output,
+            address: device.address(),
+        })
     }
 }
 

@@ -84,11 +84,16 @@ impl Part for Sht {
         wire.transfer(self.address, &[], &mut answer)?;
         let [temperature, humidity] = words(&answer)?;
         let temperature = -45.0 + 175.0 * share(temperature, 65535.0);
-        Ok(Step::Done(inputs.iter().map(|input| match input.quantity {
-            Quantity::Temperature => Ok(Value::Float(temperature)),
-            Quantity::Humidity => Ok(Value::Float((self.humidity)(humidity))),
-            _ => Err(Fault::NoValue(Reason::NotAvailable)),
-        }).collect()))
+        Ok(Step::Done(
+            inputs
+                .iter()
+                .map(|input| match input.quantity {
+                    Quantity::Temperature => Ok(Value::Float(temperature)),
+                    Quantity::Humidity => Ok(Value::Float((self.humidity)(humidity))),
+                    _ => Err(Fault::NoValue(Reason::NotAvailable)),
+                })
+                .collect(),
+        ))
     }
 }
 

@@ -88,7 +88,8 @@ fn sht_sensors_are_read_and_faults_give_no_value() {
         Ok(())
     };
     bus.plug(0x45, answer);
-    let mut sht = chips(&bus, "{ i2c-chip: sht3x, i2c-address: 0x45 }", &["temperature", "humidity"], Access::R);
+    let mut sht =
+        chips(&bus, "{ i2c-chip: sht3x, i2c-address: 0x45 }", &["temperature", "humidity"], Access::R);
     assert_eq!(sht.read(0, &[0]), Step::Later(std::time::Duration::from_millis(18)));
     let found = read(&mut sht, 2);
     near(&found[0], 25.0, 1e-9);
@@ -166,7 +167,9 @@ fn the_formulas_give_the_data_sheets_example() {
         let [h0, h1] = humidity.to_be_bytes();
         [p0, p1, p2, t0, t1, t2, h0, h1]
     };
-    let of = |data: [u8; 8], quantity| compensate(&calibration(), &data, quantity).map(|value| value.as_f64().unwrap());
+    let of = |data: [u8; 8], quantity| {
+        compensate(&calibration(), &data, quantity).map(|value| value.as_f64().unwrap())
+    };
     let example = data(415_148, 519_888, 0x7000);
     near(&of(example, Quantity::Temperature), 25.08, 0.005);
     near(&of(example, Quantity::Pressure), 1006.5327, 0.005);

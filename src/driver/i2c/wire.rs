@@ -28,7 +28,10 @@ impl Linux {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let bus = I2cdev::new(path).map_err(|error| {
             let error = plain(&error);
-            Fault::Bus(format!("{}: {error}; is I2C switched on, and may the gateway's user use it?", path.display()))
+            Fault::Bus(format!(
+                "{}: {error}; is I2C switched on, and may the gateway's user use it?",
+                path.display()
+            ))
         })?;
         Ok(Self { bus })
     }
@@ -48,10 +51,9 @@ impl Wire for Linux {
 fn plain(error: &LinuxI2CError) -> io::Error {
     match error {
         LinuxI2CError::Errno(number) => io::Error::from_raw_os_error(*number),
-        LinuxI2CError::Io(error) => error.raw_os_error().map_or_else(
-            || io::Error::other(error.to_string()),
-            io::Error::from_raw_os_error,
-        ),
+        LinuxI2CError::Io(error) => error
+            .raw_os_error()
+            .map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error),
     }
 }
 
@@ -66,7 +68,9 @@ pub(super) fn meaning(address: u8, error: &io::Error) -> Fault {
         Some(Errno::AGAIN) => Fault::Late(format!("{at}: another master has the bus")),
         Some(Errno::NODEV | Errno::BADF) => Fault::Bus(format!("{at}: the bus has gone ({error})")),
         Some(Errno::OPNOTSUPP) => Fault::Bus(format!("{at}: the bus knows SMBus only ({error})")),
-        Some(Errno::NXIO | Errno::REMOTEIO | Errno::IO) => Fault::Absent(format!("{at}: nothing acknowledges")),
+        Some(Errno::NXIO | Errno::REMOTEIO | Errno::IO) => {
+            Fault::Absent(format!("{at}: nothing acknowledges"))
+        }
         _ => Fault::of(error, &at),
     }
 }

@@ -86,12 +86,19 @@ impl Input {
             None => match number(&format!("{}_input", self.base))? {
                 Some(processed) => processed,
                 None => {
-                    return Err(Fault::Absent(format!("the device has neither {0}_raw nor {0}_input", self.base)));
+                    return Err(Fault::Absent(format!(
+                        "the device has neither {0}_raw nor {0}_input",
+                        self.base
+                    )));
                 }
             },
         };
         let value = value / self.unit.map_or(1.0, |unit| UNITS[unit].3);
-        if value.is_finite() { Ok(Value::Float(value)) } else { Err(Fault::Malformed("no finite number".into())) }
+        if value.is_finite() {
+            Ok(Value::Float(value))
+        } else {
+            Err(Fault::Malformed("no finite number".into()))
+        }
     }
 }
 
@@ -104,7 +111,8 @@ fn type_of(bare: &str) -> &str {
 /// `in_voltage0-voltage1`, `in_voltage-voltage`, `in_voltage`: own, of all such pairs, of the type.
 fn shared(bare: &str) -> Vec<String> {
     let without_numbers: String = bare.chars().filter(|c| !c.is_ascii_digit()).collect();
-    let mut bases = vec![format!("in_{bare}"), format!("in_{without_numbers}"), format!("in_{}", type_of(bare))];
+    let mut bases =
+        vec![format!("in_{bare}"), format!("in_{without_numbers}"), format!("in_{}", type_of(bare))];
     bases.dedup();
     bases
 }

@@ -29,10 +29,8 @@ pub(super) fn device(root: &Path, name: &str, at: Option<&str>) -> Result<PathBu
     let devices = entries.flatten().map(|entry| entry.path());
     let mut devices: Vec<PathBuf> = devices.filter(|path| is_device(path)).take(MAX_DEVICES).collect();
     devices.sort();
-    let found: Vec<&PathBuf> = devices
-        .iter()
-        .filter(|path| is_named(path, name) && at.is_none_or(|at| is_at(path, at)))
-        .collect();
+    let found: Vec<&PathBuf> =
+        devices.iter().filter(|path| is_named(path, name) && at.is_none_or(|at| is_at(path, at))).collect();
     match found[..] {
         [one] => Ok(one.clone()),
         [] => {

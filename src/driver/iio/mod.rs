@@ -61,7 +61,10 @@ impl IioConfig {
     #[must_use]
     pub fn validate(&self) -> Vec<String> {
         let relative = !self.path.is_absolute();
-        relative.then(|| "path: write a whole path, such as /sys/bus/iio/devices".to_owned()).into_iter().collect()
+        relative
+            .then(|| "path: write a whole path, such as /sys/bus/iio/devices".to_owned())
+            .into_iter()
+            .collect()
     }
 }
 
@@ -158,7 +161,9 @@ impl Sensor {
     }
 
     fn read(&self, folder: &Path, point: usize) -> Raw {
-        let Some(input) = self.points.get(point) else { return Err(Fault::Malformed("no such point".into())) };
+        let Some(input) = self.points.get(point) else {
+            return Err(Fault::Malformed("no such point".into()));
+        };
         let file = |name: &str| -> Result<Option<String>, Fault> {
             match read_small(&folder.join(name), MAX_FILE) {
                 Ok(text) => Ok(Some(text)),

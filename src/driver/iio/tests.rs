@@ -123,7 +123,10 @@ fn of_two_equal_devices_none_is_taken_until_it_is_said_which() {
     tree.plug_in(1, "1-0077", &[("name", "bme280"), ("in_temp_input", "2000"), ("label", "outside")]);
     let mut any = files(&tree, "{ iio-name: bme280 }", &["temp"]);
     let results = read(&mut any, 1);
-    assert!(matches!(&results[0], Err(Fault::Absent(why)) if why.contains("iio-at, with 1-0076 or outside")), "{results:?}");
+    assert!(
+        matches!(&results[0], Err(Fault::Absent(why)) if why.contains("iio-at, with 1-0076 or outside")),
+        "{results:?}"
+    );
     for (at, expected) in [("1-0076", 1.0), ("1-0077", 2.0), ("outside", 2.0)] {
         let mut one = files(&tree, &format!("{{ iio-name: bme280, iio-at: {at} }}"), &["temp"]);
         assert_eq!(numbers(&read(&mut one, 1)), [expected], "{at}");
@@ -133,7 +136,11 @@ fn of_two_equal_devices_none_is_taken_until_it_is_said_which() {
 #[test]
 fn files_that_cannot_be_read_or_hold_no_number_give_no_value() {
     let tree = Tree::new();
-    tree.plug_in(0, "a", &[("name", "chip"), ("in_temp_raw", "x1"), ("in_voltage0_raw", "1"), ("in_voltage0_scale", "inf")]);
+    tree.plug_in(
+        0,
+        "a",
+        &[("name", "chip"), ("in_temp_raw", "x1"), ("in_voltage0_raw", "1"), ("in_voltage0_scale", "inf")],
+    );
     let mut files = files(&tree, "{ iio-name: chip }", &["temp", "voltage0", "current7"]);
     let results = read(&mut files, 3);
     assert!(matches!(&results[0], Err(Fault::Malformed(why)) if why.contains("`x1`")));
@@ -145,7 +152,9 @@ fn files_that_cannot_be_read_or_hold_no_number_give_no_value() {
 
 #[test]
 fn sections_that_make_no_sense_are_refused_with_a_remedy() {
-    for (name, part) in [("in_temp_raw", "temp"), ("", "file"), ("../x", "file"), ("Temp", "file"), ("0volt", "file")] {
+    for (name, part) in
+        [("in_temp_raw", "temp"), ("", "file"), ("../x", "file"), ("Temp", "file"), ("0volt", "file")]
+    {
         let message = Input::new(name).unwrap_err();
         assert!(message.contains(part), "{name}: {message}");
     }

@@ -55,9 +55,8 @@ impl Bench for Files {
 
     fn write(&mut self, device: usize, point: usize, raw: &Value) -> Result<(), Fault> {
         let (folder, _) = &self.devices[device];
-        replace(folder, point, &raw.to_string()).map_err(|error| {
-            Fault::of(&error, &format!("the simulated device in {}", self.folder.display()))
-        })
+        replace(folder, point, &raw.to_string())
+            .map_err(|error| Fault::of(&error, &format!("the simulated device in {}", self.folder.display())))
     }
 }
 

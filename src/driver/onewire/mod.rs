@@ -74,7 +74,10 @@ impl OneWireConfig {
     #[must_use]
     pub fn validate(&self) -> Vec<String> {
         let relative = !self.path.is_absolute();
-        relative.then(|| "path: write a whole path, such as /sys/bus/w1/devices".to_owned()).into_iter().collect()
+        relative
+            .then(|| "path: write a whole path, such as /sys/bus/w1/devices".to_owned())
+            .into_iter()
+            .collect()
     }
 }
 
@@ -99,7 +102,8 @@ impl DeviceConfig {
 
 fn check_id(id: &str) -> Result<(), String> {
     let lower = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let Some((family, serial)) = id.split_once('-').filter(|(f, s)| (f.len(), s.len()) == (2, 12) && lower(f) && lower(s))
+    let Some((family, serial)) =
+        id.split_once('-').filter(|(f, s)| (f.len(), s.len()) == (2, 12) && lower(f) && lower(s))
     else {
         return Err(format!(
             "onewire-id {id}: an id is two and twelve hexadecimal digits in small letters, such as 28-0000051a4b3c"
@@ -234,7 +238,8 @@ impl Sensor {
         let Some(bits) = self.resolution.filter(|_| !self.set_up) else { return Ok(()) };
         let file = folder.join("resolution");
         if text_of(&file)?.trim() != bits.to_string() {
-            fs::write(&file, bits.to_string()).map_err(|error| Fault::of(&error, "setting the resolution"))?;
+            fs::write(&file, bits.to_string())
+                .map_err(|error| Fault::of(&error, "setting the resolution"))?;
         }
         self.set_up = true;
         Ok(())

@@ -5,10 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Reason;
 
-const GOOD: &str =
-    "57 01 4b 46 7f ff 09 10 d4 : crc=d4 YES\n57 01 4b 46 7f ff 09 10 d4 t=21437\n";
-const POWER_ON: &str =
-    "50 05 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 05 4b 46 7f ff 0c 10 1c t=85000\n";
+const GOOD: &str = "57 01 4b 46 7f ff 09 10 d4 : crc=d4 YES\n57 01 4b 46 7f ff 09 10 d4 t=21437\n";
+const POWER_ON: &str = "50 05 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 05 4b 46 7f ff 0c 10 1c t=85000\n";
 
 fn sensors(root: &Path, yaml: &str) -> Sensors {
     let own: DeviceConfig = serde_yaml::from_str(yaml).unwrap();

@@ -88,7 +88,9 @@ impl DeviceConfig {
             problems.push("spi-chip is missing: name the chip, such as spi-chip: mcp3008".into());
         }
         match self.spi_reference {
-            None => problems.push("spi-reference is missing: say the reference voltage, such as spi-reference: 3.3".into()),
+            None => problems.push(
+                "spi-reference is missing: say the reference voltage, such as spi-reference: 3.3".into(),
+            ),
             Some(volts) if !(0.25..=5.5).contains(&volts) => {
                 problems.push(format!("spi-reference {volts}: the chip takes 0.25 … 5.5 volts"));
             }
@@ -210,7 +212,9 @@ fn convert(port: &mut dyn Port, input: Input, reference: f64) -> Raw {
 
 impl Bench for Converters {
     fn read(&mut self, device: usize, points: &[usize]) -> Step {
-        let Some((reference, inputs)) = self.devices.get(device).cloned() else { return Step::Done(Vec::new()) };
+        let Some((reference, inputs)) = self.devices.get(device).cloned() else {
+            return Step::Done(Vec::new());
+        };
         let port = match self.open() {
             Ok(port) => port,
             Err(fault) => return bench::all(points, &fault),

@@ -95,7 +95,8 @@ impl Owner {
             _ => None,
         };
         let counts = |wiring: &Wiring| matches!(wiring, Wiring::Gpio(own) if own.counts());
-        let counting = plan.devices.iter().flat_map(|device| &device.points).any(|point| counts(&point.wiring));
+        let counting =
+            plan.devices.iter().flat_map(|device| &device.points).any(|point| counts(&point.wiring));
         let store = if counting { Store::open(totals, &plan.name) } else { Store::none() };
         let mut ports: Vec<Port> = Vec::new();
         let mut at: HashMap<LineId, usize> = HashMap::new();
@@ -135,7 +136,8 @@ impl Owner {
         let now = self.context.clock.mono();
         let due = self.ports.iter().filter_map(Port::due).chain([self.save_at]).min().unwrap_or(self.save_at);
         let wait = due.saturating_duration_since(now).min(MAX_WAIT);
-        let listening: Vec<usize> = (0..self.ports.len()).filter(|port| self.ports[*port].listens()).collect();
+        let listening: Vec<usize> =
+            (0..self.ports.len()).filter(|port| self.ports[*port].listens()).collect();
         let ready: Vec<(usize, PollFlags)> = {
             let mut polled = vec![PollFd::new(bell, PollFlags::IN)];
             let requests = listening.iter().filter_map(|port| self.ports[*port].request());

@@ -188,7 +188,11 @@ impl Port {
     }
 
     /// Takes in the edges that wait.
-    pub(super) fn edges(&mut self, stamp: impl Fn(u64) -> Stamp, readings: &mut Vec<Reading>) -> Result<(), Fault> {
+    pub(super) fn edges(
+        &mut self,
+        stamp: impl Fn(u64) -> Stamp,
+        readings: &mut Vec<Reading>,
+    ) -> Result<(), Fault> {
         let Some(line) = &mut self.line else { return Ok(()) };
         self.seen.clear();
         line.take(&mut self.seen)?;
@@ -204,7 +208,8 @@ impl Port {
         if let Some(last) = seen.last() {
             // Totals are told once per batch, so that an alarm on one acts at once, too.
             let at = stamp(last.at_ns);
-            let counters = self.members.iter().filter(|member| member.readable && member.measure == Measure::Count);
+            let counters =
+                self.members.iter().filter(|member| member.readable && member.measure == Measure::Count);
             readings.extend(counters.map(|member| member.reading(&Value::from(member.meter.total()), at)));
         }
         self.seen = seen;
@@ -289,7 +294,8 @@ impl Port {
     pub(super) fn read_back(&mut self, now: Stamp, readings: &mut Vec<Reading>) -> Result<bool, Fault> {
         let line = self.line.as_ref().ok_or_else(gone)?;
         let state = line.value()?;
-        let reading = self.members.iter().filter(|member| member.readable && member.measure == Measure::State);
+        let reading =
+            self.members.iter().filter(|member| member.readable && member.measure == Measure::State);
         readings.extend(reading.map(|member| member.reading(&Value::Bool(state), now)));
         Ok(state)
     }

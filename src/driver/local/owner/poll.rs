@@ -53,7 +53,8 @@ impl Owner {
 
     fn conclude(&mut self, job: usize, results: Vec<Raw>, held: Duration, begun: Instant) {
         let (device, points) = (self.jobs[job].device, self.jobs[job].points.clone());
-        let fault = results.iter().find_map(|result| result.as_ref().err()).filter(|fault| fault.is_of_device());
+        let fault =
+            results.iter().find_map(|result| result.as_ref().err()).filter(|fault| fault.is_of_device());
         let fault = fault.cloned();
         let alive = results.iter().any(|result| !matches!(result, Err(fault) if fault.is_of_device()));
         self.publish(device, &points, results);
