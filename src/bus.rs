@@ -48,6 +48,8 @@ pub struct Bus {
 }
 
 struct Queue {
+    /// By point, whether it is wanted; all are when `None`.
+    wanted: Option<Box<[bool]>>,
     ring: Mutex<VecDeque<Reading>>,
     capacity: usize,
     dropped: AtomicU64,
@@ -130,7 +132,28 @@ impl Bus {
     /// A new reader whose queue holds at most `capacity` readings.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, capacity: usize) -> Subscription {
+        self.subscribe_with(None, capacity)
+    }
+
+    /// A new reader of some points only.
+    #[must_use]
+    pub fn subscribe_to(
+        self: &Arc<Self>,
+        points: impl IntoIterator<Item = PointId>,
+        capacity: usize,
+    ) -> Subscription {
+        let mut wanted = vec![false; self.points.len()].into_boxed_slice();
+        for point in points {
+            if let Some(place) = wanted.get_mut(point.index()) {
+                *place = true;
+            }
+        }
+        self.subscribe_with(Some(wanted), capacity)
+    }
+
+    fn subscribe_with(self: &Arc<Self>, wanted: Option<Box<[bool]>>, capacity: usize) -> Subscription {
         let queue = Arc::new(Queue {
+            wanted,
             ring: Mutex::default(),
             capacity: capacity.max(1),
             dropped: AtomicU64::new(0),
@@ -143,6 +166,19 @@ impl Bus {
 
 impl Queue {
     fn push(&self, readings: &[Reading]) {
+        match &self.wanted {
+            None => self.take(readings),
+            Some(wanted) => {
+                let mine = |reading: &&Reading| wanted.get(reading.point.index()).is_some_and(|own| *own);
+                let mine: Vec<Reading> = readings.iter().filter(mine).cloned().collect();
+                if !mine.is_empty() {
+                    self.take(&mine);
+                }
+            }
+        }
+    }
+
+    fn take(&self, readings: &[Reading]) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let skip = readings.len().saturating_sub(self.capacity);
         let fresh = &readings[skip..];
@@ -240,7 +276,13 @@ mod tests {
         let mut got = Vec::new();
         slow.recv(&mut got).await;
         assert_eq!((got.len(), slow.dropped()), (3, 9));
-        drop(slow);
+        let picky = bus.subscribe_to([PointId(0)], 3);
+        bus.publish(&mut [Reading::good(PointId(1), Value::Int(1), at)]);
+        bus.publish(&mut [1, 0].map(|point| Reading::good(PointId(point), Value::Int(7), at)));
+        let mut got = Vec::new();
+        picky.recv(&mut got).await;
+        assert_eq!(got, [Reading::good(PointId(0), Value::Int(7), at)]);
+        drop((slow, picky));
         assert!(bus.queues.read().unwrap().is_empty());
     }
 }

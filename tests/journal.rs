@@ -19,7 +19,7 @@ fn read(journal: &Journal) -> BTreeMap<u64, Vec<u8>> {
     while reader
         .read(1 << 20, |entry| match entry {
             Entry::Record { position, payload, .. } => {
-                assert!(found.insert(position, payload.to_vec()).is_none())
+                assert!(found.insert(position, payload.to_vec()).is_none());
             }
             Entry::Gap(gap) => panic!("{gap:?}"),
         })

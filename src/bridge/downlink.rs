@@ -12,7 +12,7 @@ use super::mapping::Mapping;
 use super::pace::Purse;
 use super::status::Status;
 use crate::broker::codec::{self, Publish};
-use crate::broker::{Broker, LocalPublisher, PublishOptions, QoS, topic};
+use crate::broker::{Broker, LocalPublisher, NotKept, PublishOptions, QoS, topic};
 
 /// Messages per second that are taken from upstream; what comes faster is refused and counted.
 const MAX_RATE: u64 = 1_000;
@@ -85,6 +85,11 @@ impl Downlink {
         };
         let taken = self.publish(&mapped.topic, publish, options);
         if taken { status.accepted.add(1) } else { status.refused.add(1) }
+    }
+
+    /// Ends once everything that was taken in is as durable here as the broker promises. May be dropped and called again.
+    pub(crate) async fn kept(&mut self) -> Result<(), NotKept> {
+        self.publisher.kept().await
     }
 
     fn publish<'a>(

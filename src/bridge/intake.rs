@@ -15,6 +15,7 @@ use super::sequence::Why;
 use super::status::Status;
 use crate::broker::{Tap, TapRefusal, Tapped};
 use crate::clock::Clock;
+use crate::journal::{Level, Waiting};
 
 /// From this share on the buffer is thinned out; at each halving of what is left, twice as much.
 const THIN_FROM: f64 = 0.5;
@@ -118,15 +119,15 @@ impl State {
 }
 
 impl Tap for Intake {
-    fn take(&self, message: &Tapped<'_>) -> Result<(), TapRefusal> {
+    fn take(&self, message: &Tapped<'_>) -> Result<u64, TapRefusal> {
         if *message.publisher == *self.origin {
-            return Ok(());
+            return Ok(0);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let every = if self.on_full == OnFull::Thin { keep_one_of(self.backlog.fullness()) } else { 1 };
         if !state.keeps(message.topic, every) {
             self.leave_out(&mut state, Why::Thinned);
-            return Ok(());
+            return Ok(0);
         }
         self.declare_in(&mut state);
         let mut scratch = std::mem::take(&mut state.scratch);
@@ -143,15 +144,19 @@ impl Tap for Intake {
         let taken = self.backlog.append(&scratch);
         state.scratch = scratch;
         match taken {
-            Ok(_) => {
+            Ok(place) => {
                 self.status.taken_in.add(1);
-                Ok(())
+                Ok(place.position)
             }
             Err(_) => {
                 self.leave_out(&mut state, Why::Refused);
                 Err(TapRefusal)
             }
         }
+    }
+
+    fn waiting(&self) -> Option<(Waiting, Level)> {
+        self.backlog.waiting()
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
         (Intake::new(backlog.clone(), "bridge/x".into(), on_full, clock, Arc::default()), backlog)
     }
 
-    fn take(intake: &Intake, topic: &str, publisher: &str) -> Result<(), TapRefusal> {
+    fn take(intake: &Intake, topic: &str, publisher: &str) -> Result<u64, TapRefusal> {
         let payload = &[0; 1000];
         intake.take(&Tapped { topic, payload, properties: &[], retain: false, expiry_s: None, publisher })
     }

@@ -96,6 +96,11 @@ impl Feed {
         Ok(Next::Nothing)
     }
 
+    /// Whether no stretch ends between two numbers: only then may they be passed as one.
+    pub(crate) fn is_one_stretch(&self, first: u64, second: u64) -> bool {
+        !self.older.iter().any(|stretch| first < stretch.end.seq && stretch.end.seq <= second)
+    }
+
     /// The place of what is live and comes next.
     pub(crate) fn live_place(&self) -> Place {
         self.live.place()

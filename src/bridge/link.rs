@@ -12,12 +12,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::dial::Io;
-use super::client::error::LinkError;
-use super::client::packet::{self, Hello, Packet, Welcome, Wish};
+use super::client::error::{LinkError, is_about_quota};
+use super::client::packet::{self, Hello, Packet, ReasonCodeOr311, Welcome, Wish};
 use super::downlink::MAX_PACKET;
 use super::pump::Pump;
 use super::window::LAST_ID;
-use crate::broker::codec::{Frame, QoS, Version};
+use crate::broker::NotKept;
+use crate::broker::codec::{Frame, QoS, ReasonCode, Version};
 use crate::clock::Clock;
 
 /// How long the answer to a CONNECT may take.
@@ -83,9 +84,10 @@ impl Link {
         if let Some(refusal) = welcome.code.refusal() {
             let words = welcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
             let what = format!("{refusal}{words}");
-            return Err(match welcome.code.is_about_rights() {
-                true => LinkError::NotAuthorised { what },
-                false => LinkError::NotNow { what },
+            return Err(match (welcome.code.is_about_rights(), welcome.code) {
+                (true, _) => LinkError::NotAuthorised { what },
+                (_, ReasonCodeOr311::V5(code)) if is_about_quota(code) => LinkError::Quota { what },
+                _ => LinkError::NotNow { what },
             });
         }
         link.welcome = welcome;
@@ -146,7 +148,8 @@ impl Link {
         let mut turn = Turn::new(&self, pump, manner);
         let ended = turn.run(&mut self, pump, manner).await;
         pump.settle();
-        let proven = turn.proof == Proof::Given;
+        // A quota that is used up says nothing of the message that was sent.
+        let proven = turn.proof == Proof::Given && !matches!(ended, Err(LinkError::Quota { .. }));
         let why = ended.as_ref().map_or_else(ToString::to_string, |_| String::new());
         pump.disconnected(proven, &why);
         if ended.is_ok() {
@@ -179,6 +182,8 @@ struct Turn {
     probed: Option<Instant>,
     renew_at: Option<Instant>,
     proof: Proof,
+    /// Messages of upstream that are acknowledged once they are kept here.
+    owed: Vec<u16>,
     /// Filters asked for, in the order of their SUBSCRIBE packets.
     asked: Vec<Vec<Wish>>,
 }
@@ -198,6 +203,7 @@ impl Turn {
             probed: None,
             renew_at: manner.renew_after.map(|after| now + after),
             proof: Proof::NotNeeded,
+            owed: Vec::new(),
             asked: Vec::new(),
         };
         let wishes = pump.downlink.wishes();
@@ -242,6 +248,7 @@ impl Turn {
                     self.take_in(link, pump)?;
                 }
                 written = write_all(&mut link.writer, &mut self.out, &mut self.written), if !self.out.is_empty() => written?,
+                kept = pump.downlink.kept(), if !self.owed.is_empty() => self.acknowledge(kept)?,
                 () = arrived, if may_take => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = manner.stop.cancelled() => return Ok(Ended::Stopped),
@@ -313,14 +320,14 @@ impl Turn {
 
     fn take_packet(&mut self, packet: Packet<'_>, pump: &mut Pump) -> Result<(), LinkError> {
         match packet {
-            Packet::Puback { id, code, reason } => pump.acknowledged(id, code, reason, self.heard),
+            Packet::Puback { id, code, reason } => pump.acknowledged(id, code, reason, self.heard)?,
             Packet::Publish(publish) => {
                 if publish.qos == QoS::ExactlyOnce {
                     return Err(protocol("a message at QoS 2, which was not asked for"));
                 }
                 pump.downlink.take(&publish, &pump.status, self.heard);
                 if publish.qos == QoS::AtLeastOnce {
-                    packet::put_puback(&mut self.out, publish.packet_id);
+                    self.owed.push(publish.packet_id);
                 }
             }
             Packet::Suback { id, codes } => self.check_suback(id, codes, pump),
@@ -332,9 +339,22 @@ impl Turn {
             }
             Packet::Disconnect { code, reason } => {
                 let what = reason.map_or_else(|| code.to_string(), |reason| format!("{code} ({reason})"));
-                return Err(LinkError::Dismissed { what });
+                return Err(if is_about_quota(code) {
+                    LinkError::Quota { what }
+                } else {
+                    LinkError::Dismissed { what }
+                });
             }
             Packet::Connack(_) => return Err(protocol("a second CONNACK")),
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what upstream sent, or gives the link up: upstream sends again what was not acknowledged.
+    fn acknowledge(&mut self, kept: Result<(), NotKept>) -> Result<(), LinkError> {
+        kept.map_err(|error| LinkError::NotKept { what: error.to_string() })?;
+        for packet_id in self.owed.drain(..) {
+            packet::put_puback(&mut self.out, packet_id);
         }
         Ok(())
     }
@@ -343,7 +363,7 @@ impl Turn {
         let asked = id.checked_sub(LAST_ID + 1).and_then(|index| self.asked.get(usize::from(index)));
         let refused = asked.into_iter().flatten().zip(codes).filter(|(_, code)| **code >= 0x80);
         for (wish, code) in refused {
-            let words = crate::broker::codec::ReasonCode(*code).text();
+            let words = ReasonCode(*code).text();
             if pump.status.warn(format!("`{}` cannot be subscribed: {words}", wish.filter)) {
                 tracing::warn!(
                     filter = wish.filter,

@@ -17,6 +17,9 @@ const HUB_API: &str = "2021-04-12";
 /// The share of a token's life after which a new one is made.
 const RENEW_AT: f64 = 0.9;
 
+/// The file of a token is not read anew sooner than that.
+const SOONEST_RENEWAL: Duration = Duration::from_secs(5);
+
 /// What templates are filled in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -63,9 +66,14 @@ impl Names {
         let own = config.user.as_deref().map(|user| self.fill(user).replace("{client-id}", &client_id));
         let hub = || format!("{}/{client_id}/?api-version={HUB_API}", url.host);
         let user = own.or_else(|| (config.profile == Profile::AzureIotHub).then(hub));
-        let renew_after = config.token.as_ref().and_then(Token::lifetime).map(|life| life.mul_f64(RENEW_AT));
+        let mut renew_after = config.token.as_ref().and_then(Token::lifetime).map(|life| life.mul_f64(RENEW_AT));
         let password = match (&config.password, &config.token) {
-            (Some(SecretFile { file }), _) | (None, Some(Token::File(file))) => Some(secret(file)?),
+            (Some(SecretFile { file }), _) => Some(secret(file)?),
+            (None, Some(Token::File(file))) => {
+                let token = secret(file)?;
+                renew_after = token::expiry(&token).and_then(|expiry| until_renewal(expiry, now_s));
+                Some(token)
+            }
             (None, Some(Token::Jwt(jwt))) => {
                 let subject = jwt.subject.as_deref().map(|subject| self.fill(subject));
                 let made = token::jwt(jwt, &tls::read(&jwt.key)?, subject.as_deref(), now_s);
@@ -81,6 +89,13 @@ impl Names {
         };
         Ok(Login { user, password, renew_after })
     }
+}
+
+/// When to read the file of a token anew that expires at this second; `None` when it has expired already.
+fn until_renewal(expiry_s: u64, now_s: u64) -> Option<Duration> {
+    let left = Duration::from_secs(expiry_s.checked_sub(now_s).filter(|left| *left > 0)?);
+    // Should the file still hold the old token then, there is no use in asking ever faster.
+    Some(left.mul_f64(RENEW_AT).max(SOONEST_RENEWAL).min(left))
 }
 
 fn secret(path: &Path) -> Result<Vec<u8>, LinkError> {
@@ -133,6 +148,14 @@ mod tests {
             "{password}"
         );
         assert_eq!(login.renew_after, Some(Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn the_file_of_a_token_is_read_again_before_its_end() {
+        assert_eq!(until_renewal(1100, 1000), Some(Duration::from_secs(90)));
+        assert_eq!(until_renewal(1006, 1000), Some(Duration::from_millis(5400)));
+        assert_eq!(until_renewal(1002, 1000), Some(Duration::from_secs(2)));
+        assert_eq!((until_renewal(1000, 1000), until_renewal(5, 1000)), (None, None));
     }
 
     #[test]

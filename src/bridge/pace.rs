@@ -26,6 +26,14 @@ impl Purse {
         Self { most, held: most, ..Self::new(per_second) }
     }
 
+    /// A purse for a limit that holds over every second, wherever that second begins, when nothing costs more than
+    /// `largest`: what may burst and what flows in are together no more than the rate.
+    pub(crate) fn strict(per_second: u64, largest: u64) -> Self {
+        let rate = per_second.max(1) as f64;
+        let most = (rate / 10.0).max((largest as f64).min(rate / 2.0));
+        Self { per_second: rate - most, most, held: most, filled: None }
+    }
+
     fn fill(&mut self, now: Instant) {
         let since = self.filled.map_or(Duration::ZERO, |filled| now.saturating_duration_since(filled));
         self.filled = Some(now);
@@ -58,6 +66,26 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn a_strict_limit_holds_over_every_second(rate in 4u64..2000, shares in prop::collection::vec(1u64..=100, 1..300)) {
+            let largest = (rate / 4).max(1);
+            let (start, mut purse) = (Instant::now(), Purse::strict(rate, largest));
+            let (mut now, mut spent) = (start, Vec::new());
+            for share in shares {
+                let cost = (largest * share / 100).max(1);
+                while let Err(at) = purse.ready(cost, now) {
+                    now = at;
+                }
+                purse.spend(cost);
+                spent.push((now, cost));
+            }
+            for (index, (from, _)) in spent.iter().enumerate() {
+                let within = spent[index..].iter().take_while(|(at, _)| *at - *from < Duration::from_secs(1));
+                let sum: u64 = within.map(|(_, cost)| cost).sum();
+                prop_assert!(sum <= rate, "{sum} of {rate}");
+            }
+        }
+
         #[test]
         fn no_more_than_the_rate_is_spent(rate in 1u64..2000, costs in prop::collection::vec(1u64..50, 1..200)) {
             let (start, mut purse) = (Instant::now(), Purse::new(rate));

@@ -7,13 +7,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::backlog::{Arrival, Backlog, Place};
+use std::collections::VecDeque;
+
+use super::backlog::{Arrival, Backlog, Item, Place};
+use super::client::error::LinkError;
 use super::config::{Config, Version};
 use super::deadletter::DeadLetters;
 use super::downlink::Downlink;
-use super::lane::{Feed, Next};
-use super::outgoing::{DeadLetter, Outgoing, Prepared, Preparer};
+use super::lane::{Feed, Lane, Next};
+use super::outgoing::{DeadLetter, Load, Outgoing, Prepared};
 use super::pace::Purse;
+use super::prepare::Preparer;
+use super::sequence::Gap;
 use super::status::Status;
 use super::window::Window;
 use crate::bridge::client::packet::{self, Welcome};
@@ -31,6 +36,10 @@ pub(crate) struct Pump {
     preparer: Preparer,
     window: Window<Outgoing>,
     feed: Feed,
+    /// Read from the backlog, and had no place in the batch before it.
+    held: Option<(Lane, Item)>,
+    /// Further parts of a message whose first one is in the window.
+    parts: VecDeque<Outgoing>,
     pub(crate) downlink: Downlink,
     letters: DeadLetters,
     pub(crate) status: Arc<Status>,
@@ -40,6 +49,8 @@ pub(crate) struct Pump {
     /// How far everything was acknowledged when the cursor was last set.
     passed: Place,
     read_again: Option<Instant>,
+    /// A limit on messages or bytes per second holds sending up.
+    paced: bool,
 }
 
 /// What holds for one connection.
@@ -71,11 +82,13 @@ impl Pump {
             preparer,
             window: Window::new(config.window.min(limits.in_flight)),
             feed: Feed::new(&*backlog, config.backfill),
+            held: None,
+            parts: VecDeque::new(),
             downlink,
             letters,
             status,
-            messages: limits.rate.map(|rate| Purse::new(rate.into())),
-            bytes: limits.bytes_rate.map(Purse::new),
+            messages: limits.rate.map(|rate| Purse::strict(rate.into(), 1)),
+            bytes: limits.bytes_rate.map(|rate| Purse::strict(rate, limits.payload)),
             terms: Terms {
                 version: wire(config.version()),
                 max_packet: usize::MAX,
@@ -85,6 +98,7 @@ impl Pump {
             passed,
             backlog,
             read_again: None,
+            paced: false,
         }
     }
 
@@ -123,8 +137,14 @@ impl Pump {
 
     /// Appends what can be sent now. Returns when to look again, if it is a matter of time.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, now: Instant) -> Option<Instant> {
+        self.paced = false;
         while out.len() < BATCH {
             if self.window.next_to_send().is_none() {
+                // Taken no sooner than it can be sent: what waits meanwhile may go in the same batch.
+                if let Err(at) = self.affords(1, now) {
+                    self.paced = true;
+                    return self.window.has_room().then_some(at);
+                }
                 match self.take(now) {
                     Taken::Something => continue,
                     Taken::Nothing => return None,
@@ -132,10 +152,21 @@ impl Pump {
                 }
             }
             if let Err(at) = self.send_next(out, now) {
+                self.paced = true;
                 return Some(at);
             }
         }
         None
+    }
+
+    /// Whether one more message of this size keeps to the limits; if not: when it will.
+    fn affords(&mut self, bytes: u64, now: Instant) -> Result<(), Instant> {
+        for (purse, cost) in [(&mut self.messages, 1), (&mut self.bytes, bytes)] {
+            if let Some(purse) = purse {
+                purse.ready(cost, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the next message from the backlog into the window.
@@ -143,27 +174,24 @@ impl Pump {
         if !self.window.has_room() {
             return Taken::Nothing;
         }
-        if let Some(at) = self.read_again.filter(|at| *at > now) {
-            return Taken::Later(at);
+        if let Some(part) = self.parts.pop_front() {
+            self.window.push(part);
+            return Taken::Something;
         }
-        self.read_again = None;
-        // Older messages leave half of the window to live ones.
-        let room_for_older = self.window.has_room_for_older();
-        let (lane, item) = match self.feed.next(now, room_for_older) {
-            Ok(Next::Item(lane, item)) => (lane, item),
-            Ok(Next::Later(at)) => return Taken::Later(at),
-            Ok(Next::Nothing) => return Taken::Nothing,
-            Err(error) => {
-                if self.status.warn(format!("the buffer cannot be read: {error}")) {
-                    tracing::error!(%error, "the buffer of a bridge cannot be read");
-                }
-                let at = now + READ_AGAIN;
-                self.read_again = Some(at);
-                return Taken::Later(at);
-            }
+        let (lane, item) = match self.next_item(now) {
+            Ok(found) => found,
+            Err(none) => return none,
         };
-        let outgoing = match self.preparer.prepare(lane, item) {
+        if let Some(batch) = self.batch(lane, &item, now) {
+            self.window.push(batch);
+            return Taken::Something;
+        }
+        let outgoing = match self.preparer.prepare(lane, item, self.terms.max_packet) {
             Prepared::Send(outgoing) | Prepared::Unwanted(outgoing) => outgoing,
+            Prepared::Parts(parts) => {
+                self.parts.extend(parts);
+                return self.take(now);
+            }
             Prepared::Dead(dead, outgoing) => {
                 self.letters.put(&dead, &self.status);
                 outgoing
@@ -171,6 +199,55 @@ impl Pump {
         };
         self.window.push(outgoing);
         Taken::Something
+    }
+
+    /// What lies next, or why nothing does.
+    fn next_item(&mut self, now: Instant) -> Result<(Lane, Item), Taken> {
+        if let Some(held) = self.held.take() {
+            return Ok(held);
+        }
+        if let Some(at) = self.read_again.filter(|at| *at > now) {
+            return Err(Taken::Later(at));
+        }
+        self.read_again = None;
+        // Older messages leave half of the window to live ones.
+        match self.feed.next(now, self.window.has_room_for_older()) {
+            Ok(Next::Item(lane, item)) => Ok((lane, item)),
+            Ok(Next::Later(at)) => Err(Taken::Later(at)),
+            Ok(Next::Nothing) => Err(Taken::Nothing),
+            Err(error) => {
+                if self.status.warn(format!("the buffer cannot be read: {error}")) {
+                    tracing::error!(%error, "the buffer of a bridge cannot be read");
+                }
+                let at = now + READ_AGAIN;
+                self.read_again = Some(at);
+                Err(Taken::Later(at))
+            }
+        }
+    }
+
+    /// A batch that begins with this item; `None` when there are none, or it has no place in one.
+    fn batch(&mut self, lane: Lane, first: &Item, now: Instant) -> Option<Outgoing> {
+        let entry = self.preparer.entry(lane, first)?;
+        let (mut batch, most, bytes) = self.preparer.begin(first.seq, lane, self.terms.max_packet);
+        if !batch.takes(first.seq, lane, &entry, bytes) {
+            return None;
+        }
+        batch.push(&entry, first.after);
+        while batch.len() < most
+            && let Ok((lane, item)) = self.next_item(now)
+        {
+            let entry = self.preparer.entry(lane, &item);
+            let fits = entry.filter(|entry| {
+                batch.takes(item.seq, lane, entry, bytes) && self.feed.is_one_stretch(batch.first, item.seq)
+            });
+            let Some(entry) = fits else {
+                self.held = Some((lane, item));
+                break;
+            };
+            batch.push(&entry, item.after);
+        }
+        Some(self.preparer.finish(batch))
     }
 
     /// Sends the next message of the window; `Err`: not before this moment.
@@ -211,11 +288,11 @@ impl Pump {
                 purse.spend(cost);
             }
         }
-        let stats = stats(outgoing);
+        let (load, gap) = (outgoing.load, outgoing.gap);
         if qos > 0 {
             self.window.mark_sent(now);
         } else {
-            self.count(stats);
+            self.count(load, gap);
             self.window.mark_done();
             self.settle();
         }
@@ -226,7 +303,7 @@ impl Pump {
     fn give_up(&mut self, id: u16, reason: String) -> Result<(), Instant> {
         let Some((_, outgoing)) = self.window.next_to_send() else { return Ok(()) };
         let outgoing = outgoing.clone();
-        if outgoing.is_gap {
+        if outgoing.is_gap() {
             self.undeclared(&reason);
             self.window.mark_done();
             self.settle();
@@ -244,33 +321,49 @@ impl Pump {
     }
 
     /// An acknowledgement came.
-    pub(crate) fn acknowledged(&mut self, id: u16, code: ReasonCode, words: Option<&str>, now: Instant) {
+    ///
+    /// # Errors
+    /// The broker takes no more for now: what it did not take is sent again over the next link.
+    pub(crate) fn acknowledged(
+        &mut self,
+        id: u16,
+        code: ReasonCode,
+        words: Option<&str>,
+        now: Instant,
+    ) -> Result<(), LinkError> {
+        if code == ReasonCode::QUOTA_EXCEEDED {
+            let what =
+                words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
+            return Err(LinkError::Quota { what });
+        }
         // Of an earlier message under the same identifier, or invented: upstream is not trusted.
-        let Some(outgoing) = self.window.acknowledge(id, now) else { return };
-        let stats = stats(outgoing);
+        let Some(outgoing) = self.window.acknowledge(id, now) else { return Ok(()) };
+        let (load, gap) = (outgoing.load, outgoing.gap);
         if !code.is_failure() {
-            self.count(stats);
-            return;
+            self.count(load, gap);
+            return Ok(());
         }
         let outgoing = outgoing.clone();
         let reason =
             words.map_or_else(|| code.text().to_owned(), |words| format!("{}: {words}", code.text()));
-        if outgoing.is_gap {
+        if outgoing.is_gap() {
             self.undeclared(&reason);
-            return;
+            return Ok(());
         }
         let declaration = self.preparer.instead(&outgoing);
         self.letters.put(&letter(&outgoing, reason), &self.status);
         self.window.send_instead(id, declaration);
+        Ok(())
     }
 
-    fn count(&self, (is_gap, bytes): (bool, usize)) {
-        if is_gap {
-            self.status.gaps.add(1);
-        } else {
-            self.status.acknowledged.add(1);
-            self.status.acknowledged_bytes.add(bytes as u64);
+    fn count(&self, load: Load, gap: Option<Gap>) {
+        if let Some(gap) = gap {
+            self.status.declared(gap);
         }
+        self.status.gaps.add(load.gaps);
+        self.status.missing.add(load.missing);
+        self.status.acknowledged.add(load.messages);
+        self.status.acknowledged_bytes.add(load.bytes);
     }
 
     /// Moves the cursor over what was acknowledged without a hole.
@@ -290,9 +383,9 @@ impl Pump {
         self.backlog.arrived(self.feed.live_place())
     }
 
-    /// Whether there is room to take more from the backlog.
+    /// Whether something that arrives in the backlog could be taken at once.
     pub(crate) fn has_room(&self) -> bool {
-        self.window.has_room()
+        !self.paced && self.window.has_room()
     }
 }
 
@@ -300,11 +393,6 @@ enum Taken {
     Something,
     Nothing,
     Later(Instant),
-}
-
-/// Whether it declares a gap, and how many bytes its payload has.
-fn stats(outgoing: &Outgoing) -> (bool, usize) {
-    (outgoing.is_gap, outgoing.payload.len())
 }
 
 fn letter(outgoing: &Outgoing, reason: String) -> DeadLetter {

@@ -20,7 +20,7 @@ use super::intake::Intake;
 use super::link::{Ended, Link, Manner};
 use super::mapping::Mapping;
 use super::names::Names;
-use super::outgoing::Preparer;
+use super::prepare::Preparer;
 use super::pump::{Make, Pump, wire};
 use super::status::{Snapshot, State, Status};
 use crate::backoff::Backoff;
@@ -64,10 +64,26 @@ pub struct Bridge {
     pump: Pump,
     handle: BridgeHandle,
     publisher: Option<LocalPublisher>,
-    status_topic: String,
+    topics: StatusTopics,
     intake: Arc<Intake>,
     /// Takes messages in for as long as the bridge exists.
     _tap: TapHandle,
+}
+
+/// Where a bridge tells how it stands.
+#[derive(Default)]
+struct StatusTopics {
+    site: String,
+    sys: String,
+    /// As Mosquitto tells it of its bridges: `1` or `0`.
+    connection: String,
+}
+
+impl StatusTopics {
+    fn new(name: &str, site: String) -> Self {
+        let sys = format!("$SYS/broker/bridge/{name}");
+        Self { site, sys, connection: format!("$SYS/broker/connection/{name}/state") }
+    }
 }
 
 /// Tells how a bridge stands. Cheap to clone.
@@ -77,9 +93,23 @@ pub struct BridgeHandle {
     status: Arc<Status>,
     backlog: Arc<dyn Backlog>,
     clock: Clock,
+    url: Arc<str>,
+    capacity: u64,
 }
 
 impl BridgeHandle {
+    /// The address that is tried first.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many bytes may wait.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// The bridge's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -87,6 +117,8 @@ impl BridgeHandle {
     }
 
     /// How it stands now.
+    ///
+    /// May read a little from the disk.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now_us = self.clock.stamp().unix_us;
@@ -144,7 +176,7 @@ impl Bridge {
         // A stream that begins starts with what is known already.
         let tap = broker.tap(&filters, intake.clone(), backlog.end().seq == 1)?;
         let client_id = names.client_id(&config);
-        let preparer = Preparer::new(&config, mapping.clone(), stream, &client_id, &format!("{own}/gap"));
+        let preparer = Preparer::new(&config, mapping.clone(), stream, &client_id, &own);
         let letters =
             DeadLetters { publisher: broker.publisher(&origin), topic: format!("{own}/dead-letter"), stream };
         let pump = Pump::new(Make {
@@ -155,9 +187,20 @@ impl Bridge {
             letters,
             status: Arc::clone(&status),
         });
-        let handle = BridgeHandle { name: name.into(), status, backlog, clock: clock.clone() };
+        let (url, capacity) = (config.url.to_string().into(), config.buffer.size.0);
+        let handle = BridgeHandle { name: name.into(), status, backlog, clock: clock.clone(), url, capacity };
         let publisher = Some(broker.publisher(&origin));
-        Ok(Self { config, names, clock, pump, handle, publisher, status_topic: own, intake, _tap: tap })
+        Ok(Self {
+            config,
+            names,
+            clock,
+            pump,
+            handle,
+            publisher,
+            topics: StatusTopics::new(name, own),
+            intake,
+            _tap: tap,
+        })
     }
 
     /// Tells how the bridge stands, while it runs and after.
@@ -169,10 +212,10 @@ impl Bridge {
     /// Carries messages until it is stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let (handle, intake) = (self.handle(), Arc::clone(&self.intake));
-        let (topic, publisher) = (std::mem::take(&mut self.status_topic), self.publisher.take());
+        let (topics, publisher) = (std::mem::take(&mut self.topics), self.publisher.take());
         let told = async {
             match publisher {
-                Some(publisher) => tell(handle.clone(), publisher, topic, intake).await,
+                Some(publisher) => tell(handle.clone(), publisher, topics, intake).await,
                 None => std::future::pending().await,
             }
         };
@@ -274,7 +317,12 @@ pub(crate) async fn hello(
 }
 
 /// Publishes how the bridge stands, when it changes and now and then.
-async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topic: String, intake: Arc<Intake>) {
+async fn tell(
+    handle: BridgeHandle,
+    mut publisher: LocalPublisher,
+    topics: StatusTopics,
+    intake: Arc<Intake>,
+) {
     let mut ticks = tokio::time::interval(STATUS_PERIOD);
     let mut last = None;
     let options = PublishOptions { qos: QoS::AtLeastOnce, retain: true, ..PublishOptions::default() };
@@ -284,6 +332,7 @@ async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topic: String
             () = handle.status.changed.notified() => {}
         }
         intake.declare();
+        handle.status.measure(handle.clock.mono());
         let backlog = Arc::clone(&handle.backlog);
         // It may wait for the disk.
         if tokio::task::spawn_blocking(move || backlog.maintain()).await.is_err() {
@@ -293,10 +342,14 @@ async fn tell(handle: BridgeHandle, mut publisher: LocalPublisher, topic: String
         if last.as_ref() == Some(&snapshot) {
             continue;
         }
-        if let (Ok(body), true) = (serde_json::to_vec(&snapshot), !topic.is_empty())
-            && let Err(error) = publisher.publish(&topic, &body, &options)
-        {
-            tracing::error!(%error, "the status of a bridge cannot be published");
+        let connected = if snapshot.state == State::Connected { "1" } else { "0" };
+        let body = serde_json::to_vec(&snapshot).unwrap_or_default();
+        let places =
+            [(&topics.site, &*body), (&topics.sys, &*body), (&topics.connection, connected.as_bytes())];
+        for (topic, body) in places {
+            if let Err(error) = publisher.publish(topic, body, &options) {
+                tracing::error!(%error, topic, "the status of a bridge cannot be published");
+            }
         }
         last = Some(snapshot);
     }

@@ -53,6 +53,19 @@ pub enum Why {
 }
 
 impl Why {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::Refused => "refused",
+            Self::Thinned => "thinned",
+            Self::Damaged => "damaged",
+            Self::PowerLoss => "power-loss",
+            Self::DeadLetter => "dead-letter",
+        }
+    }
+
     /// The reason with this number, as it is stored.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {

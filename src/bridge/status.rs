@@ -4,12 +4,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::backlog::Depth;
-use super::sequence::StreamId;
+use super::sequence::{Gap, StreamId};
 
 /// A counter that only grows.
 #[derive(Debug, Default)]
@@ -25,6 +26,9 @@ impl Count {
     }
 }
 
+/// Rates are over at least this span.
+const RATE_SPAN: Duration = Duration::from_secs(2);
+
 /// What a bridge is about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,6 +42,19 @@ pub enum State {
     Waiting,
     /// It was stopped.
     Stopped,
+}
+
+impl State {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// The live status of a bridge.
@@ -60,6 +77,8 @@ pub(crate) struct Status {
     pub(crate) resent: Count,
     /// Gaps declared.
     pub(crate) gaps: Count,
+    /// Numbers that they miss.
+    pub(crate) missing: Count,
     /// Messages that cannot be sent.
     pub(crate) dead_letters: Count,
     /// Messages from upstream that were published here.
@@ -76,6 +95,17 @@ struct Told {
     since_us: i64,
     last_error: Option<String>,
     warning: Option<String>,
+    last_gap: Option<Gap>,
+    rates: Rates,
+}
+
+/// Messages per second of late.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rates {
+    /// When they were measured, and the counters then.
+    at: Option<(Instant, u64, u64)>,
+    taken_in: f64,
+    acknowledged: f64,
 }
 
 /// The status of a bridge at one moment.
@@ -94,6 +124,13 @@ pub struct Snapshot {
     pub warning: Option<String>,
     /// The stream of its messages.
     pub stream: StreamId,
+    /// Messages taken in per second of late.
+    pub taken_in_rate: f64,
+    /// Messages acknowledged upstream per second of late.
+    pub acknowledged_rate: f64,
+    /// The gap that was declared last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_gap: Option<Gap>,
     /// Messages that wait.
     pub queued: u64,
     /// Bytes that wait.
@@ -112,6 +149,8 @@ pub struct Snapshot {
     pub resent: u64,
     /// Gaps declared since the start.
     pub gaps: u64,
+    /// How many messages were declared missing since the start.
+    pub missing: u64,
     /// Messages put onto the dead-letter topic since the start.
     pub dead_letters: u64,
     /// Messages accepted from upstream since the start.
@@ -167,6 +206,32 @@ impl Status {
         new
     }
 
+    /// A gap is declared upstream.
+    pub(crate) fn declared(&self, gap: Gap) {
+        self.told(|told| told.last_gap = Some(gap));
+    }
+
+    /// Measures rates, if the last time is long enough ago.
+    pub(crate) fn measure(&self, now: Instant) {
+        let (taken_in, acknowledged) = (self.taken_in.get(), self.acknowledged.get());
+        self.told(|told| {
+            let rates = &mut told.rates;
+            if let Some((at, taken_before, acknowledged_before)) = rates.at {
+                let span = now.saturating_duration_since(at);
+                if span < RATE_SPAN {
+                    return;
+                }
+                let rate = |now: u64, before: u64| {
+                    let rate = now.saturating_sub(before) as f64 / span.as_secs_f64();
+                    (rate * 10.0).round() / 10.0
+                };
+                rates.taken_in = rate(taken_in, taken_before);
+                rates.acknowledged = rate(acknowledged, acknowledged_before);
+            }
+            rates.at = Some((now, taken_in, acknowledged));
+        });
+    }
+
     /// The status now.
     pub(crate) fn snapshot(&self, stream: StreamId, depth: Depth, now_us: i64) -> Snapshot {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -177,6 +242,9 @@ impl Status {
             last_error: told.last_error,
             warning: told.warning,
             stream,
+            taken_in_rate: told.rates.taken_in,
+            acknowledged_rate: told.rates.acknowledged,
+            last_gap: told.last_gap,
             queued: depth.messages,
             queued_bytes: depth.bytes,
             oldest_s: oldest_us.unsigned_abs() / 1_000_000,
@@ -186,6 +254,7 @@ impl Status {
             acknowledged_bytes: self.acknowledged_bytes.get(),
             resent: self.resent.get(),
             gaps: self.gaps.get(),
+            missing: self.missing.get(),
             dead_letters: self.dead_letters.get(),
             accepted: self.accepted.get(),
             refused: self.refused.get(),
@@ -197,6 +266,25 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_of_the_last_seconds() {
+        let (status, start) = (Status::default(), Instant::now());
+        let rates = |status: &Status| {
+            let shown = status.snapshot(StreamId(1), Depth::default(), 0);
+            (shown.taken_in_rate, shown.acknowledged_rate)
+        };
+        status.taken_in.add(1000);
+        status.measure(start);
+        assert_eq!(rates(&status), (0.0, 0.0), "what was before is no rate");
+        status.taken_in.add(30);
+        status.acknowledged.add(5);
+        status.measure(start + RATE_SPAN / 2);
+        status.measure(start + RATE_SPAN * 2);
+        assert_eq!(rates(&status), (7.5, 1.3));
+        status.measure(start + RATE_SPAN * 4);
+        assert_eq!(rates(&status), (0.0, 0.0));
+    }
 
     #[test]
     fn errors_are_new_once_and_gone_with_the_connection() {

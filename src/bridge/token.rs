@@ -110,6 +110,16 @@ pub(crate) fn sas(config: &Sas, key: &[u8], resource: &str, now_s: u64) -> Resul
     Ok(token)
 }
 
+/// When a token expires, in seconds since 1970, if it is a JSON Web Token that says so, or a shared access signature.
+pub(crate) fn expiry(token: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(token).ok()?;
+    if let Some(fields) = text.strip_prefix("SharedAccessSignature ") {
+        return fields.split('&').find_map(|field| field.strip_prefix("se=")).and_then(|at| at.parse().ok());
+    }
+    let claims = data_encoding::BASE64URL_NOPAD.decode(text.split('.').nth(1)?.as_bytes()).ok()?;
+    serde_json::from_slice::<Value>(&claims).ok()?["exp"].as_u64()
+}
+
 #[cfg(test)]
 mod tests {
     use ring::signature::{KeyPair, UnparsedPublicKey};
@@ -194,5 +204,15 @@ mod tests {
         percent(&mut wanted, &data_encoding::BASE64.encode(signature.as_ref()));
         assert_eq!(token, wanted + "&se=1060&skn=p");
         assert!(sas(&config, b"?", "r", 0).is_err());
+    }
+
+    #[test]
+    fn tokens_tell_when_they_expire() {
+        let claims = data_encoding::BASE64URL_NOPAD.encode(br#"{"exp":1234,"aud":"a"}"#);
+        assert_eq!(expiry(format!("e30.{claims}.sig").as_bytes()), Some(1234));
+        assert_eq!(expiry(b"SharedAccessSignature sr=a&sig=b&se=99&skn=c"), Some(99));
+        for other in [&b"opaque"[..], b"a.b.c", b"e30.e30.", &[0xff]] {
+            assert_eq!(expiry(other), None);
+        }
     }
 }

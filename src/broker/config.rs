@@ -144,6 +144,17 @@ impl Default for Config {
     }
 }
 
+/// What is wrong with the limits that a listener has of its own.
+fn limit_problems(name: &str, listener: &BrokerListener) -> Vec<String> {
+    let packet = listener.max_packet.is_some_and(|size| !PACKETS.contains(&size.0));
+    let qos = listener.max_qos.is_some_and(|qos| qos > 2);
+    [(packet, "max-packet: must lie between 256B and 256MiB"), (qos, "max-qos: must be 0, 1 or 2")]
+        .into_iter()
+        .filter(|(wrong, _)| *wrong)
+        .map(|(_, what)| format!("broker.listeners.{name}: {what}"))
+        .collect()
+}
+
 impl Config {
     /// What is wrong with the section, one sentence each; empty when all is well.
     #[must_use]
@@ -151,13 +162,7 @@ impl Config {
         let mut problems = Vec::new();
         for (name, listener) in &self.listeners {
             problems.extend(listener.problems(name, self));
-            if listener.max_packet.is_some_and(|size| !PACKETS.contains(&size.0)) {
-                problems
-                    .push(format!("broker.listeners.{name}: max-packet: must lie between 256B and 256MiB"));
-            }
-            if listener.max_qos.is_some_and(|qos| qos > 2) {
-                problems.push(format!("broker.listeners.{name}: max-qos: must be 0, 1 or 2"));
-            }
+            problems.extend(limit_problems(name, listener));
         }
         if self.listeners.contains_key(super::listen::PLAIN) {
             problems.push("broker.listeners: the name `listen` is taken by `broker.listen`".into());

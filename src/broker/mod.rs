@@ -9,11 +9,13 @@
 pub mod access;
 mod admin;
 pub mod auth;
+mod awaited;
 mod clients;
 pub mod codec;
 mod config;
 mod connection;
 mod core;
+mod entry;
 pub mod listen;
 mod local;
 mod message;
@@ -52,10 +54,12 @@ pub use stats::Stats;
 use store::Store;
 pub use store::StoreError;
 
-use self::core::{Core, Entry, Sink};
+use self::core::Core;
+use self::entry::{Entry, Sink};
 use local::LocalQueue;
 use route::Round;
 use sync::write;
+use watched::Look;
 
 /// The broker. Cheap to clone; all clones are the same broker.
 #[derive(Clone)]
@@ -74,11 +78,13 @@ impl Broker {
     /// runtime, in which absent clients' sessions end when their time has come.
     ///
     /// # Errors
-    /// The directory cannot be used.
+    /// The directory cannot be used, or the users or the rules, by which it is decided what of it still counts.
     pub fn open(config: Config) -> Result<Self, StoreError> {
         let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
         let (store, replay) = Store::open(&dir, &config)?;
         let core = Arc::new(Core::new(config, Some(store)));
+        core.auth.reload(Look::Asked)?;
+        core.access.reload(Look::Asked)?;
         core.restore(replay);
         Ok(Self { core })
     }

@@ -89,7 +89,13 @@ impl Core {
                 None if arrival.client_id.is_empty() => unused_id(&sessions),
                 None => arrival.client_id.as_str().into(),
             };
-            // Looked up under this lock: a change of the rules is applied to every session that is in the map by then.
+            // Looked up under this lock: a change of users or rules is applied to every session that is in the map by then.
+            let standing =
+                arrival.login.as_ref().map_or(Standing::Unchanged, |login| self.auth.standing(login));
+            if standing != Standing::Unchanged {
+                let what = "the login was changed while the client logged in";
+                return Err(refusal(ReasonCode::NOT_AUTHORIZED, what));
+            }
             let permissions = self.access.permissions(arrival.login.as_ref(), &id);
             let will = will(&id);
             if will.as_ref().is_some_and(|will| !permissions.may_write(&will.stored.topic)) {

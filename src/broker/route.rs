@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::codec::QoS;
 use super::config::bytes;
-use super::core::{Core, Entry, Sink};
-use super::local::{TapRefusal, Tapped};
+use super::core::Core;
+use super::entry::{Entry, Sink};
+use super::local::{SharedTap, TapRefusal, Tapped};
 use super::message::{Incoming, Stored};
 use super::pool::Pool;
 use super::session::{Grant, Session, State, kept};
@@ -80,6 +81,8 @@ pub(super) struct Round<'c> {
     pub(super) logged: u64,
     /// Messages that the log did not take.
     pub(super) unlogged: u64,
+    /// Positions in the logs of taps that an answer has to wait for.
+    pub(super) tapped: Vec<(SharedTap, u64)>,
     /// Sessions that publishers should wait for.
     slow: Vec<Arc<Session>>,
 }
@@ -108,6 +111,7 @@ impl<'c> Round<'c> {
             received: None,
             logged: 0,
             unlogged: 0,
+            tapped: Vec::new(),
             slow: Vec::new(),
         }
     }
@@ -178,7 +182,7 @@ impl<'c> Round<'c> {
         if !retained && received.is_none() && targets.is_empty() {
             return;
         }
-        let message_record = Arc::new(kept(message, self.now, store.wall_us()));
+        let message_record = Arc::new(kept(message, self.now, store.log_us()));
         let how = match message.qos {
             QoS::AtMostOnce if targets.is_empty() => How::Spare,
             _ => How::Message,
@@ -222,6 +226,13 @@ impl<'c> Round<'c> {
         cache.targets.len()
     }
 
+    fn note_tap(&mut self, tap: &SharedTap, position: u64) {
+        match self.tapped.iter_mut().find(|(known, _)| Arc::ptr_eq(known, tap)) {
+            Some((_, last)) => *last = position,
+            None => self.tapped.push((Arc::clone(tap), position)),
+        }
+    }
+
     fn deliver(&mut self, to: View<'_>, message: &Incoming<'_>, stored: &mut Option<Arc<Stored>>) {
         let (qos, retain) = (to.qos.min(message.qos), message.retain && to.rap);
         let grant = Grant { qos, retain, ids: to.ids, share: None, checked: to.checked };
@@ -233,7 +244,12 @@ impl<'c> Round<'c> {
             }
             Sink::Shared(group) => group.deliver(message, stored, self),
             Sink::Tap(tap) => match tap.take(&Tapped::of(message)) {
-                Ok(()) => self.tally.local_out += 1,
+                Ok(position) => {
+                    self.tally.local_out += 1;
+                    if position > 0 && message.qos > QoS::AtMostOnce {
+                        self.note_tap(tap, position);
+                    }
+                }
                 Err(TapRefusal) => self.tally.refused += 1,
             },
         }

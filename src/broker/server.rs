@@ -123,7 +123,7 @@ impl Broker {
             let now = Instant::now();
             // A large store takes its time.
             let tidied = tokio::task::spawn_blocking(move || {
-                core.retained.expire(now, &core.counters, |topic| core.log_forgotten(topic))
+                core.retained.expire(now, &core.counters, |topic| core.log_forgotten(topic));
             });
             if tidied.await.is_err() {
                 tracing::error!("expired retained messages could not be removed");

@@ -2,12 +2,13 @@
 //!
 //! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
-use super::drivers::{DeviceSettings, Taker, Wire};
+use super::drivers::{Computed, DeviceSettings, Taker, Wire};
 use super::http as http_adapter;
 use super::local as local_adapter;
 use super::modbus as adapter;
@@ -17,7 +18,8 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use crate::driver::{http, local, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::{http, local, modbus, virtual_points};
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
@@ -62,6 +64,7 @@ enum WireSection {
     Modbus(Box<modbus::PointConfig>),
     Http(Box<http::PointConfig>),
     Local(Box<local::PointConfig>),
+    Virtual(Box<virtual_points::PointConfig>),
 }
 
 /// A point's place on the wire, before the rest of it is known.
@@ -69,6 +72,7 @@ enum Place {
     Modbus(modbus::Register, modbus::WriteMethod),
     Http(Box<http::Wiring>),
     Local(local::Wiring),
+    Virtual(Box<virtual_points::Sources>),
 }
 
 impl Place {
@@ -77,13 +81,14 @@ impl Place {
             Self::Modbus(register, _) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
             Self::Local(wiring) => local_adapter::raw_form(wiring),
+            Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
         }
     }
 
     /// The unit that values come in, where the driver knows it.
     fn unit(&self) -> Option<&'static str> {
         match self {
-            Self::Modbus(..) | Self::Http(_) => None,
+            Self::Modbus(..) | Self::Http(_) | Self::Virtual(_) => None,
             Self::Local(wiring) => wiring.form().unit,
         }
     }
@@ -93,11 +98,19 @@ impl Place {
             Self::Modbus(register, _) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
             Self::Local(wiring) => Taker::Local(wiring),
+            Self::Virtual(sources) => Taker::Virtual(&sources.form),
         }
     }
 
     /// The driver's point; its id comes with the plan.
-    fn wire(self, conversion: Conversion, poll: Duration, access: Access, tolerance: f64) -> Wire {
+    fn wire(
+        self,
+        name: &Arc<str>,
+        conversion: Conversion,
+        poll: Duration,
+        access: Access,
+        tolerance: f64,
+    ) -> Wire {
         let id = PointId(0);
         match self {
             Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
@@ -114,6 +127,12 @@ impl Place {
             }
             Self::Local(wiring) => {
                 Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
+            }
+            Self::Virtual(sources) => {
+                let virtual_points::Sources { form, names } = *sources;
+                let (name, inputs) = (Arc::clone(name), Vec::new());
+                let point = virtual_points::Point { id, name, form, inputs, conversion, access };
+                Wire::Virtual(Box::new(Computed { names, point }))
             }
         }
     }
@@ -138,6 +157,10 @@ fn place_of(
         }
         (WireSection::Local(config), DeviceSettings::Local(device)) => {
             local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
+        }
+        (WireSection::Virtual(config), DeviceSettings::Virtual) => {
+            virtual_adapter::sources(cx, node, &config, access)
+                .map(|sources| Place::Virtual(Box::new(sources)))
         }
         // The section was read as the device's driver says.
         _ => None,
@@ -181,6 +204,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
             DeviceSettings::Local(device) => {
                 local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
             }
+            DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
         },
     }
 }
@@ -225,7 +249,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = wired.wire(conversion, poll, access, tolerance);
+    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
 }

@@ -4,6 +4,7 @@
 //! driver's own planner.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::modbus::serial_form;
@@ -104,6 +105,14 @@ fn describe_channel(out: &mut String, channel: &ChannelPlan, whole: &Plan) {
         DriverPlan::Modbus(plan) => describe_modbus(out, plan, whole),
         DriverPlan::Http(plan) => describe_http(out, plan, whole),
         DriverPlan::Local(plan) => describe_local(out, plan, whole),
+        DriverPlan::Virtual(plan) => {
+            let _ = writeln!(out, "{}: computed from other points", plan.name);
+            describe_devices(
+                out,
+                whole,
+                plan.devices.iter().map(|device| (&device.name, device.points.len())),
+            );
+        }
     }
 }
 
@@ -133,6 +142,19 @@ fn describe_http(out: &mut String, plan: &http::Plan, whole: &Plan) {
         );
     }
     more(out, plan.devices.len());
+}
+
+/// Devices of which there is nothing to say but how many points they have.
+fn describe_devices<'a>(
+    out: &mut String,
+    whole: &Plan,
+    devices: impl ExactSizeIterator<Item = (&'a Arc<str>, usize)>,
+) {
+    let total = devices.len();
+    for (name, points) in devices.take(MAX_LISTED) {
+        let _ = writeln!(out, "  {name}{}: {}", label_of(whole, name), count(points, "point"));
+    }
+    more(out, total);
 }
 
 fn label_of(whole: &Plan, device: &str) -> String {

@@ -81,7 +81,7 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     let mut seen: HashMap<String, &ChannelDraft> = HashMap::new();
     for channel in channels {
         let Some(driver) = &channel.driver else { continue };
-        let (end, serial) = endpoint(driver);
+        let Some((end, serial)) = endpoint(driver) else { continue };
         let place = channel.node.span_of(&["port", "address"]).unwrap_or(channel.key_span);
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
         if serial {
@@ -102,17 +102,18 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     }
 }
 
-/// Where a transport leads to, and whether that can have only one user.
-fn endpoint(driver: &ChannelDriver) -> (String, bool) {
+/// Where a channel leads to, and whether that can have only one user; `None` when it leads nowhere.
+fn endpoint(driver: &ChannelDriver) -> Option<(String, bool)> {
     let transport = match driver {
         ChannelDriver::Modbus(transport) => transport,
         ChannelDriver::Http(config) => {
             let end = config.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
-            return (end.unwrap_or_else(|_| config.address.clone()), false);
+            return Some((end.unwrap_or_else(|_| config.address.clone()), false));
         }
-        ChannelDriver::Local(bus) => return (bus.place(), true),
+        ChannelDriver::Local(bus) => return Some((bus.place(), true)),
+        ChannelDriver::Virtual(_) => return None,
     };
-    match transport {
+    Some(match transport {
         Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {
             let end = tcp.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
             (end.unwrap_or_else(|_| tcp.address.clone()), false)
@@ -122,7 +123,7 @@ fn endpoint(driver: &ChannelDriver) -> (String, bool) {
             let real = std::fs::canonicalize(port).unwrap_or_else(|_| port.to_path_buf());
             (real.display().to_string(), true)
         }
-    }
+    })
 }
 
 fn written(draft: &PointDraft) -> Option<Written<'_>> {

@@ -59,6 +59,7 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
                 http_adapter::check(cx, &node, &["address"], &config.validate());
             }
             Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
+            Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
             None => {}
         }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
@@ -215,6 +216,7 @@ fn settings_of(
             }
             DeviceSettings::Local(Box::new(config))
         }
+        DriverKind::Virtual => DeviceSettings::Virtual,
     })
 }
 

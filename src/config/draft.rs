@@ -22,6 +22,7 @@ use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::driver::onewire::OneWireConfig;
 use crate::driver::spi::SpiConfig;
+use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
 use crate::model::{Point, Topic};
 
@@ -51,6 +52,8 @@ pub(super) enum ChannelSection {
     I2c(I2cConfig),
     /// Converters on SPI.
     Spi(SpiConfig),
+    /// Points computed from others.
+    Virtual(VirtualConfig),
 }
 
 impl ChannelSection {
@@ -68,6 +71,7 @@ impl ChannelSection {
             Self::Gpio(config) => return ChannelDriver::Local(Box::new(Bus::Gpio(config))),
             Self::I2c(config) => return ChannelDriver::Local(Box::new(Bus::I2c(config))),
             Self::Spi(config) => return ChannelDriver::Local(Box::new(Bus::Spi(config))),
+            Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }
 }

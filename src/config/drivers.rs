@@ -10,6 +10,7 @@ use super::repeat::Item;
 use crate::driver::http::{self, HttpConfig};
 use crate::driver::local;
 use crate::driver::modbus::{self, Transport};
+use crate::driver::virtual_points::{self, VirtualConfig};
 use crate::driver::{gpio, i2c, iio, onewire, spi};
 use crate::model::{Value, ValueKind};
 
@@ -30,6 +31,8 @@ pub(super) enum DriverKind {
     I2c,
     /// SPI.
     Spi,
+    /// Computed points.
+    Virtual,
 }
 
 /// A channel's driver with its settings.
@@ -41,6 +44,8 @@ pub(super) enum ChannelDriver {
     Http(Box<HttpConfig>),
     /// A bus of the machine.
     Local(Box<local::Bus>),
+    /// Computed points.
+    Virtual(VirtualConfig),
 }
 
 /// What a driver adds to a device.
@@ -52,6 +57,8 @@ pub(super) enum DeviceSettings {
     Http(Box<http::DeviceConfig>),
     /// On a bus of the machine.
     Local(Box<local::DeviceConfig>),
+    /// Computed points, which add nothing.
+    Virtual,
 }
 
 /// A point as its driver sees it.
@@ -63,16 +70,53 @@ pub(super) enum Wire {
     Http(Box<http::Point>),
     /// On a bus of the machine.
     Local(Box<local::Point>),
+    /// A computed point.
+    Virtual(Box<Computed>),
+}
+
+/// A computed point whose sources are names still.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    /// The names of what it is computed from.
+    pub(super) names: Vec<String>,
+    /// The point; its inputs come when all points are known.
+    pub(super) point: virtual_points::Point,
 }
 
 /// The keys by which an HTTP point says where it is.
 const HTTP_ADDRESSES: [&str; 8] =
     ["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
+/// The keys by which a point says how it is computed.
+const FORMS: [&str; 10] = [
+    "sum",
+    "difference",
+    "average",
+    "minimum",
+    "maximum",
+    "dew-point",
+    "energy",
+    "run-time",
+    "count-edges",
+    "formula",
+];
+
 impl DriverKind {
-    /// All of them.
-    pub(super) const ALL: [Self; 7] =
+    /// Those that profiles can be for.
+    pub(super) const IN_PROFILES: [Self; 7] =
         [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio, Self::I2c, Self::Spi];
+
+    /// All of them.
+    const ALL: [Self; 8] = [
+        Self::Modbus,
+        Self::Http,
+        Self::OneWire,
+        Self::Iio,
+        Self::Gpio,
+        Self::I2c,
+        Self::Spi,
+        Self::Virtual,
+    ];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -84,6 +128,7 @@ impl DriverKind {
             Self::Gpio => "gpio",
             Self::I2c => "i2c",
             Self::Spi => "spi",
+            Self::Virtual => "virtual",
         }
     }
 
@@ -97,6 +142,7 @@ impl DriverKind {
             Self::Gpio => fields_of::<gpio::DeviceConfig>(),
             Self::I2c => fields_of::<i2c::DeviceConfig>(),
             Self::Spi => fields_of::<spi::DeviceConfig>(),
+            Self::Virtual => &[],
         }
     }
 
@@ -110,6 +156,7 @@ impl DriverKind {
             Self::Gpio => fields_of::<gpio::PointConfig>(),
             Self::I2c => fields_of::<i2c::PointConfig>(),
             Self::Spi => fields_of::<spi::PointConfig>(),
+            Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
 
@@ -123,6 +170,7 @@ impl DriverKind {
             Self::Gpio => &["gpio"],
             Self::I2c => &["i2c"],
             Self::Spi => &["spi"],
+            Self::Virtual => &FORMS,
         }
     }
 
@@ -136,6 +184,7 @@ impl DriverKind {
             Self::Gpio => "gpio",
             Self::I2c => "i2c",
             Self::Spi => "spi",
+            Self::Virtual => "sum, formula or another form",
         }
     }
 
@@ -168,6 +217,7 @@ impl ChannelDriver {
                 local::Bus::I2c(_) => DriverKind::I2c,
                 local::Bus::Spi(_) => DriverKind::Spi,
             },
+            Self::Virtual(_) => DriverKind::Virtual,
         }
     }
 
@@ -175,7 +225,7 @@ impl ChannelDriver {
     pub(super) const fn modbus(&self) -> Option<&Transport> {
         match self {
             Self::Modbus(transport) => Some(transport),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 }
@@ -185,7 +235,7 @@ impl DeviceSettings {
     pub(super) const fn modbus(&self) -> Option<&modbus::DeviceConfig> {
         match self {
             Self::Modbus(config) => Some(config),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 }
@@ -197,6 +247,7 @@ impl Wire {
             Self::Modbus(point) => &point.conversion,
             Self::Http(point) => &point.conversion,
             Self::Local(point) => &point.conversion,
+            Self::Virtual(computed) => &computed.point.conversion,
         }
     }
 
@@ -204,7 +255,7 @@ impl Wire {
     pub(super) const fn modbus(&self) -> Option<&modbus::Point> {
         match self {
             Self::Modbus(point) => Some(point),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -214,6 +265,7 @@ impl Wire {
             Self::Modbus(point) => point.id = id,
             Self::Http(point) => point.id = id,
             Self::Local(point) => point.id = id,
+            Self::Virtual(computed) => computed.point.id = id,
         }
     }
 
@@ -221,7 +273,7 @@ impl Wire {
     pub(super) fn into_modbus(self) -> Option<modbus::Point> {
         match self {
             Self::Modbus(point) => Some(*point),
-            Self::Http(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -229,7 +281,7 @@ impl Wire {
     pub(super) fn into_http(self) -> Option<http::Point> {
         match self {
             Self::Http(point) => Some(*point),
-            Self::Modbus(_) | Self::Local(_) => None,
+            _ => None,
         }
     }
 
@@ -237,7 +289,15 @@ impl Wire {
     pub(super) fn into_local(self) -> Option<local::Point> {
         match self {
             Self::Local(point) => Some(*point),
-            Self::Modbus(_) | Self::Http(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The point itself, where it is computed.
+    pub(super) fn into_virtual(self) -> Option<virtual_points::Point> {
+        match self {
+            Self::Virtual(computed) => Some(computed.point),
+            _ => None,
         }
     }
 
@@ -247,6 +307,7 @@ impl Wire {
             Self::Modbus(point) => Taker::Modbus(&point.register),
             Self::Http(point) => Taker::Http(&point.wiring),
             Self::Local(point) => Taker::Local(&point.wiring),
+            Self::Virtual(computed) => Taker::Virtual(&computed.point.form),
         }
     }
 }
@@ -260,6 +321,8 @@ pub(super) enum Taker<'a> {
     Http(&'a http::Wiring),
     /// A line or channel of a bus of the machine.
     Local(&'a local::Wiring),
+    /// A total.
+    Virtual(&'a virtual_points::Form),
 }
 
 impl Taker<'_> {
@@ -269,6 +332,7 @@ impl Taker<'_> {
             Self::Modbus(register) => register.raw.is_whole(),
             Self::Http(wiring) => wiring.is_whole(),
             Self::Local(wiring) => wiring.form().kind != ValueKind::Float,
+            Self::Virtual(form) => form.is_whole(),
         }
     }
 
@@ -278,6 +342,7 @@ impl Taker<'_> {
             Self::Modbus(register) => super::modbus::encodable(register, raw),
             Self::Http(wiring) => wiring.encodable(raw),
             Self::Local(wiring) => wiring.encodable(raw),
+            Self::Virtual(form) => form.settable(raw),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn device(cx: &Context<'_>, node: &Node, kind: DriverKind) -> Option<
         DriverKind::Gpio => read_part_rest(cx, node).map(DeviceConfig::Gpio),
         DriverKind::I2c => read_part_rest(cx, node).map(DeviceConfig::I2c),
         DriverKind::Spi => read_part_rest(cx, node).map(DeviceConfig::Spi),
-        DriverKind::Modbus | DriverKind::Http => None,
+        _ => None,
     }
 }
 

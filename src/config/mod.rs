@@ -35,6 +35,7 @@ mod sections;
 mod source;
 mod suggest;
 mod values;
+mod virtual_points;
 
 use std::path::{Path, PathBuf};
 

@@ -93,7 +93,7 @@ mod tests {
         ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
     };
     use super::*;
-    use crate::driver::{gpio, http, i2c, iio, modbus, onewire, spi};
+    use crate::driver::{gpio, http, i2c, iio, modbus, onewire, spi, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -131,6 +131,7 @@ mod tests {
             fields_of::<gpio::PointConfig>(),
             fields_of::<i2c::PointConfig>(),
             fields_of::<spi::PointConfig>(),
+            fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,
         ]);

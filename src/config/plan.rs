@@ -19,8 +19,10 @@ use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
+use super::source::Span;
 use super::values::Grade;
-use crate::driver::{DriverPlan, http, local, modbus};
+use super::virtual_points as virtual_adapter;
+use crate::driver::{DriverPlan, http, local, modbus, virtual_points};
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -87,7 +89,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
     let plant = Plant { site: &site, defaults, channels: &channels };
-    let devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
+    let mut devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
+    virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points);
@@ -228,24 +231,8 @@ fn assemble(
     let mut plans = Vec::new();
     for (channel, line) in channels.into_iter().zip(lines) {
         let (name, place) = (channel.name, channel.key_span);
-        let driver = match channel.driver {
-            Some(ChannelDriver::Modbus(transport)) if !line.modbus.is_empty() => {
-                let plan = modbus::Plan { name: Arc::clone(&name), transport, devices: line.modbus };
-                super::check::check_budget(cx, &plan, place);
-                DriverPlan::Modbus(Arc::new(plan))
-            }
-            Some(ChannelDriver::Http(config)) if !line.http.is_empty() => {
-                let plan = http::Plan { name: Arc::clone(&name), config: *config, devices: line.http };
-                super::check::check_http_budget(cx, &plan, place);
-                DriverPlan::Http(Arc::new(plan))
-            }
-            Some(ChannelDriver::Local(bus)) if !line.local.is_empty() => {
-                let (name, devices) = (Arc::clone(&name), line.local);
-                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
-            }
-            _ => continue,
-        };
-        plans.push(ChannelPlan { name, driver });
+        let driver = channel.driver.and_then(|driver| line.plan(cx, driver, &name, place));
+        plans.extend(driver.map(|driver| ChannelPlan { name, driver }));
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
@@ -288,9 +275,41 @@ struct Line {
     modbus: Vec<modbus::Device>,
     http: Vec<http::Device>,
     local: Vec<local::Device>,
+    computed: Vec<virtual_points::Device>,
 }
 
 impl Line {
+    /// What the channel runs; `None` where it has no devices.
+    fn plan(
+        self,
+        cx: &Context<'_>,
+        driver: ChannelDriver,
+        name: &Arc<str>,
+        place: Span,
+    ) -> Option<DriverPlan> {
+        Some(match driver {
+            ChannelDriver::Modbus(transport) if !self.modbus.is_empty() => {
+                let plan = modbus::Plan { name: Arc::clone(name), transport, devices: self.modbus };
+                super::check::check_budget(cx, &plan, place);
+                DriverPlan::Modbus(Arc::new(plan))
+            }
+            ChannelDriver::Http(config) if !self.http.is_empty() => {
+                let plan = http::Plan { name: Arc::clone(name), config: *config, devices: self.http };
+                super::check::check_http_budget(cx, &plan, place);
+                DriverPlan::Http(Arc::new(plan))
+            }
+            ChannelDriver::Local(bus) if !self.local.is_empty() => {
+                let (name, devices) = (Arc::clone(name), self.local);
+                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
+            }
+            ChannelDriver::Virtual(config) if !self.computed.is_empty() => {
+                let plan = virtual_points::Plan { name: Arc::clone(name), config, devices: self.computed };
+                DriverPlan::Virtual(Arc::new(plan))
+            }
+            _ => return None,
+        })
+    }
+
     fn add(
         &mut self,
         name: Arc<str>,
@@ -317,6 +336,10 @@ impl Line {
                 let points = wires.into_iter().filter_map(Wire::into_local).collect();
                 self.local.push(local::Device { name, config: *config, points });
             }
+            DeviceSettings::Virtual => {
+                let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
+                self.computed.push(virtual_points::Device { name, points });
+            }
         }
     }
 }
@@ -330,6 +353,6 @@ fn timeout_of(driver: &ChannelDriver) -> Duration {
             line.timeout.0
         }
         ChannelDriver::Http(config) => config.timeout.0,
-        ChannelDriver::Local(_) => Duration::ZERO,
+        ChannelDriver::Local(_) | ChannelDriver::Virtual(_) => Duration::ZERO,
     }
 }

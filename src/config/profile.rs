@@ -187,14 +187,14 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let drivers = DriverKind::ALL.map(DriverKind::profile_key);
+    let drivers = DriverKind::IN_PROFILES.map(DriverKind::profile_key);
     let lists = [fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &drivers, &["points"]];
     check_keys(cx, root, &lists);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
-    let mut named = DriverKind::ALL.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
+    let mut named = DriverKind::IN_PROFILES.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
     let kind = named.next().unwrap_or(DriverKind::Modbus);
     if let Some(second) = named.next() {
         let key = root.entry(second.profile_key()).map_or(root.span, |entry| entry.key_span);
@@ -215,6 +215,8 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         DriverKind::Gpio => drop(read::<gpio::DeviceConfig>(cx, &settings)),
         DriverKind::I2c => drop(read::<i2c::DeviceConfig>(cx, &settings)),
         DriverKind::Spi => drop(read::<spi::DeviceConfig>(cx, &settings)),
+        // No profile names one of these.
+        DriverKind::Virtual => {}
     }
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {

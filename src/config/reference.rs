@@ -38,6 +38,8 @@ pub fn reference() -> String {
     tables.section("`set` of an HTTP point", "", tables.definition("SetConfig"), &[]);
     tables.section("`identify` of an HTTP device", "", tables.definition("IdentifyConfig"), &[]);
     tables.section("`wut-ports` of a W&T Web-IO", "", tables.definition("PortsConfig"), &[]);
+    tables.section("`dew-point` of a computed point", "", tables.definition("DewPointConfig"), &[]);
+    tables.section("`count-edges` of a computed point", "", tables.definition("EdgesConfig"), &[]);
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.bridges();

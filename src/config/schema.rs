@@ -16,8 +16,8 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::{gpio, http, i2c, iio, onewire, spi};
 use crate::driver::modbus::{DeviceConfig, PointConfig};
+use crate::driver::{gpio, http, i2c, iio, onewire, spi, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -124,7 +124,7 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["spi"] = one::<spi::DeviceConfig>(generator, "The SPI settings of the device.");
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
-    let one_driver = DriverKind::ALL.map(|kind| json!({ "required": [kind.profile_key()] }));
+    let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
     root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");
     root
@@ -160,6 +160,7 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<gpio::PointConfig>,
         part::<i2c::PointConfig>,
         part::<spi::PointConfig>,
+        part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,
         part::<PublishSection>,

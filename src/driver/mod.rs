@@ -15,8 +15,11 @@ pub mod queue;
 pub mod schedule;
 pub mod spi;
 pub mod stats;
+pub mod totals;
+pub mod virtual_points;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -39,8 +42,17 @@ pub struct ChannelContext {
     pub stats: Arc<ChannelStats>,
     /// The clocks.
     pub clock: Clock,
+    /// What the gateway does for drivers that need more.
+    pub services: Services,
     /// Tells it to finish the exchange under way and return.
     pub shutdown: CancellationToken,
+}
+
+/// What a gateway does for those drivers that need it. [`Default`] is none of it.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// Where totals are kept over restarts; `None` keeps nothing.
+    pub state: Option<PathBuf>,
 }
 
 /// A future that owns everything it needs.
@@ -61,6 +73,8 @@ pub enum DriverPlan {
     Http(Arc<http::Plan>),
     /// A bus of the machine itself: 1-Wire, Industrial I/O, GPIO, I2C, SPI.
     Local(Arc<local::Plan>),
+    /// Points computed from others.
+    Virtual(Arc<virtual_points::Plan>),
 }
 
 impl DriverPlan {
@@ -71,17 +85,30 @@ impl DriverPlan {
             Self::Modbus(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Http(plan) => Arc::clone(plan) as Arc<dyn Channel>,
             Self::Local(plan) => Arc::clone(plan) as Arc<dyn Channel>,
+            Self::Virtual(plan) => Arc::clone(plan) as Arc<dyn Channel>,
         }
     }
 
     /// The same channel led to another endpoint: an address for connections, a path for serial lines, a
-    /// folder of files for buses of the machine.
+    /// folder of files for buses of the machine. One that leads nowhere stays as it is.
     #[must_use]
     pub fn with_endpoint(&self, endpoint: &str) -> Self {
         match self {
             Self::Modbus(plan) => Self::Modbus(Arc::new(plan.with_endpoint(endpoint))),
             Self::Http(plan) => Self::Http(Arc::new(plan.with_endpoint(endpoint))),
             Self::Local(plan) => Self::Local(Arc::new(plan.with_endpoint(endpoint))),
+            Self::Virtual(plan) => Self::Virtual(Arc::clone(plan)),
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Modbus(plan) => &plan.name,
+            Self::Http(plan) => &plan.name,
+            Self::Local(plan) => &plan.name,
+            Self::Virtual(plan) => &plan.name,
         }
     }
 
@@ -92,6 +119,7 @@ impl DriverPlan {
             Self::Modbus(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Http(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
             Self::Local(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
+            Self::Virtual(plan) => plan.devices.iter().map(|device| Arc::clone(&device.name)).collect(),
         }
     }
 }

@@ -34,6 +34,7 @@ pub fn page_of(broker: &Broker, mqtt: SocketAddr, clock: &Clock) -> web::Context
         alarms: Arc::new(Vec::new),
         // No alarm ever changes: its sender is gone, which the page takes for silence.
         alarm_changes: watch::channel(0).1,
+        bridges: Arc::new(Vec::new),
         mqtt: broker.clone(),
         broker: Arc::new(move || broker_view(&seen, mqtt)),
         ready: Arc::new(|| true),

@@ -1,16 +1,12 @@
 //! The bridges of a gateway: made before anything is published, so that they miss nothing.
 
-use std::path::PathBuf;
-
 use super::StartError;
 use super::parts::Parts;
 use crate::bridge::{Bridge, BridgeHandle};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Plan;
-
-/// Where systemd says that the service may keep its state.
-const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+use crate::web;
 
 /// Starts every bridge of the plan.
 pub(super) fn start(
@@ -19,7 +15,7 @@ pub(super) fn start(
     broker: &Broker,
     clock: &Clock,
 ) -> Result<Vec<BridgeHandle>, StartError> {
-    let state = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = super::state_directory();
     let made: Result<Vec<Bridge>, _> = plan
         .bridges
         .iter()
@@ -33,4 +29,44 @@ pub(super) fn start(
         parts.spawn("bridge", |stop| bridge.run(stop));
     }
     Ok(handles)
+}
+
+/// A bridge as the page shows it. May wait for the disk.
+pub(super) fn view(bridge: &BridgeHandle) -> web::BridgeView {
+    let now = bridge.snapshot();
+    let counts = web::BridgeCounts {
+        taken_in: now.taken_in,
+        left_out: now.left_out,
+        acknowledged: now.acknowledged,
+        acknowledged_bytes: now.acknowledged_bytes,
+        resent: now.resent,
+        gaps: now.gaps,
+        missing: now.missing,
+        dead_letters: now.dead_letters,
+        accepted: now.accepted,
+        refused: now.refused,
+        connections: now.connections,
+    };
+    web::BridgeView {
+        name: bridge.name().to_owned(),
+        url: bridge.url().to_owned(),
+        state: now.state.word(),
+        since: now.since_ms,
+        last_error: now.last_error,
+        warning: now.warning,
+        stream: now.stream.to_string(),
+        queued: now.queued,
+        queued_bytes: now.queued_bytes,
+        capacity_bytes: bridge.capacity(),
+        oldest_seconds: now.oldest_s,
+        taken_in_per_second: now.taken_in_rate,
+        acknowledged_per_second: now.acknowledged_rate,
+        counts,
+        last_gap: now.last_gap.map(|gap| web::GapView {
+            from: gap.from,
+            to: gap.to,
+            count: gap.count,
+            why: gap.why.word(),
+        }),
+    }
 }

@@ -13,6 +13,7 @@ mod supervise;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::driver::{ChannelContext, ChannelStats, LinkState, WriteQueue};
+use crate::driver::{ChannelContext, ChannelStats, LinkState, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
 use crate::publish::{Publisher, Setter};
 use crate::web;
@@ -43,6 +44,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often the links of devices are looked at for their availability topics.
 const AVAILABILITY_PERIOD: Duration = Duration::from_secs(1);
+
+/// Where systemd says that the service may keep its state.
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
 /// How often losses of slow subscribers are told.
 const LOSS_PERIOD: Duration = Duration::from_secs(10);
@@ -181,6 +185,7 @@ impl Gateway {
         alarm_changes: watch::Receiver<u64>,
     ) {
         let (alarms, broker, mqtt) = (Arc::clone(&self.alarms), self.broker.clone(), self.mqtt);
+        let bridges = self.bridges.clone();
         let context = web::Context {
             site: plan.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -191,6 +196,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
+            bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
             mqtt: broker.clone(),
             broker: Arc::new(move || broker_view(&broker, mqtt)),
             ready: Arc::new(|| true),
@@ -200,12 +206,14 @@ impl Gateway {
     }
 
     fn start_channels(&mut self, plan: &Plan, wiring: &Wiring, clock: &Clock) {
+        let services = Services { state: state_directory() };
         for (index, channel) in plan.channels.iter().enumerate() {
             let context = ChannelContext {
                 bus: Arc::clone(&self.bus),
                 writes: Arc::clone(&wiring.queues[index]),
                 stats: Arc::clone(&wiring.stats[index]),
                 clock: clock.clone(),
+                services: services.clone(),
                 shutdown: self.channels_stop.clone(),
             };
             let points = points_of(&plan.points, &channel.name);
@@ -286,6 +294,11 @@ fn broker_view(broker: &Broker, listen: SocketAddr) -> web::BrokerView {
         messages_in: stats.messages_in + stats.messages_local,
         messages_out: stats.messages_out,
     }
+}
+
+/// Where the gateway may keep its state, if there is such a place.
+fn state_directory() -> Option<PathBuf> {
+    std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, StartError> {

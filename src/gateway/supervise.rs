@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::bus::Bus;
     use crate::clock::Clock;
-    use crate::driver::{BoxFuture, ChannelStats, WriteJob, WriteQueue};
+    use crate::driver::{BoxFuture, ChannelStats, Services, WriteJob, WriteQueue};
     use crate::model::point::tests::point;
     use crate::model::{CommandId, Outcome, PointTable, Quality, Value};
 
@@ -107,6 +107,7 @@ mod tests {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("line".into(), ["device".into()])),
             clock: Clock::system(),
+            services: Services::default(),
             shutdown: CancellationToken::new(),
         }
     }

@@ -5,8 +5,8 @@
 
 use crc32fast::Hasher;
 
-/// The version of the format that this program writes and reads.
-pub const VERSION: u16 = 1;
+/// The version of the format that this program writes; it reads those before it, too.
+pub const VERSION: u16 = 2;
 
 /// Every file of a log begins with this.
 pub(super) const MAGIC: [u8; 8] = *b"iogatlog";
@@ -31,6 +31,9 @@ pub(super) const KIND_SEAL: u8 = 0xFF;
 
 /// The last record of a snapshot.
 pub(super) const KIND_END: u8 = 0xFE;
+
+/// Several records, packed.
+pub(super) const KIND_PACK: u8 = 0xFD;
 
 /// Payload of a seal: end position, time, how it came.
 const SEAL_PAYLOAD: usize = 17;
@@ -202,6 +205,15 @@ pub(super) fn encode(out: &mut Vec<u8>, seed: u32, position: u64, kind: u8, payl
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
+/// The record at one place of a buffer of whole records: position, kind and payload. `end` is a position behind it, by
+/// less than half of what its low half can tell.
+pub(super) fn frame_at(frames: &[u8], at: usize, end: u64) -> Option<(u64, u8, &[u8])> {
+    let frame = frames.get(at..)?;
+    let payload = frame.get(FRAME..)?.get(..u32_at(frame, 4) as usize)?;
+    let behind = (end as u32).wrapping_sub(u32_at(frame, 8));
+    Some((end - u64::from(behind), frame[12], payload))
+}
+
 fn record_crc(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new_with_initial(seed);
     hasher.update(bytes);
@@ -307,10 +319,10 @@ mod tests {
         }
         assert_eq!(Header::parse(&[0; HEADER]), Err(BadHeader::Foreign));
         let mut newer = good;
-        newer[8] = 2;
+        newer[8] = 7;
         let crc = header_crc(&newer[..COPY]);
         newer[12..16].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(Header::parse(&newer), Err(BadHeader::Newer(2)));
+        assert_eq!(Header::parse(&newer), Err(BadHeader::Newer(7)));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ mod format;
 mod marks;
 mod open;
 mod options;
+mod pack;
 mod queue;
 mod reader;
 mod retain;
@@ -35,6 +36,9 @@ pub use reader::{Entry, Reader, read_directory};
 pub use shared::{AppendError, Terms};
 pub use snapshot::{Loaded, SnapshotWriter};
 pub use survey::{Finding, Gap, Segment, SnapshotFile, Survey, SurveyError, survey};
+
+#[cfg(test)]
+pub(crate) use tests::world::World;
 
 use crate::clock::Clock;
 use shared::Shared;

@@ -39,6 +39,9 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Size from which on a segment is sealed, in bytes.
     pub segment_bytes: u64,
+    /// Records are packed and compressed before they are written: less wear, and after damage in the middle of a
+    /// segment more records missing.
+    pub pack: bool,
     /// Bytes of all segments together.
     pub max_bytes: u64,
     /// Age at which segments go, whoever still reads them; `None`: never.
@@ -60,6 +63,7 @@ impl Default for Options {
             readers: Level::Process,
             sync_interval: Duration::ZERO,
             segment_bytes: 16 << 20,
+            pack: true,
             max_bytes: 1 << 30,
             max_age: None,
             on_full: OnFull::Refuse,

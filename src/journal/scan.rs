@@ -7,7 +7,8 @@
 use std::io;
 
 use super::files::File;
-use super::format::{FRAME, HEADER, KIND_SEAL, MAX_PAYLOAD, Parsed, parse};
+use super::format::{FRAME, HEADER, KIND_PACK, KIND_SEAL, MAX_PAYLOAD, Parsed, parse};
+use super::pack::Unpacker;
 
 /// How much is read at once, in bytes.
 const WINDOW: usize = 64 << 10;
@@ -27,6 +28,10 @@ pub(super) struct Scan {
     pub(super) skipped: u64,
     /// Bytes passed over since the last record, and whether they look like a record that was cut off.
     trail: Trail,
+    /// For packed records.
+    unpacker: Unpacker,
+    /// The last record returned was a packed one.
+    packed: bool,
 }
 
 /// What lies behind the last good record.
@@ -56,15 +61,25 @@ impl Scan {
     pub(super) fn new(seed: u32, expected: u64) -> Self {
         let start = HEADER as u64;
         let trail = Trail { from: start, ..Trail::default() };
-        Self { seed, expected, start, window: Vec::new(), at: 0, skipped: 0, trail }
+        Self {
+            seed,
+            expected,
+            start,
+            window: Vec::new(),
+            at: 0,
+            skipped: 0,
+            trail,
+            unpacker: Unpacker::default(),
+            packed: false,
+        }
     }
 
     /// The payload of the record that the last step returned.
     pub(super) fn payload(&self, len: usize) -> &[u8] {
-        &self.window[self.at - len..self.at]
+        if self.packed { self.unpacker.payload(len) } else { &self.window[self.at - len..self.at] }
     }
 
-    /// Forgets what it has read ahead, to hold no memory while nobody reads.
+    /// Forgets what it has read ahead, to hold little memory while nobody reads.
     pub(super) fn rest(&mut self) {
         self.start += self.at as u64;
         self.at = 0;
@@ -75,14 +90,25 @@ impl Scan {
     pub(super) fn step(&mut self, file: &dyn File) -> io::Result<Step> {
         let mut more = true;
         loop {
+            if let Some((kind, payload)) = self.unpacker.next() {
+                self.packed = true;
+                self.expected += 1;
+                return Ok(Step::Record { position: self.expected - 1, kind, payload });
+            }
             match parse(&self.window[self.at..], self.seed, self.expected) {
                 Parsed::Record { position, kind, payload } => {
                     self.at += FRAME + payload;
                     if kind == KIND_SEAL {
                         return Ok(Step::Sealed);
                     }
-                    self.expected = position + 1;
                     self.trail = Trail { from: self.start + self.at as u64, bytes: 0, cut_off: false };
+                    if kind == KIND_PACK {
+                        self.unpack(position, payload);
+                        more = true;
+                        continue;
+                    }
+                    self.packed = false;
+                    self.expected = position + 1;
                     return Ok(Step::Record { position, kind, payload });
                 }
                 Parsed::Short(needed) if more => more = self.fill(file, needed)?,
@@ -94,7 +120,21 @@ impl Scan {
         }
     }
 
+    /// Makes the records of the pack that was just passed the next ones; if it cannot be read, their positions are
+    /// passed over.
+    fn unpack(&mut self, position: u64, payload: usize) {
+        let pack = &self.window[self.at - payload..self.at];
+        if position != self.expected {
+            self.unpacker.break_chain();
+        }
+        self.expected = position;
+        if !self.unpacker.take(pack) {
+            self.expected += Unpacker::count(pack).unwrap_or(0);
+        }
+    }
+
     fn skip(&mut self, cut_off: bool) {
+        self.unpacker.break_chain();
         if self.trail.bytes == 0 {
             self.trail.cut_off = cut_off;
         }

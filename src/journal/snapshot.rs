@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::files::{File, Files};
 use super::format::{FIRST_OWN_KIND, FileKind, Header, KIND_END, MAX_PAYLOAD, encode, seed_of};
 use super::options::add;
+use super::pack::Packer;
 use super::scan::{Scan, Step};
 use super::shared::Shared;
 use super::survey::{SnapshotFile, TEMPORARY, snapshot_name};
@@ -25,7 +26,11 @@ pub struct SnapshotWriter {
     temporary: PathBuf,
     position: u64,
     offset: u64,
+    packer: Packer,
+    /// Records, encoded.
     buffer: Vec<u8>,
+    /// What is to be written next.
+    out: Vec<u8>,
     count: u64,
     finished: bool,
 }
@@ -56,8 +61,20 @@ impl SnapshotWriter {
         let file = shared.files.create(&temporary).inspect_err(|_| {
             add(&shared.counters.snapshot_failures, 1);
         })?;
-        let buffer = header.encode().to_vec();
-        Ok(Self { shared, file, temporary, position, offset: 0, buffer, count: 0, finished: false })
+        let (packer, out) = (Packer::new(shared.seed), header.encode().to_vec());
+        let buffer = Vec::new();
+        Ok(Self {
+            shared,
+            file,
+            temporary,
+            position,
+            offset: 0,
+            packer,
+            buffer,
+            out,
+            count: 0,
+            finished: false,
+        })
     }
 
     /// Adds a record.
@@ -74,9 +91,15 @@ impl SnapshotWriter {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.file.write_at(&self.buffer, self.offset)?;
-        self.offset += self.buffer.len() as u64;
+        if self.shared.options.pack {
+            self.packer.pack(&self.buffer, self.count, &mut self.out);
+        } else {
+            self.out.extend_from_slice(&self.buffer);
+        }
+        self.file.write_at(&self.out, self.offset)?;
+        self.offset += self.out.len() as u64;
         self.buffer.clear();
+        self.out.clear();
         Ok(())
     }
 
@@ -87,6 +110,7 @@ impl SnapshotWriter {
     pub fn finish(mut self) -> io::Result<u64> {
         let count = self.count.to_le_bytes();
         encode(&mut self.buffer, self.shared.seed, self.count, KIND_END, &[&count]);
+        self.count += 1;
         self.write()?;
         self.file.sync()?;
         let (files, dir) = (&self.shared.files, &self.shared.dir);

@@ -13,6 +13,7 @@ use super::files::{File, is_full};
 use super::format::{FileKind, HEADER, Header, Reason, Seal};
 use super::lock;
 use super::options::{Level, add};
+use super::pack::Packer;
 use super::queue::Batch;
 use super::retain::Doomed;
 use super::shared::{Shared, Trouble};
@@ -28,6 +29,9 @@ const PAGE: u64 = 4096;
 
 /// How often the age of segments is looked at.
 const AGE_LOOK: Duration = Duration::from_secs(10);
+
+/// A segment is sealed, however small it is, when its records were so many times `segment_bytes`.
+const MAX_RATIO: u64 = 4;
 
 /// The buffer of a batch is given back above this size, in bytes.
 const KEEP_BUFFER: usize = 1 << 20;
@@ -50,6 +54,8 @@ struct Active {
     offset: u64,
     /// Length of what is synced in it.
     synced: u64,
+    /// Bytes of the records in it, before they were packed.
+    records: u64,
     /// Its name is not durable yet.
     unnamed: bool,
 }
@@ -62,6 +68,9 @@ pub(super) struct Writer {
     /// Why the next segment does not begin where the last one ended.
     jump: Option<Reason>,
     batch: Batch,
+    packer: Packer,
+    /// The batch as it is to be written, once it was packed.
+    packed: Vec<u8>,
     /// Records written and not synced.
     unsynced: Vec<u8>,
     /// Position of the first of them.
@@ -79,6 +88,8 @@ impl Writer {
         let end = shared.queue.lock().next;
         let doomed = Doomed::new(&shared, &clock);
         Self {
+            packer: Packer::new(shared.seed),
+            packed: Vec::new(),
             shared,
             clock,
             active: None,
@@ -132,6 +143,10 @@ impl Writer {
         if self.active.is_none() && !self.unsynced.is_empty() {
             self.begin()?;
         }
+        if self.active.is_some() && self.jump.is_some() {
+            // Its header could not tell of the jump, so its seal does, before any position behind it counts.
+            self.seal(false)?;
+        }
         if !self.batch.frames.is_empty() {
             self.write()?;
         }
@@ -139,8 +154,9 @@ impl Writer {
         if due == Some(Duration::ZERO) {
             self.sync()?;
         }
-        let full =
-            self.active.as_ref().is_some_and(|active| active.offset >= self.shared.options.segment_bytes);
+        let most = self.shared.options.segment_bytes;
+        let full = |active: &Active| active.offset >= most || active.records / MAX_RATIO >= most;
+        let full = self.active.as_ref().is_some_and(full);
         let more = !self.shared.queue.lock().frames.is_empty();
         let last = closing && !more;
         if last && self.active.is_none() && lock(&self.shared.map).last().is_some_and(|last| !last.closed) {
@@ -185,8 +201,11 @@ impl Writer {
             self.begin()?;
         }
         let Some(active) = &mut self.active else { return Ok(()) };
-        let frames = &mut self.batch.frames;
-        if let Err(error) = active.file.write_at(frames, active.offset) {
+        if self.shared.options.pack && self.packed.is_empty() {
+            self.packer.pack(&self.batch.frames, self.batch.end, &mut self.packed);
+        }
+        let bytes = if self.shared.options.pack { &self.packed } else { &self.batch.frames };
+        if let Err(error) = active.file.write_at(bytes, active.offset) {
             add(&self.shared.counters.write_failures, 1);
             // Without room nothing that was written before is in doubt, and this is tried again in place.
             if !is_full(&error) {
@@ -194,20 +213,20 @@ impl Writer {
             }
             return Err(error);
         }
-        active.offset += frames.len() as u64;
+        let written = bytes.len() as u64;
+        active.offset += written;
+        active.records += self.batch.frames.len() as u64;
         let offset = active.offset;
         add(&self.shared.counters.writes, 1);
         self.end = self.batch.end;
-        self.note_written(frames_len(&self.batch), offset);
+        self.note_written(written, offset);
+        recycle(&mut self.packed);
         if self.unsynced.is_empty() {
             std::mem::swap(&mut self.unsynced, &mut self.batch.frames);
         } else {
             self.unsynced.extend_from_slice(&self.batch.frames);
         }
-        self.batch.frames.clear();
-        if self.batch.frames.capacity() > KEEP_BUFFER {
-            self.batch.frames = Vec::new();
-        }
+        recycle(&mut self.batch.frames);
         self.shared.marks.set_written(self.end - 1);
         Ok(())
     }
@@ -239,10 +258,7 @@ impl Writer {
         add(&counters.syncs, 1);
         add(&counters.page_bytes_written, pages(active.synced, active.offset));
         active.synced = active.offset;
-        self.unsynced.clear();
-        if self.unsynced.capacity() > KEEP_BUFFER {
-            self.unsynced = Vec::new();
-        }
+        recycle(&mut self.unsynced);
         self.unsynced_from = self.end;
         self.last_sync = Some(self.clock.mono());
         self.shared.marks.set_synced(self.end - 1);
@@ -298,7 +314,10 @@ impl Writer {
         self.next_number += 1;
         self.jump = self.jump.filter(|_| header.jump.is_none());
         let offset = (HEADER + self.unsynced.len()) as u64;
-        self.active = Some(Active { file, offset, synced: 0, unnamed: true });
+        // Nothing in it may refer to what stands in another one.
+        self.packer.restart();
+        self.packed.clear();
+        self.active = Some(Active { file, offset, synced: 0, records: offset, unnamed: true });
         self.enter(number, &header);
         self.note_written(offset, offset);
         Ok(())
@@ -398,8 +417,11 @@ impl Writer {
     }
 }
 
-fn frames_len(batch: &Batch) -> u64 {
-    batch.frames.len() as u64
+fn recycle(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEEP_BUFFER {
+        *buffer = Vec::new();
+    }
 }
 
 /// Bytes of the pages that lie between two places of a file.

@@ -175,7 +175,7 @@ impl Simulation {
     ) -> Result<Self, StartError> {
         let modbus = plans.iter().filter_map(|plan| match plan {
             DriverPlan::Modbus(plan) => Some(&**plan),
-            DriverPlan::Http(_) | DriverPlan::Local(_) => None,
+            _ => None,
         });
         let modbus: Vec<&modbus::Plan> = modbus.collect();
         let world = Arc::new(World::new(points, &modbus, behaviours, options.seed, options.strict)?);
@@ -204,6 +204,8 @@ impl Simulation {
                     builder.serve_http(plan, Arc::new(host)).await?;
                 }
                 DriverPlan::Local(plan) => builder.serve_local(points, plan, behaviours)?,
+                // Computed points need no device.
+                DriverPlan::Virtual(_) => {}
             }
         }
         Ok(builder.simulation)
@@ -223,12 +225,7 @@ impl Simulation {
     /// A plan that leads to the simulated devices instead of the real ones.
     #[must_use]
     pub fn redirect(&self, plan: &DriverPlan) -> DriverPlan {
-        let name = match plan {
-            DriverPlan::Modbus(plan) => &plan.name,
-            DriverPlan::Http(plan) => &plan.name,
-            DriverPlan::Local(plan) => &plan.name,
-        };
-        match self.endpoint(name) {
+        match self.endpoint(plan.name()) {
             Some(endpoint) => plan.with_endpoint(endpoint),
             None => plan.clone(),
         }

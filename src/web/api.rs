@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::guard::{Hosts, guard};
-use super::{assets, command, events, mqtt};
+use super::{assets, bridges, command, events, mqtt};
 
 /// All routes, behind the guard.
 pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
@@ -25,11 +25,13 @@ pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
         .route("/api/v1/points", get(points))
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/alarms", get(alarms))
+        .route("/api/v1/bridges", get(bridges::list))
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/command", post(command::command))
         .merge(mqtt::routes(&app))
         .route("/api/{*rest}", get(unknown))
+        .route("/metrics", get(bridges::metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(get(assets::file))

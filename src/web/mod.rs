@@ -9,6 +9,7 @@ mod api;
 mod app;
 mod assets;
 mod body;
+mod bridges;
 mod command;
 pub mod config;
 mod events;
@@ -32,7 +33,7 @@ use crate::model::{AlarmStatus, Stamp, Topic};
 
 pub use config::Config;
 pub use server::serve;
-pub use view::BrokerView;
+pub use view::{BridgeCounts, BridgeView, BrokerView, GapView};
 
 /// What the page shows and acts on.
 #[derive(Clone)]
@@ -57,6 +58,8 @@ pub struct Context {
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.
     pub broker: Arc<dyn Fn() -> BrokerView + Send + Sync>,
+    /// Every bridge as it stands now, in the order of the configuration. May wait for the disk.
+    pub bridges: Arc<dyn Fn() -> Vec<BridgeView> + Send + Sync>,
     /// The broker itself, for its clients and retained messages.
     pub mqtt: Broker,
     /// Whether the gateway has started everything it has to.

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::mosquitto::{Mosquitto, free_port, program, until};
 
-fn write(folder: &Path, port: u16, upstream: &str) -> std::path::PathBuf {
+pub(crate) fn write(folder: &Path, port: u16, upstream: &str) -> std::path::PathBuf {
     let path = folder.join("site.yaml");
     let text = format!(
         "site: site\nbroker: {{ listen: 127.0.0.1:{port} }}\nweb: {{ enabled: off }}\nbridges:\n  cloud:\n    url: {upstream}\n    forward: [site/#]\n    buffer: {{ directory: {} }}\n",
@@ -20,7 +20,7 @@ fn write(folder: &Path, port: u16, upstream: &str) -> std::path::PathBuf {
     path
 }
 
-async fn run(config: &Path, port: u16) -> Child {
+pub(crate) async fn run(config: &Path, port: u16) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iogate"));
     let command = command.args(["run", "-c"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
     let process = command.kill_on_drop(true).spawn().unwrap();

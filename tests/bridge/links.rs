@@ -19,19 +19,25 @@ const TOPICS: u64 = 20;
 /// A TLS handshake of unoptimised programs on a busy machine.
 const HANDSHAKE: Duration = Duration::from_millis(100);
 
-fn setting(name: &str, usual: u64) -> u64 {
+pub(crate) fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// First arrivals of every topic must be in order: what is sent again may follow later.
-struct Ledger {
+#[derive(Default)]
+pub(crate) struct Ledger {
     last: BTreeMap<String, u64>,
     seen: BTreeSet<u64>,
     duplicates: u64,
 }
 
 impl Ledger {
-    fn note(&mut self, topic: &str, number: u64) {
+    /// How many different ones came.
+    pub(crate) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub(crate) fn note(&mut self, topic: &str, number: u64) {
         if !self.seen.insert(number) {
             self.duplicates += 1;
             return;
@@ -42,7 +48,7 @@ impl Ledger {
     }
 }
 
-async fn publish(site: &Site, messages: u64, seed: u64) {
+pub(crate) async fn publish(site: &Site, messages: u64, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut publisher = site.broker.publisher("device");
     let topics: Vec<_> =
@@ -71,7 +77,7 @@ async fn run(
 ) {
     let produce = publish(site, messages, seed);
     let collect = async {
-        let mut ledger = Ledger { last: BTreeMap::new(), seen: BTreeSet::new(), duplicates: 0 };
+        let mut ledger = Ledger::default();
         while (ledger.seen.len() as u64) < messages {
             let got = consumer.next().await;
             assert_ne!(got.topic, "site/gateway/bridge/cloud/gap", "{got:?}");

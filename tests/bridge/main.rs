@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
 mod aedes;
+mod cloud;
 mod downlink;
 mod forward;
 mod gateway;
+mod killed;
 mod limits;
 mod links;
 mod mosquitto;
 mod proxy;
 mod rabbitmq;
 mod secure;
+mod strict;

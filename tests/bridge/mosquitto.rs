@@ -126,6 +126,11 @@ impl Got {
 
 impl Consumer {
     pub(crate) async fn start(port: u16, filters: &[&str], more: &[&str]) -> Self {
+        Self::start_as(port, filters, &[], more).await
+    }
+
+    /// With arguments of its own, and others that every client of the broker needs.
+    pub(crate) async fn start_as(port: u16, filters: &[&str], own: &[&str], more: &[&str]) -> Self {
         let mut command = Command::new(program("mosquitto_sub"));
         command.args([
             "-h",
@@ -142,7 +147,7 @@ impl Consumer {
         filters.iter().for_each(|filter| {
             command.args(["-t", filter]);
         });
-        command.args(["-t", "consumer/ready"]).args(more);
+        command.args(["-t", "consumer/ready"]).args(own).args(more);
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -212,6 +217,11 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// QoS 1 and nothing else.
+pub(crate) fn at_least_once() -> PublishOptions<'static> {
+    PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() }
+}
+
 /// A gateway's broker with one bridge.
 pub(crate) struct Site {
     pub(crate) broker: Broker,
@@ -234,6 +244,11 @@ pub(crate) fn config(url: &str, version: Version) -> Config {
 impl Site {
     pub(crate) fn start(config: Config) -> Self {
         assert_eq!(config.problems(), Vec::<String>::new());
+        Self::start_unchecked(config)
+    }
+
+    /// With a configuration that would not be let pass.
+    pub(crate) fn start_unchecked(config: Config) -> Self {
         let broker = Broker::new(broker::Config::default());
         let site = Topic::new("site").unwrap();
         let bridge = Bridge::open("cloud", config, &site, &broker, Clock::system(), None).unwrap();
@@ -257,11 +272,7 @@ impl Site {
 
     /// Publishes one message as a device would.
     pub(crate) fn publish(&self, topic: &str, payload: &str) {
-        self.publish_as(
-            topic,
-            payload,
-            &PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() },
-        );
+        self.publish_as(topic, payload, &at_least_once());
     }
 
     pub(crate) fn publish_as(&self, topic: &str, payload: &str, options: &PublishOptions<'_>) {

@@ -69,6 +69,7 @@ async fn enhanced_authentication_is_refused_and_passwords_are_ignored() {
     client.send(&connect.bytes()).await;
     let (first, body) = client.packet().await;
     assert_eq!((first, body[1]), (0x20, 0x8c));
+    client.expect_end().await;
     let body =
         [&string("MQTT")[..], &[4, 0xc2, 0, 60], &string("x"), &string("user"), &string("secret")].concat();
     let mut client = server.open().await;
@@ -167,4 +168,39 @@ async fn shutdown_says_goodbye_publishes_wills_and_ends() {
     server.task.await.unwrap();
     assert_eq!(watcher.recv().await.payload(), b"gone");
     assert_eq!(server.broker.stats().connections, 0);
+}
+
+#[tokio::test]
+async fn what_a_client_sent_before_the_stop_counts() {
+    let broker = Broker::new(Config::default());
+    let mut watcher = broker.subscribe(&[("#", iogate::broker::QoS::AtMostOnce)], 10).unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let serving = tokio::spawn({
+        let (broker, stop) = (broker.clone(), stop.clone());
+        async move { broker.serve_stream(far, ([127, 0, 0, 1], 1).into(), stop).await }
+    });
+    let will = Will { topic: "will", payload: b"gone", qos: 0, retain: false, properties: vec![] };
+    let mut client = crate::client::Client::over(near);
+    client.greet(&Connect { will: Some(will), ..Connect::v5("c").keeping() }).await;
+    client.subscribe("t", 1).await;
+    client.publish(0, "other", "x").await;
+    assert_eq!(watcher.recv().await.payload(), b"x");
+    let mut inside = broker.publisher("inside");
+    let options = iogate::broker::PublishOptions {
+        qos: iogate::broker::QoS::AtLeastOnce,
+        ..iogate::broker::PublishOptions::default()
+    };
+    inside.publish("t", b"once", &options).unwrap();
+    let [high, low] = client.message().await.id.to_be_bytes();
+    // An acknowledgement, a message and a goodbye lie in the connection when the broker stops.
+    let (last, _) = client.publication(0, "other", &[], b"last");
+    client.send(&[&[0x40, 2, high, low], &last[..], &[0xe0, 0]].concat()).await;
+    stop.cancel();
+    serving.await.unwrap();
+    let got: Vec<_> =
+        std::iter::from_fn(|| watcher.try_recv()).map(|message| message.payload().to_vec()).collect();
+    assert_eq!(got, [b"once".to_vec(), b"last".to_vec()]);
+    let client = &broker.clients()[0];
+    assert_eq!((client.in_flight, client.queued), (0, 0));
 }

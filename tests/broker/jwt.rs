@@ -20,7 +20,7 @@ use crate::peers::python;
 type Tokens = HashMap<String, String>;
 
 /// A folder with keys, and tokens signed by them.
-fn tokens(short_seconds: u32) -> (TempDir, Tokens) {
+pub(crate) fn tokens(short_seconds: u32) -> (TempDir, Tokens) {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/jwt_tokens.py");
     let output = Command::new(python())
@@ -44,7 +44,7 @@ fn section(folder: &Path) -> BrokerJwt {
     jwt
 }
 
-fn config(folder: &Path) -> Config {
+pub(crate) fn config(folder: &Path) -> Config {
     Config { jwt: Some(section(folder)), ..Config::default() }
 }
 

@@ -164,6 +164,12 @@ async fn whatever_a_client_names_is_bounded_and_counted() {
     }
     assert_eq!(counted(|stats| stats.publishes_refused), 3);
     assert_eq!(counted(|stats| stats.retained_refused), 1);
+    // An alias keeps no topic that is over the limit, and what it stands for is refused each time.
+    for topic in ["123456789", "", ""] {
+        let (bytes, id) = client.publication(2, topic, &[0x23, 0, 1], b"x");
+        client.send(&bytes).await;
+        client.expect_failure(0x40, id, 0x90).await;
+    }
     let (large, _) = client.publication(0, "x", &[], &[b'x'; 300]);
     client.send(&large).await;
     client.expect_refusal(0x95).await;

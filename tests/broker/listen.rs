@@ -26,6 +26,7 @@ use crate::client::{Client, Connect, until, vanished};
 pub(crate) struct Site {
     pub(crate) broker: Broker,
     pub(crate) folder: TempDir,
+    config: Config,
     ports: Vec<(String, u16)>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -49,15 +50,29 @@ impl Site {
         config.listeners =
             listeners.into_iter().map(|(name, listener)| (name.to_owned(), listener)).collect();
         assert_eq!(config.problems(), Vec::<String>::new());
+        Self::serve(config, folder).await
+    }
+
+    /// Stops the broker, and starts it anew on other ports when `meanwhile` has been done.
+    pub(crate) async fn again(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self { broker, folder, config, stop, task, .. } = self;
+        stop.cancel();
+        task.await.unwrap();
+        drop(broker);
+        meanwhile(folder.path());
+        Self::serve(config, folder).await
+    }
+
+    async fn serve(config: Config, folder: TempDir) -> Self {
         let bound = Listeners::bind(&config).await.unwrap();
         let names = config.listeners.keys().cloned().chain(["listen".to_owned()]);
         let ports = names.filter_map(|name| Some((name.clone(), bound.address(&name)?.port()))).collect();
-        let (broker, stop) = (Broker::new(config), CancellationToken::new());
+        let (broker, stop) = (Broker::open(config.clone()).unwrap(), CancellationToken::new());
         let task = tokio::spawn({
             let (broker, stop) = (broker.clone(), stop.clone());
             async move { broker.serve_all(bound, stop).await }
         });
-        Self { broker, folder, ports, stop, task }
+        Self { broker, folder, config, ports, stop, task }
     }
 
     pub(crate) fn port(&self, name: &str) -> u16 {

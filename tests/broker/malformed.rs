@@ -25,6 +25,8 @@ async fn malformed_packets_end_the_connection_with_their_code() {
         ("QoS 3", publish(6, &[0, 1, 0]), 0x81),
         ("DUP at QoS 0", publish(8, &[0]), 0x81),
         ("wildcard in a topic", packet(0x30, &[&string("a/#")[..], &[0]].concat()), 0x90),
+        ("another wildcard in a topic", packet(0x30, &[&string("a+")[..], &[0]].concat()), 0x90),
+        ("topic that is no UTF-8", packet(0x30, &[&binary(&[0xc3, 0x28])[..], &[0]].concat()), 0x81),
         ("empty topic", packet(0x30, &[&string("")[..], &[0]].concat()), 0x82),
         ("U+0000 in a topic", packet(0x30, &[&string("a\0")[..], &[0]].concat()), 0x81),
         ("surrogate in a topic", packet(0x30, &[&binary(&[0xed, 0xa0, 0x80])[..], &[0]].concat()), 0x81),

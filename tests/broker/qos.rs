@@ -16,6 +16,7 @@ async fn every_combination_is_delivered_at_the_lower_qos() {
                 publisher.publish(sent << 1, "t", "x").await;
                 let message = subscriber.take().await;
                 assert_eq!((message.qos, message.dup, message.retain), (sent.min(wanted), false, false));
+                assert_eq!((&*message.topic, message.text()), ("t", "x"));
             }
         }
     }

@@ -40,11 +40,7 @@ impl Scram {
         let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).unwrap();
         let (salt, rounds) = (BASE64.decode(field("s=").as_bytes()).unwrap(), field("i=").parse().unwrap());
         assert!(field("r=").starts_with("fyko+d2lbbFgONRv9qkxdawL") && field("r=").len() >= 24 + 20);
-        let mut salted = [0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, self.password.as_bytes(), &mut salted);
-        let sign = |key: &[u8], text: &[u8]| {
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
-        };
+        let salted = salted(self.password, &salt, rounds);
         let client_key = sign(&salted, b"Client Key");
         let stored = digest::digest(&digest::SHA256, &client_key);
         let without = format!("c={},r={}", BASE64.encode(self.header.as_bytes()), field("r="));
@@ -54,6 +50,22 @@ impl Scram {
         let answer = BASE64.encode(&sign(&sign(&salted, b"Server Key"), signed.as_bytes()));
         (format!("{without},p={}", BASE64.encode(&proof)).into_bytes(), format!("v={answer}").into_bytes())
     }
+}
+
+fn salted(password: &str, salt: &[u8], rounds: std::num::NonZeroU32) -> [u8; 32] {
+    let mut salted = [0; 32];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, password.as_bytes(), &mut salted);
+    salted
+}
+
+fn sign(key: &[u8], text: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+}
+
+/// What a user can work out from the own password and a challenge's `s=`.
+fn server_key(salt: &str, password: &str) -> Vec<u8> {
+    let salt = BASE64.decode(salt.trim_start_matches("s=").as_bytes()).unwrap();
+    sign(&salted(password, &salt, 4_096.try_into().unwrap()), b"Server Key")
 }
 
 /// The properties that name method and data.
@@ -170,14 +182,18 @@ async fn wrong_passwords_and_users_that_do_not_exist_look_the_same() {
     assert_eq!(salts[1], salts[2]);
     assert!(salts[0] != salts[1] && salts[1] != salts[3]);
     assert!(site.broker.stats().logins_refused >= 5);
-    // Another process answers the same.
-    let folder = tempfile::tempdir().unwrap();
-    let other = folder.path().join("users");
-    std::fs::copy(&file, &other).unwrap();
-    let config = Config { password_file: Some(other), ..Config::default() };
-    let second = Site::start(config, folder, vec![]).await;
-    let challenge = challenged(&mut open(&second, "listen").await, "x", &Scram::new("carl", "x")).await;
-    assert!(String::from_utf8(challenge).unwrap().contains(&salts[1]));
+    // Anna, whose password stands first in the file, knows her server key; it tells her nothing about the others.
+    let (server_key, tag) = (server_key(&salts[3], "pencil"), b"iogate unknown user");
+    let guess = sign(&sign(&server_key, tag), b"salt:carl")[..16].to_vec();
+    assert_ne!(salts[1], format!("s={}", BASE64.encode(&guess)));
+    // Nor does a change of her password: only her own salt is another one then.
+    users(&site.folder, "brush");
+    assert_eq!(file, site.folder.path().join("users"));
+    site.broker.reload();
+    for (user, known) in [("bert", &salts[0]), ("carl", &salts[1])] {
+        let challenge = challenged(&mut open(&site, "listen").await, "x", &Scram::new(user, "x")).await;
+        assert!(String::from_utf8(challenge).unwrap().contains(known), "{user}");
+    }
 }
 
 #[tokio::test]
@@ -322,6 +338,78 @@ async fn a_client_authenticates_itself_anew_while_messages_flow() {
     let (message, _) = client.publication(0, "t", &[], b"still there");
     client.send(&message).await;
     assert_eq!(client.message().await.text(), "still there");
+}
+
+#[tokio::test]
+async fn a_user_who_is_removed_or_changed_while_logging_in_is_not_let_in() {
+    let (site, file) = site_with(|_| {}).await;
+    for (number, change) in [
+        (1, (|folder| drop(users(folder, "brush"))) as fn(&TempDir)),
+        (2, |folder| std::fs::write(folder.path().join("users"), "# nobody\n").unwrap()),
+    ] {
+        let (mut client, scram) = (open(&site, "listen").await, Scram::new("anna", "pencil"));
+        let challenge = challenged(&mut client, "x", &scram).await;
+        change(&site.folder);
+        site.broker.reload();
+        client.send(&auth(0x18, METHOD, &scram.last(&challenge).0)).await;
+        let (first, body) = client.packet().await;
+        assert_eq!((first, body[1]), (0x20, 0x87));
+        client.expect_end().await;
+        assert!(site.broker.clients().is_empty());
+        until("the end", || site.broker.stats().connects_refused == number).await;
+        users(&site.folder, "pencil");
+        site.broker.reload();
+    }
+    assert!(file.exists());
+    assert_eq!(log_in(&site, "listen", &Scram::new("anna", "pencil")).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_re_authentication_that_is_not_finished_in_time_ends_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules");
+    std::fs::write(&rules, "everyone: {}").unwrap();
+    let password_file = Some(users(&folder, "pencil"));
+    let broker = Broker::new(Config { password_file, access_file: Some(rules), ..Config::default() });
+    broker.reload();
+    let (mut client, scram) = (crate::client::pipe(&broker), Scram::new("anna", "pencil"));
+    client.level = 5;
+    let challenge = challenged(&mut client, "x", &scram).await;
+    client.send(&auth(0x18, METHOD, &scram.last(&challenge).0)).await;
+    assert_eq!(client.packet().await.0, 0x20);
+    let started = tokio::time::Instant::now();
+    client.send(&auth(0x19, METHOD, &scram.first())).await;
+    assert_eq!(step(&client.packet().await).0, 0x18);
+    // Whatever else it says meanwhile gives it no more time.
+    for _ in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        client.quiet().await;
+    }
+    client.expect_refusal(0x87).await;
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn what_somebody_sends_before_the_login_is_small() {
+    let (site, _) = site_with(|_| {}).await;
+    let mut client = open(&site, "listen").await;
+    challenged(&mut client, "x", &Scram::new("anna", "pencil")).await;
+    // An AUTH that claims 9,000 bytes, of which none follow.
+    client.send(&[0xf0, 0xa8, 0x46]).await;
+    let (first, body) = client.packet().await;
+    assert_eq!((first, body[1]), (0x20, 0x95));
+    // A CONNECT that claims 200,000, far below the limit for packets.
+    let mut client = open(&site, "listen").await;
+    client.send(&[0x10, 0xc0, 0x9a, 0x0c, 0, 4, b'M', b'Q']).await;
+    client.expect_end().await;
+    until("both", || site.broker.stats().packets_too_large == 2).await;
+    // One with the largest will there can be is no trouble.
+    let mut connect = Connect::v5("x");
+    let payload: &'static [u8] = vec![b'x'; 65_535].leak();
+    connect.will =
+        Some(crate::client::Will { topic: "t", payload, qos: 0, retain: false, properties: vec![] });
+    connect.login = Some(("bert".into(), "other".into()));
+    open(&site, "listen").await.greet(&connect).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ async fn a_connect_whose_fields_do_not_fit_its_flags_is_malformed() {
         ("client identifier that is no UTF-8", connect(0x02, &[&bad])),
         ("will topic that is no UTF-8", connect(0x06, &[&id, &[0], &bad, &string("m")])),
         ("user name that is no UTF-8", connect(0x82, &[&id, &bad])),
+        ("client identifier with U+0000", connect(0x02, &[&string("\0")])),
+        ("will topic with U+0000", connect(0x06, &[&id, &[0], &string("a\0"), &string("m")])),
+        ("user name with U+0000", connect(0x82, &[&id, &string("\0")])),
     ];
     for (name, bytes) in cases {
         refused(&server, name, bytes, 0x81).await;
@@ -52,9 +55,20 @@ async fn strings_that_are_no_utf_8_are_malformed_everywhere() {
         ("response topic", publish(&[&[0x08][..], &bad].concat())),
         ("content type", publish(&[&[0x03][..], &bad].concat())),
         ("key of a user property", publish(&[&[0x26][..], &bad, &string("v")].concat())),
+        ("value that is no UTF-8", publish(&[&[0x26][..], &string("k"), &bad].concat())),
         ("value with U+0000", publish(&[&[0x26][..], &string("k"), &string("\0")].concat())),
         ("filter to subscribe", packet(0x82, &[&[0, 1, 0][..], &bad, &[0]].concat())),
+        ("filter to subscribe with U+0000", packet(0x82, &[&[0, 1, 0][..], &string("\0"), &[0]].concat())),
         ("filter to unsubscribe", packet(0xa2, &[&[0, 1, 0][..], &bad].concat())),
+        ("filter to unsubscribe with U+0000", packet(0xa2, &[&[0, 1, 0][..], &string("\0")].concat())),
+        (
+            "reason of a DISCONNECT",
+            packet(0xe0, &[&[0][..], &section(&[&[0x1f][..], &bad].concat())].concat()),
+        ),
+        (
+            "reason of a PUBACK",
+            packet(0x40, &[&[0, 1, 0][..], &section(&[&[0x1f][..], &bad].concat())].concat()),
+        ),
         ("UNSUBSCRIBE with wrong flags", packet(0xa0, &[&[0, 1, 0][..], &string("t")].concat())),
         ("DISCONNECT with wrong flags", vec![0xe1, 0]),
     ];
@@ -70,7 +84,14 @@ async fn strings_that_are_no_utf_8_are_malformed_everywhere() {
 #[tokio::test]
 async fn names_are_compared_as_they_are() {
     let server = Server::start().await;
-    let (mut client, mut publisher) = (server.v4("c").await, server.v4("p").await);
+    for level in [4, 5] {
+        let mut client = server.connect(&Connect::new(level, "c")).await;
+        let mut publisher = server.connect(&Connect::new(level, "p")).await;
+        compare_names(&mut client, &mut publisher).await;
+    }
+}
+
+async fn compare_names(client: &mut Client, publisher: &mut Client) {
     // A byte order mark is a character; case, empty levels and composed letters tell names apart.
     for (filter, other) in [("\u{feff}a", "a"), ("Aa", "aa"), ("a/", "a"), ("\u{e9}", "e\u{301}")] {
         client.subscribe(filter, 0).await;
@@ -89,12 +110,21 @@ async fn names_are_compared_as_they_are() {
 async fn plain_client_identifiers_are_allowed_and_nothing_behind_a_refused_connect_is_done() {
     let server = Server::with(Config { max_client_id: 23, ..Config::default() }).await;
     for id in ["0123456789abcdefghijklm", "nopqrstuvwxyzABCDEFGHIJ", "KLMNOPQRSTUVWXYZ", "a"] {
-        server.v4(id).await.disconnect().await;
+        for level in [3, 4, 5] {
+            server.connect(&Connect::new(level, id)).await.disconnect().await;
+        }
     }
     let mut watcher = server.broker.subscribe(&[("t", QoS::AtMostOnce)], 10).unwrap();
     let publish = packet(0x30, &[&string("t")[..], &[0], b"x"].concat());
     let both = [Connect::v5(&"x".repeat(24)).bytes(), publish].concat();
     refused(&server, "identifier too long", &both, 0x85).await;
+    assert!(watcher.try_recv().is_none());
+    // 3.1.1 knows this refusal as 2.
+    let publish = packet(0x30, &[&string("t")[..], b"x"].concat());
+    let mut client = server.open().await;
+    client.send(&[Connect::v4(&"x".repeat(24)).bytes(), publish].concat()).await;
+    client.expect(&[0x20, 2, 0, 2]).await;
+    client.expect_end().await;
     assert!(watcher.try_recv().is_none());
     assert_eq!(server.broker.stats().messages_in, 0);
 }

@@ -84,11 +84,12 @@ async fn failures_are_told_in_words_to_those_who_want_them() {
     let (first, body) = client.packet().await;
     assert_eq!((first, body[2]), (0x70, 0x92));
     assert!(told(&body, "no message is in flight under this packet identifier"));
-    let subscribe = |id| packet(0x82, &[&[0, id, 0][..], &string("ok"), &[1], &string("a#"), &[1]].concat());
+    let subscribe =
+        |id| packet(0x82, &[&[0, id, 0][..], &string("ok"), &[1], &string("$share"), &[1]].concat());
     client.send(&subscribe(7)).await;
     let (_, body) = client.packet().await;
-    assert!(told(&body[..body.len() - 2], "filter 2: topic filter invalid"), "{body:x?}");
-    assert_eq!(body[body.len() - 2..], [1, 0x8f]);
+    assert!(told(&body[..body.len() - 2], "filter 2: shared subscriptions not supported"), "{body:x?}");
+    assert_eq!(body[body.len() - 2..], [1, 0x9e]);
     // Request problem information 0 ([MQTT-3.1.2-29]), and packets that would become too large.
     for silent in [&[0x17, 0][..], &[0x27, 0, 0, 0, 40]] {
         let mut client = server.connect(&with("b", silent)).await;
@@ -96,7 +97,7 @@ async fn failures_are_told_in_words_to_those_who_want_them() {
         client.send(&bytes).await;
         client.expect(&[0x40, 3, id[0], id[1], 0x87]).await;
         client.send(&subscribe(7)).await;
-        client.expect(&[0x90, 5, 0, 7, 0, 1, 0x8f]).await;
+        client.expect(&[0x90, 5, 0, 7, 0, 1, 0x9e]).await;
     }
 }
 
@@ -119,7 +120,7 @@ async fn a_lower_maximum_qos_is_told_granted_and_enforced() {
     let server = Server::with(Config { max_qos: 1, ..Config::default() }).await;
     let mut client = server.v5("c").await;
     assert!(client.connack.windows(2).any(|part| part == [0x24, 1]), "{:x?}", client.connack);
-    assert_eq!(client.subscribe_with(&[], &[("t", 2)]).await, [1]);
+    assert_eq!(client.subscribe_with(&[], &[("t", 2), ("u", 1), ("v", 0)]).await, [1, 1, 0]);
     client.publish(2, "t", "x").await;
     assert_eq!(client.take().await.qos, 1);
     let (bytes, _) = client.publication(4, "t", &[], b"x");
@@ -130,6 +131,7 @@ async fn a_lower_maximum_qos_is_told_granted_and_enforced() {
     client.send(&Connect { will: Some(will), ..Connect::v5("w") }.bytes()).await;
     let (first, body) = client.packet().await;
     assert_eq!((first, body[1]), (0x20, 0x9b));
+    client.expect_end().await;
 }
 
 #[tokio::test]

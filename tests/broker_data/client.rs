@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for a packet; a test that needs more has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,8 +60,9 @@ fn publish(qos: u8, flags: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> 
     packet(0x30 | qos << 1 | flags, &body)
 }
 
-fn topic_of(number: u32) -> String {
-    format!("t/{}", number % 4)
+/// Messages of each QoS have topics of their own, and numbers of their own.
+fn topic_of(qos: u8, number: u32) -> String {
+    format!("t{qos}/{}", number % 4)
 }
 
 /// A packet identifier for a message of which at most a few hundred are open.
@@ -185,30 +186,29 @@ impl Client {
         Ok((topic, payload))
     }
 
-    /// Publishes numbered messages at QoS 1, with a window, until the moment comes; tells which were acknowledged.
+    /// Publishes numbered messages at QoS 1, with a window, and tells which were acknowledged, until `enough`.
     pub(crate) fn flood(
         &mut self,
         next: &mut u32,
-        most: u32,
-        window: u32,
-        until: Instant,
-        mut acked: impl FnMut(u32),
-    ) {
-        let end = *next + most;
+        window: usize,
+        mut enough: impl FnMut(Option<u32>) -> bool,
+    ) -> io::Result<()> {
         let mut open: BTreeMap<u16, u32> = BTreeMap::new();
-        while Instant::now() < until && (*next < end || !open.is_empty()) {
+        let mut stop = enough(None);
+        while !(stop && open.is_empty()) {
             let mut out = Vec::new();
-            while open.len() < window as usize && *next < end {
-                out.extend(publish(1, 0, id_of(*next), &topic_of(*next), next.to_string().as_bytes()));
+            while !stop && open.len() < window {
+                out.extend(publish(1, 0, id_of(*next), &topic_of(1, *next), next.to_string().as_bytes()));
                 open.insert(id_of(*next), *next);
                 *next += 1;
             }
-            self.stream.write_all(&out).unwrap();
-            match self.packet().unwrap() {
-                Packet::Other(0x40, id) => acked(open.remove(&id).unwrap()),
+            self.stream.write_all(&out)?;
+            match self.packet()? {
+                Packet::Other(0x40, id) => stop |= enough(Some(open.remove(&id).unwrap())),
                 other => panic!("{other:?}"),
             }
         }
+        Ok(())
     }
 
     /// One step of sending at QoS 2: starts new messages up to the window, and takes the answer that comes next.
@@ -220,7 +220,7 @@ impl Client {
     ) -> io::Result<()> {
         let mut out = Vec::new();
         while open.len() < window {
-            out.extend(publish(2, 0, id_of(*next), &topic_of(*next), next.to_string().as_bytes()));
+            out.extend(publish(2, 0, id_of(*next), &topic_of(2, *next), next.to_string().as_bytes()));
             open.insert(*next, Open::Published);
             *next += 1;
         }
@@ -251,7 +251,7 @@ impl Client {
             let [high, low] = id_of(number).to_be_bytes();
             let bytes = match state {
                 Open::Published => {
-                    publish(2, 8, id_of(number), &topic_of(number), number.to_string().as_bytes())
+                    publish(2, 8, id_of(number), &topic_of(2, number), number.to_string().as_bytes())
                 }
                 Open::Released => vec![0x62, 2, high, low],
             };
@@ -260,29 +260,34 @@ impl Client {
         Ok(())
     }
 
-    /// Takes everything that is there, as a receiver at QoS 2: a message counts when its identifier is new.
+    /// Takes everything that is there, or waits for it, and acknowledges it: at QoS 2 a message counts when its
+    /// identifier is new. `seen` gets QoS and number, in the order of their coming.
     pub(crate) fn take_exactly_once(
         &mut self,
-        seen: &mut Vec<u32>,
+        wait: bool,
+        seen: &mut Vec<(u8, u32)>,
         held: &mut BTreeSet<u16>,
     ) -> io::Result<()> {
-        self.stream.set_nonblocking(true)?;
+        self.stream.set_nonblocking(!wait)?;
         let mut buffer = [0; 16 << 10];
         let read = self.stream.read(&mut buffer);
         self.stream.set_nonblocking(false)?;
         match read {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !wait => {}
             Err(error) => return Err(error),
         }
+        let mut out = Vec::new();
         while let Some(packet) = self.take() {
             let (answer, id) = match packet {
-                Packet::Publish { qos: 2, id, payload, .. } => {
-                    if held.insert(id) {
-                        seen.push(std::str::from_utf8(&payload).unwrap().parse().unwrap());
+                Packet::Publish { qos, id, payload, topic } => {
+                    let number = std::str::from_utf8(&payload).unwrap().parse().unwrap();
+                    assert_eq!(topic, topic_of(qos, number));
+                    if qos == 1 || held.insert(id) {
+                        seen.push((qos, number));
                     }
-                    (0x50, id)
+                    (if qos == 1 { 0x40 } else { 0x50 }, id)
                 }
                 Packet::Other(0x62, id) => {
                     held.remove(&id);
@@ -291,8 +296,22 @@ impl Client {
                 other => panic!("{other:?}"),
             };
             let [high, low] = id.to_be_bytes();
-            self.stream.write_all(&[answer, 2, high, low])?;
+            out.extend([answer, 2, high, low]);
         }
-        Ok(())
+        self.stream.write_all(&out)
+    }
+
+    /// Takes messages until all of these have come. Returns them in the order of their coming, with those that came
+    /// besides.
+    pub(crate) fn take_all(&mut self, mut wanted: BTreeSet<(u8, u32)>) -> io::Result<Vec<(u8, u32)>> {
+        let (mut seen, mut held, mut from) = (Vec::new(), BTreeSet::new(), 0);
+        while !(wanted.is_empty() && held.is_empty()) {
+            self.take_exactly_once(true, &mut seen, &mut held)?;
+            for message in &seen[from..] {
+                wanted.remove(message);
+            }
+            from = seen.len();
+        }
+        Ok(seen)
     }
 }

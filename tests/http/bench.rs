@@ -10,7 +10,7 @@ use std::time::Duration;
 use iogate::bus::{Bus, Latest};
 use iogate::clock::Clock;
 use iogate::config::{self, Plan, Surroundings};
-use iogate::driver::{ChannelContext, ChannelStats, DriverPlan, WriteJob, WriteQueue};
+use iogate::driver::{ChannelContext, ChannelStats, DriverPlan, Services, WriteJob, WriteQueue};
 use iogate::model::{CommandId, Outcome, Quality, Reading, Reason, Value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +121,7 @@ impl Running {
                 writes: Arc::new(WriteQueue::default()),
                 stats: Arc::new(ChannelStats::new(Arc::clone(&channel.name), driver.device_names())),
                 clock: Clock::system(),
+                services: Services::default(),
                 shutdown: CancellationToken::new(),
             };
             tasks.push(tokio::spawn(driver.channel().run(context.clone())));

@@ -7,7 +7,7 @@ use iogate::bus::{Bus, Latest};
 use iogate::clock::Clock;
 use iogate::driver::modbus::config::{DeviceConfig, PointConfig};
 use iogate::driver::modbus::{Device, Plan, Point, Transport};
-use iogate::driver::{Channel, ChannelContext, ChannelStats, WriteJob, WriteQueue};
+use iogate::driver::{Channel, ChannelContext, ChannelStats, Services, WriteJob, WriteQueue};
 use iogate::model::{
     Access, CommandId, Conversion, Deadband, Outcome, PayloadFormat, PointId, PointTable, PublishPolicy,
     Quality, Reading, Reason, ReportPolicy, Topic, Value, ValueKind,
@@ -67,6 +67,7 @@ impl Running {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("line".into(), names)),
             clock: Clock::system(),
+            services: Services::default(),
             shutdown: CancellationToken::new(),
         };
         let plan = Arc::new(Plan { name: "line".into(), transport, devices });

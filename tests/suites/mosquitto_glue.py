@@ -6,7 +6,9 @@ concerns rules and TLS goes the way of those who move over: through `iogate impo
 """
 
 import os
+import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +26,7 @@ SAME = {
 # Settings that `iogate import mosquitto` carries over.
 IMPORTED = ("acl_file", "cafile", "certfile", "keyfile", "crlfile", "require_certificate", "use_identity_as_username",
             "tls_version")
-WITHOUT_EFFECT = ("log_type", "connection_messages", "per_listener_settings", "sys_interval")
+WITHOUT_EFFECT = ("log_type", "connection_messages", "per_listener_settings", "sys_interval", "persistence", "persistence_location")
 
 
 def needs(what):
@@ -34,8 +36,8 @@ def needs(what):
 
 
 def translate(lines):
-    """Returns the ports, whether clients need no login, and the settings."""
-    ports, anonymous, settings = [], None, dict(SETTINGS)
+    """Returns the ports, whether clients need no login, the settings, and the file of a store that outlives the broker."""
+    ports, anonymous, settings, store = [], None, dict(SETTINGS), []
     for line in filter(lambda line: line and not line.startswith("#"), map(str.strip, lines)):
         key, _, value = line.partition(" ")
         if key in ("port", "listener"):
@@ -48,9 +50,11 @@ def translate(lines):
             settings["password-file"] = os.path.abspath(value)
         elif key in SAME:
             settings[SAME[key][0]] = value + SAME[key][1]
+        elif key == "persistence_file":
+            store.append(os.path.abspath(value))
         elif key not in WITHOUT_EFFECT and line != "allow_zero_length_clientid true":
             needs(line)
-    return ports, anonymous, settings
+    return ports, anonymous, settings, store
 
 
 def imported(configuration, folder):
@@ -65,6 +69,14 @@ def imported(configuration, folder):
         needs(left[1].split(": ", 1)[-1])
     with open(path) as section:
         text = section.read()
+    # OpenSSL completes the server's chain from `cafile`; here the certificate's file holds it.
+    roots = re.search(r"^cafile\s+(.*)", pathlib.Path(configuration).read_text(), re.M)
+    if roots:
+        chain = os.path.join(folder, "chain.pem")
+        cert = re.search(r"^(\s+cert: )(.*)", text, re.M)
+        parts = [pathlib.Path(part).read_text() for part in (cert[2].strip("\"'"), roots[1].strip())]
+        pathlib.Path(chain).write_text("".join(parts))
+        text = text.replace(cert[0], cert[1] + chain, 1)
     text += "".join(f"  {key}: {value}\n" for key, value in SETTINGS.items() if f"\n  {key}:" not in text)
     with open(path, "w") as section:
         section.write(text)
@@ -94,9 +106,9 @@ if "-c" in options:
         lines = configuration.readlines()
     if any(line.partition(" ")[0] in IMPORTED for line in lines):
         follow([PROGRAM, "broker", "-c", imported(options["-c"], folder)], options["-c"], folder)
-    ports, anonymous, settings = translate(lines)
+    ports, anonymous, settings, store = translate(lines)
 else:
-    ports, anonymous, settings = [options["-p"]], True, dict(SETTINGS)
+    ports, anonymous, settings, store = [options["-p"]], True, dict(SETTINGS), []
 if len(ports) != 1:
     needs(f"{len(ports)} listeners")
 if anonymous and "password-file" in settings:
@@ -112,4 +124,11 @@ if not anonymous:
 path = os.path.join(folder, "iogate.yaml")
 with open(path, "w") as section:
     section.write("broker:\n" + "".join(f"  {key}: {value}\n" for key, value in settings.items()))
-os.execv(PROGRAM, [PROGRAM, "broker", "-p", ports[0], "-c", path])
+command = [PROGRAM, "broker", "-p", ports[0], "-c", path]
+if store:
+    # A log is a folder; the file is what a test deletes to begin anew.
+    if not os.path.exists(store[0]):
+        shutil.rmtree(store[0] + ".log", ignore_errors=True)
+    pathlib.Path(store[0]).touch()
+    command += ["--data", store[0] + ".log"]
+os.execv(PROGRAM, command)

@@ -1,4 +1,6 @@
-"""Runs the suites that tests/suites.sh fetched against one broker: python run.py FOLDER iogate|mosquitto [mosquitto|paho|gmqtt]...
+"""Runs the suites that tests/suites.sh fetched against one broker: python run.py FOLDER iogate|mosquitto [SUITE]...
+
+SUITE: mosquitto, paho, gmqtt or paho-c; default: all of them.
 
 Prints a line for every test that did not pass, and the figures of each suite. Ends well whatever they are: the
 figures are to be read. Only the start of the broker is adapted to it, and CONNACK and the like are compared by meaning.
@@ -40,11 +42,14 @@ def start(port):
         config.write(f"broker: {{ max-keep-alive: 60s, receive-maximum: 20, access-file: {access.name} }}\n")
         command = [os.environ["IOGATE"], "broker", "-p", str(port), "-c", config.name]
     else:
-        # The same for Mosquitto, which needs its rule for every client first.
+        # The same for Mosquitto, whose `topic` is for clients without a user name only.
         access = tempfile.NamedTemporaryFile("w", suffix=".acl", delete=False)
-        access.write("topic readwrite #\ntopic read $SYS/#\ntopic deny test/nosubscribe\ntopic deny test_qos_1_2_errors\n")
+        access.write("".join(f"pattern {rule}\n" for rule in (
+            "readwrite #", "read $SYS/#", "deny test/nosubscribe", "deny test_qos_1_2_errors")))
         access.close()
-        config.write(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_keepalive 60\nacl_file {access.name}\n")
+        # As root Mosquitto becomes a user who may not read the file, unless it is told to stay.
+        config.write(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_keepalive 60\n")
+        config.write(f"acl_file {access.name}\n")
         command = [MOSQUITTO, "-c", config.name]
     config.close()
     broker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -94,6 +99,8 @@ def mosquittos():
     tree = FOLDER / f"mosquitto-{KIND}"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(FOLDER / "mosquitto", tree)
+    # As root Mosquitto becomes a user of its own, who must read keys and write its store here.
+    subprocess.run(["chmod", "-R", "a+rwX", tree], check=True)
     (tree / "src/mosquitto").symlink_to(MOSQUITTO if KIND == "mosquitto" else HERE / "mosquitto_glue.py")
     listed = re.findall(r"^    \((\d), '\./(.*?)'\)", (tree / "test/broker/test.py").read_text(), re.M)
     tests = [(int(count), name) for count, name in listed if (tree / "test/broker" / name).exists()]
@@ -107,10 +114,46 @@ def mosquittos():
     print(f"{KIND}: Mosquitto's: {dict(figures)} of {len(results)}", flush=True)
 
 
-SUITES = sys.argv[3:] or ["mosquitto", "paho", "gmqtt"]
+def paho_c():
+    """The tests of paho.mqtt.c that its CMakeLists.txt starts, over TCP, one at a time; those of its reconnecting
+    (test9, test95) and of TLS (test3, test5) apart."""
+    tree, port, proxy_port = FOLDER / "paho.mqtt.c", free_port(), free_port()
+    listed = re.findall(r"add_test\(\s*NAME\s+(\S+)\s+COMMAND\s+(.*?)\)", (tree / "test/CMakeLists.txt").read_text(), re.S)
+    broker = start(port)
+    proxy = subprocess.Popen([sys.executable, "mqttsas.py", "127.0.0.1", str(port), str(proxy_port)], cwd=tree / "test",
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    places = {"${MQTT_TEST_BROKER}": f"tcp://127.0.0.1:{port}", "${MQTT_TEST_PROXY}": f"tcp://127.0.0.1:{proxy_port}"}
+    figures = collections.Counter()
+    try:
+        for name, words in listed:
+            program, *arguments = [word.strip('"') for word in words.split()]
+            binary = tree / "build/output/test" / program
+            if "${MQTT_WS" in words or not binary.exists():
+                continue
+            command = [str(binary), *(places.get(word, word) for word in arguments)]
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    ended = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                           env={**os.environ, "LD_LIBRARY_PATH": str(tree / "build/output")}, timeout=PATIENCE)
+                    result = "passed" if ended.returncode == 0 else f"failed ({ended.returncode})"
+                except subprocess.TimeoutExpired:
+                    result = "failed (no end)"
+            figures[result.split(" ")[0]] += 1
+            if result != "passed":
+                print(f"{KIND}: paho.mqtt.c's: {name} {result}", flush=True)
+    finally:
+        for process in (proxy, broker):
+            process.terminate()
+            process.wait()
+    print(f"{KIND}: paho.mqtt.c's: {dict(figures)} of {sum(figures.values())}", flush=True)
+
+
+SUITES = sys.argv[3:] or ["mosquitto", "paho", "gmqtt", "paho-c"]
 if "mosquitto" in SUITES:
     mosquittos()
 if "paho" in SUITES:
     pytest("paho's", FOLDER / "paho_mqtt-2.1.0", ["tests/test_mqttv5.py"], {"PYTHONPATH": str(HERE / "paho")})
 if "gmqtt" in SUITES:
     pytest("gmqtt's", FOLDER / "gmqtt-0.8.0", ["tests/test_mqtt5.py"], {})
+if "paho-c" in SUITES:
+    paho_c()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
 mod api;
+mod bridges;
 mod browser;
 mod client;
 mod limits;

@@ -13,7 +13,7 @@ use iogate::model::{
     Access, AlarmState, AlarmStatus, Deadband, Outcome, PayloadFormat, Point, PointId, PointTable,
     PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Topic, Value, ValueKind,
 };
-use iogate::web::{BrokerView, Config, Context};
+use iogate::web::{BridgeView, BrokerView, Config, Context};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ pub(crate) struct Plant {
     pub(crate) writes: Arc<WriteQueue>,
     pub(crate) alarms: Arc<Mutex<Vec<AlarmStatus>>>,
     pub(crate) broker: Arc<Mutex<BrokerView>>,
+    pub(crate) bridges: Arc<Mutex<Vec<BridgeView>>>,
     /// The broker that the page looks into.
     pub(crate) mqtt: Broker,
     pub(crate) ready: Arc<AtomicBool>,
@@ -89,6 +90,7 @@ impl Plant {
             writes: Arc::default(),
             alarms: Arc::default(),
             broker: Arc::default(),
+            bridges: Arc::default(),
             mqtt: Broker::new(iogate::broker::Config::default()),
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::system(),
@@ -114,6 +116,7 @@ impl Plant {
     pub(crate) fn context(&self) -> Context {
         let (alarms, broker, ready) =
             (Arc::clone(&self.alarms), Arc::clone(&self.broker), Arc::clone(&self.ready));
+        let bridges = Arc::clone(&self.bridges);
         let points = Arc::clone(self.bus.points());
         let queues = points.iter().map(|_| Arc::clone(&self.writes)).collect();
         Context {
@@ -127,6 +130,7 @@ impl Plant {
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
+            bridges: Arc::new(move || bridges.lock().unwrap().clone()),
             mqtt: self.mqtt.clone(),
             ready: Arc::new(move || ready.load(Relaxed)),
         }

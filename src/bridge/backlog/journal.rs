@@ -13,12 +13,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::gauge::Gauge;
 use super::{Arrival, Backlog, BufferError, Depth, Full, Item, Place, Reader, What};
 use crate::bridge::config::{Buffer, OnFull};
 use crate::bridge::record::Record;
 use crate::bridge::sequence::{StreamId, Why};
 use crate::clock::Clock;
-use crate::journal::{self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms};
+use crate::journal::{
+    self, Disk, Entry, Journal as Log, Level, Options, Pin, Reason, Recovery, Terms, Waiting,
+};
 
 const MESSAGE: u8 = 1;
 const GAP: u8 = 2;
@@ -61,6 +64,7 @@ struct State {
     /// Cursor records that are not on the disk yet, and how far they let go.
     unsynced: VecDeque<(u64, u64)>,
     pin: Pin,
+    gauge: Gauge,
     /// Payload bytes at the last snapshot.
     snapshot_at: u64,
 }
@@ -128,6 +132,7 @@ impl Journal {
             noted_at: clock.mono(),
             unsynced: VecDeque::new(),
             pin,
+            gauge: Gauge::new(found.cursor.seq, found.next, log.stats().bytes),
             snapshot_at: 0,
         };
         let backlog = Self {
@@ -208,12 +213,19 @@ impl Backlog for Journal {
         self.stream
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<u64, Full> {
+    fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
         let mut state = lock(&self.state);
         let seq = state.next;
-        self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], self.terms).map_err(|_| Full)?;
+        let position =
+            self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], self.terms).map_err(|_| Full)?;
         state.next += 1;
-        Ok(seq)
+        let next = state.next;
+        state.gauge.add(next, bytes.len() as u64);
+        Ok(Place { position, seq })
+    }
+
+    fn waiting(&self) -> Option<(Waiting, Level)> {
+        Some((self.log.waiting(), self.readers))
     }
 
     fn leave_out(&self, count: u64, why: Why) -> Result<(), Full> {
@@ -221,6 +233,8 @@ impl Backlog for Journal {
         let payload: [&[u8]; 3] = [&state.next.to_be_bytes(), &count.to_be_bytes(), &[why as u8]];
         self.log.append(GAP, &payload, self.terms).map_err(|_| Full)?;
         state.next += count;
+        let next = state.next;
+        state.gauge.add(next, 0);
         Ok(())
     }
 
@@ -249,9 +263,10 @@ impl Backlog for Journal {
     }
 
     fn depth(&self) -> Depth {
-        let (passed, next) = {
-            let state = lock(&self.state);
-            (state.passed, state.next)
+        let (passed, next, bytes) = {
+            let mut state = lock(&self.state);
+            let passed = state.passed;
+            (passed, state.next, state.gauge.waiting(passed.seq))
         };
         let messages = next - passed.seq;
         if messages == 0 {
@@ -266,7 +281,7 @@ impl Backlog for Journal {
                 oldest_us = oldest_us.or(record.map(|record| record.unix_us));
             }
         });
-        Depth { messages, bytes: self.log.stats().bytes, oldest_us }
+        Depth { messages, bytes, oldest_us }
     }
 
     fn fullness(&self) -> f64 {

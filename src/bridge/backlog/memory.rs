@@ -108,8 +108,8 @@ impl Backlog for Memory {
         self.stream
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<u64, Full> {
-        self.take_in(What::Message(bytes.to_vec()), 1)
+    fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
+        self.take_in(What::Message(bytes.to_vec()), 1).map(place)
     }
 
     fn leave_out(&self, count: u64, why: Why) -> Result<(), Full> {

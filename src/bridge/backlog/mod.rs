@@ -4,6 +4,7 @@
 //! Invariants: numbers grow by one; a reader is given everything from its place on, in order, and where something is
 //! missing, a [`What::Gap`] that says which numbers and why; the cursor only grows.
 
+mod gauge;
 mod journal;
 mod memory;
 
@@ -19,6 +20,7 @@ pub(crate) use memory::Memory;
 use super::config::Buffer;
 use super::sequence::{StreamId, Why};
 use crate::clock::Clock;
+use crate::journal::{Level, Waiting};
 
 /// Opens the backlog in a directory, or makes one in memory.
 pub(crate) fn open(
@@ -91,8 +93,13 @@ pub(crate) trait Backlog: Send + Sync {
     /// The stream that its numbers belong to.
     fn stream(&self) -> StreamId;
 
-    /// Takes in a message and returns its number.
-    fn append(&self, bytes: &[u8]) -> Result<u64, Full>;
+    /// Takes in a message and returns its place.
+    fn append(&self, bytes: &[u8]) -> Result<Place, Full>;
+
+    /// A place where one task waits until what was taken in is as durable as the buffer's level; `None`: it is in memory.
+    fn waiting(&self) -> Option<(Waiting, Level)> {
+        None
+    }
 
     /// Counts messages that were not taken in.
     fn leave_out(&self, count: u64, why: Why) -> Result<(), Full>;

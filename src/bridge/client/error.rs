@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use crate::broker::codec::ReasonCode;
+
 /// Why a link failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -75,6 +77,12 @@ pub enum LinkError {
         /// The broker's answer.
         what: String,
     },
+    /// The broker takes no more for now: a quota is used up, or messages come too fast for it.
+    #[error("a quota of the broker is used up: {what}")]
+    Quota {
+        /// The broker's answer.
+        what: String,
+    },
     /// The broker ended the connection and said why.
     #[error("the broker ended the connection: {what}")]
     Dismissed {
@@ -87,6 +95,12 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(std::io::Error),
+    /// What upstream sent cannot be kept here: it is not acknowledged, so that upstream sends it again.
+    #[error("what the broker sent cannot be kept here: {what}")]
+    NotKept {
+        /// Why.
+        what: String,
+    },
     /// What came is not MQTT, or not as it should be.
     #[error("the broker sends what it may not: {what}")]
     Protocol {
@@ -95,11 +109,19 @@ pub enum LinkError {
     },
 }
 
+/// Whether a code says that the broker takes no more for now.
+pub(crate) fn is_about_quota(code: ReasonCode) -> bool {
+    matches!(
+        code,
+        ReasonCode::QUOTA_EXCEEDED | ReasonCode::MESSAGE_RATE_TOO_HIGH | ReasonCode::CONNECTION_RATE_EXCEEDED
+    )
+}
+
 impl LinkError {
-    /// Whether trying again soon is of no use: somebody must change something first.
+    /// Whether trying again soon is of no use: somebody must change something first, or a quota must fill up again.
     #[must_use]
     pub fn needs_somebody(&self) -> bool {
-        matches!(self, Self::NotAuthorised { .. } | Self::File { .. } | Self::Tls { .. })
+        matches!(self, Self::NotAuthorised { .. } | Self::File { .. } | Self::Tls { .. } | Self::Quota { .. })
     }
 
     /// Reads from and writes to a connection that was open.

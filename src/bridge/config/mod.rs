@@ -4,6 +4,7 @@
 //! [`Config`] without [`Config::problems`] can be run as it stands.
 
 mod buffer;
+mod fit;
 mod login;
 mod rule;
 mod url;
@@ -14,6 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 pub use buffer::{Backfill, Buffer, LiveFirst, OnFull, Rate};
+pub use fit::{BatchConfig, Oversize};
 pub use login::{Jwt, JwtAlgorithm, Sas, SecretFile, Tls, Token};
 pub use rule::{Retain, Rule, RuleConfig};
 pub use url::{Proxy, Scheme, Url};
@@ -88,6 +90,12 @@ pub struct Config {
     /// What is sent first when it can be reached again.
     #[serde(default)]
     pub backfill: Backfill,
+    /// Sends several messages as one, on `<site>/gateway/bridge/<name>/batch`; the more wait, the more go at once.
+    #[serde(default)]
+    pub batch: Option<BatchConfig>,
+    /// What becomes of a message that is larger than the broker takes.
+    #[serde(default)]
+    pub oversize: Oversize,
     /// Limits that differ from the profile's.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -175,6 +183,8 @@ impl Config {
             sequence: SequenceMark::default(),
             buffer: Buffer::default(),
             backfill: Backfill::default(),
+            batch: None,
+            oversize: Oversize::default(),
             limits: LimitsConfig::default(),
         }
     }
@@ -266,6 +276,7 @@ impl Config {
         if self.buffer.size < ByteSize(64 << 10) {
             add("buffer: `size` must be at least 64KiB".into());
         }
+        problems.extend(self.batch.iter().flat_map(BatchConfig::problems));
         if let Some(directory) = &self.buffer.directory {
             problems.extend(login::relative("buffer.directory", directory));
         }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::Verdict;
-use crate::broker::core::{Core, mark};
+use crate::broker::core::Core;
+use crate::broker::entry::mark;
 use crate::broker::session::Session;
 use crate::broker::stats::add;
 use crate::broker::sync::{lock, write};

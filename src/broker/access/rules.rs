@@ -67,6 +67,12 @@ impl Claims {
         }
         Ok(Self(Grants { roles, read, write, subscribe, deny: Vec::new() }))
     }
+
+    /// What [`Self::new`] was given, in its order.
+    pub(in crate::broker) fn lists(&self) -> [&[Box<str>]; 4] {
+        let Grants { roles, read, write, subscribe, .. } = &self.0;
+        [roles, read, write, subscribe]
+    }
 }
 
 impl Rules {

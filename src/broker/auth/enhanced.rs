@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::passwords::StoredPassword;
 use super::scram::{Bad, ClientFirst, Exchange};
-use super::{Auth, Login};
+use super::{Auth, Login, MAX_NAME};
 use crate::broker::access::Peer;
 use crate::broker::codec::{CodecError, ReasonCode};
 use crate::broker::stats::{Counters, add};
@@ -48,8 +48,12 @@ impl Auth {
         };
         let first = first.ok_or(CodecError::protocol("the method's first message is missing"))?;
         let first = ClientFirst::parse(first).map_err(told)?;
+        if first.name.len() > MAX_NAME {
+            // Names are remembered where somebody guesses.
+            return Err(told(Bad::Message("the user name is longer than 256 bytes")));
+        }
         let users = self.users.load_full().ok_or(not_served)?;
-        let verifier = users.verifier(&first.name).ok_or(not_served)?;
+        let verifier = users.verifier(&first.name, &self.secret).ok_or(not_served)?;
         let mut random = [0; NONCE];
         let failed = CodecError { code: ReasonCode::UNSPECIFIED, what: "the system gives no random numbers" };
         SystemRandom::new().fill(&mut random).map_err(|_| failed)?;

@@ -9,6 +9,7 @@ mod enhanced;
 pub mod jwt;
 mod means;
 mod passwords;
+mod recall;
 mod scram;
 mod throttle;
 mod tokens;
@@ -28,6 +29,7 @@ pub use scram::{DEFAULT_ROUNDS as SCRAM_ROUNDS, MIN_ROUNDS as SCRAM_MIN_ROUNDS};
 
 pub(super) use enhanced::{METHOD, Pending};
 pub(super) use means::Means;
+pub(super) use recall::Proof;
 
 use super::access::{Claims, Peer};
 use super::codec::{CodecError, Connect, ReasonCode};
@@ -85,6 +87,7 @@ pub(super) struct Auth {
     checks: Semaphore,
     known: Mutex<std::collections::HashSet<[u8; 32], FastHash>>,
     key: hmac::Key,
+    secret: scram::Secret,
 }
 
 /// Who logged in.
@@ -111,11 +114,6 @@ pub(super) enum Standing {
 }
 
 impl Login {
-    /// The login of a session from before the program started. How its client logged in is not known any more.
-    pub(super) fn restored(user: Arc<str>) -> Self {
-        Self::by_certificate(user)
-    }
-
     fn by_certificate(user: Arc<str>) -> Self {
         Self { user, password: None, claims: None, token: None }
     }
@@ -136,6 +134,8 @@ impl Auth {
         let random = ring::rand::SystemRandom::new();
         #[allow(clippy::expect_used, reason = "the system's random numbers do not fail once it has started")]
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("random numbers");
+        #[allow(clippy::expect_used, reason = "as above")]
+        let secret = ring::rand::generate(&random).expect("random numbers").expose();
         Self {
             clock: Clock::system(),
             tokens: config.jwt.clone().map(|section| Arc::new(Tokens::new(section))),
@@ -146,6 +146,7 @@ impl Auth {
             checks: Semaphore::new(MAX_CHECKS),
             known: Mutex::default(),
             key,
+            secret: scram::Secret::new(secret),
         }
     }
 

@@ -15,7 +15,7 @@ use data_encoding::BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, pbkdf2};
 
-use super::scram::Verifier;
+use super::scram::{Secret, Verifier};
 
 /// Longest user name in bytes.
 const MAX_NAME: usize = 256;
@@ -105,8 +105,8 @@ impl Users {
     }
 
     /// What SCRAM needs of a user: of one who does not exist, or has no such password, something that looks the same.
-    pub(super) fn verifier(&self, name: &str) -> Option<Verifier> {
-        let decoy = self.scram.as_ref()?.decoy(name);
+    pub(super) fn verifier(&self, name: &str, secret: &Secret) -> Option<Verifier> {
+        let decoy = self.scram.as_ref()?.decoy(secret, name);
         Some(self.get(name).and_then(|(_, stored)| stored.scram().cloned()).unwrap_or(decoy))
     }
 
@@ -264,8 +264,9 @@ mod tests {
         let users = Users::parse(&format!("anna:{hashed}\nbert:{}\n", hash(b"x").unwrap())).unwrap();
         assert!(users.get("anna").unwrap().1.verify(b"pencil") && !users.get("anna").unwrap().1.verify(b"x"));
         assert!(users.serve_scram() && users.get("bert").unwrap().1.scram().is_none());
-        assert!(users.verifier("bert") == users.verifier("bert"));
-        assert!(users.verifier("bert") != users.verifier("anna"));
+        let of = |name: &str, secret: u8| users.verifier(name, &Secret::new([secret; 32]));
+        assert!(of("bert", 1) == of("bert", 1) && of("bert", 1) != of("bert", 2));
+        assert!(of("bert", 1) != of("anna", 1) && of("anna", 1) == of("anna", 2));
         assert!(hash_scram(b"pencil", 1_000).is_err() && hash_scram("ü".as_bytes(), 4_096).is_err());
         assert!(!Users::parse("# nobody").unwrap().serve_scram());
     }

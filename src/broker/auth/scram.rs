@@ -70,6 +70,20 @@ pub(super) struct Exchange {
     signed: String,
 }
 
+/// What the salts of users that do not exist are made from.
+///
+/// Chance, made when the program starts: it depends on no user, so nobody can work it out, and a change of the password file
+/// changes no salt of those who are not in it. It is not kept: whoever asked for a name before a restart and asks again after
+/// it sees whether the salt is another one, and so whether the name was a user's. That is worth less than a secret
+/// on the disk that had to be guarded like the passwords; who has a name still needs the password.
+pub(super) struct Secret([u8; KEY]);
+
+impl Secret {
+    pub(super) fn new(random: [u8; KEY]) -> Self {
+        Self(random)
+    }
+}
+
 impl Verifier {
     /// From a password.
     ///
@@ -118,10 +132,8 @@ impl Verifier {
     }
 
     /// Stands for a user that does not exist: looks like this one, is the same at every try, and fits no password.
-    pub(super) fn decoy(&self, name: &str) -> Self {
-        // Behind the tag, so that it is no signature that an exchange could bring out.
-        let secret = sign(&self.server_key, b"iogate unknown user");
-        let part = |what: &str| sign(&secret, format!("{what}:{name}").as_bytes());
+    pub(super) fn decoy(&self, secret: &Secret, name: &str) -> Self {
+        let part = |what: &str| sign(&secret.0, format!("{what}:{name}").as_bytes());
         let salt = part("salt").iter().copied().cycle().take(self.salt.len()).collect();
         Self { rounds: self.rounds, salt, stored_key: part("stored"), server_key: part("server") }
     }
@@ -364,9 +376,9 @@ mod tests {
 
     #[test]
     fn a_user_that_does_not_exist_looks_like_one_that_does() {
-        let real = verifier();
-        let (one, two) = (real.decoy("carl"), real.decoy("dora"));
-        assert!(one == real.decoy("carl") && one != two && one.salt != two.salt);
+        let (real, secret) = (verifier(), Secret::new([7; KEY]));
+        let (one, two) = (real.decoy(&secret, "carl"), real.decoy(&secret, "dora"));
+        assert!(one == real.decoy(&secret, "carl") && one != two && one.salt != two.salt);
         assert_eq!((one.salt.len(), one.rounds), (real.salt.len(), real.rounds));
         assert!(!one.verify(b"pencil"));
     }
@@ -379,7 +391,7 @@ mod tests {
         ) {
             let _ = ClientFirst::parse(&bytes);
             let _ = ClientFirst::parse(text.as_bytes());
-            let exchange = || begin(FIRST, verifier().decoy("x")).0;
+            let exchange = || begin(FIRST, verifier().decoy(&Secret::new([1; KEY]), "x")).0;
             prop_assert!(exchange().finish(&bytes).is_err());
             prop_assert!(exchange().finish(text.as_bytes()).is_err());
         }

@@ -2,7 +2,17 @@
 
 use super::property::{Properties, id};
 use super::wire::Reader;
-use super::{CodecError, ReasonCode, Version};
+use super::{AckKind, CodecError, ReasonCode, Version};
+
+/// The codes of PUBACK and PUBREC (sections 3.4.2.1 and 3.5.2.1).
+const OF_MESSAGES: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+
+/// The codes of PUBREL and PUBCOMP (sections 3.6.2.1 and 3.7.2.1).
+const OF_RELEASES: [u8; 2] = [0x00, 0x92];
+
+/// The codes that a client's DISCONNECT may carry (section 3.14.2.1).
+const OF_FAREWELLS: [u8; 14] =
+    [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
 
 /// An acknowledgement of a PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +24,15 @@ pub struct Ack {
 }
 
 impl Ack {
-    pub(super) fn decode(body: &[u8], version: Version) -> Result<Self, CodecError> {
+    pub(super) fn decode(kind: AckKind, body: &[u8], version: Version) -> Result<Self, CodecError> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id()?;
         let mut code = ReasonCode::SUCCESS;
         if version.is_v5() && !reader.is_empty() {
-            code = ReasonCode(reader.u8()?);
+            code = match kind {
+                AckKind::Puback | AckKind::Pubrec => listed(&mut reader, &OF_MESSAGES)?,
+                AckKind::Pubrel | AckKind::Pubcomp => listed(&mut reader, &OF_RELEASES)?,
+            };
             if !reader.is_empty() {
                 let section = reader.section()?;
                 let mut properties = Properties::new(section, &[id::REASON_STRING, id::USER_PROPERTY]);
@@ -45,7 +58,7 @@ impl Disconnect {
         let mut reader = Reader::new(body);
         let mut disconnect = Self { code: ReasonCode::SUCCESS, session_expiry: None };
         if version.is_v5() && !reader.is_empty() {
-            disconnect.code = ReasonCode(reader.u8()?);
+            disconnect.code = listed(&mut reader, &OF_FAREWELLS)?;
             if !reader.is_empty() {
                 let section = reader.section()?;
                 let allowed = &[id::SESSION_EXPIRY, id::REASON_STRING, id::USER_PROPERTY];
@@ -59,5 +72,16 @@ impl Disconnect {
         }
         reader.finish()?;
         Ok(disconnect)
+    }
+}
+
+/// A reason code that the packet may have ([MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1],
+/// [MQTT-3.14.2-1]).
+fn listed(reader: &mut Reader<'_>, codes: &[u8]) -> Result<ReasonCode, CodecError> {
+    let code = reader.u8()?;
+    if codes.contains(&code) {
+        Ok(ReasonCode(code))
+    } else {
+        Err(CodecError::protocol("reason code that this packet does not have"))
     }
 }

@@ -9,6 +9,8 @@ mod auth;
 mod connect;
 mod encode;
 mod frame;
+#[cfg(test)]
+mod oracle;
 mod packet;
 mod property;
 mod publish;

@@ -61,7 +61,7 @@ pub enum Packet<'a> {
 pub fn decode<'a>(frame: Frame, body: &'a [u8], version: Version) -> Result<Packet<'a>, CodecError> {
     let kind = frame.kind();
     check_flags(frame, version)?;
-    let ack = |kind| Ack::decode(body, version).map(|ack| Packet::Ack(kind, ack));
+    let ack = |kind| Ack::decode(kind, body, version).map(|ack| Packet::Ack(kind, ack));
     match kind {
         1 => decode_connect(body).map(|c| Packet::Connect(Box::new(c))).map_err(|(error, _)| error),
         3 => Publish::decode(frame.flags(), body, version).map(Packet::Publish),

@@ -70,6 +70,8 @@ codes! {
     TOPIC_ALIAS_INVALID = 0x94, "topic alias invalid";
     /// 0x95: larger than the receiver allows.
     PACKET_TOO_LARGE = 0x95, "packet too large";
+    /// 0x96: the client publishes too fast for the server.
+    MESSAGE_RATE_TOO_HIGH = 0x96, "message rate too high";
     /// 0x97: a limit of this server is reached.
     QUOTA_EXCEEDED = 0x97, "quota exceeded";
     /// 0x98: the operator ended the connection.

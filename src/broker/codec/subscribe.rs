@@ -1,12 +1,14 @@
 //! SUBSCRIBE (section 3.8) and UNSUBSCRIBE (3.10).
 //!
-//! Filters are returned as they came: whether one is valid is answered per filter, in the SUBACK.
+//! A filter that breaks the rules of section 4.7 makes the packet malformed, as Mosquitto has it, too: 3.1.1 section 4.8
+//! and 5.0 section 4.13.1 close the connection then. Whether a well-formed one is served is answered in the SUBACK.
 
 use std::num::NonZeroU32;
 
 use super::property::{Properties, id};
 use super::wire::Reader;
 use super::{CodecError, QoS, Version};
+use crate::broker::topic;
 
 /// When retained messages are sent for a subscription (section 3.8.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct Subscribe<'a> {
 /// One filter of a SUBSCRIBE with its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscribeFilter<'a> {
-    /// The topic filter, not validated.
+    /// The topic filter: well-formed, also where it begins with `$share/`.
     pub filter: &'a str,
     /// Highest QoS the client wants.
     pub qos: QoS,
@@ -63,7 +65,7 @@ impl<'a> Subscribe<'a> {
         }
         let mut filters = Vec::new();
         while !reader.is_empty() {
-            let filter = reader.string()?;
+            let filter = read_filter(&mut reader)?;
             filters.push(SubscribeFilter::decode(filter, reader.u8()?, version)?);
         }
         if filters.is_empty() {
@@ -114,11 +116,19 @@ impl<'a> Unsubscribe<'a> {
         }
         let mut filters = Vec::new();
         while !reader.is_empty() {
-            filters.push(reader.string()?);
+            filters.push(read_filter(&mut reader)?);
         }
         if filters.is_empty() {
             return Err(CodecError::protocol("UNSUBSCRIBE without a filter"));
         }
         Ok(Self { packet_id, filters })
     }
+}
+
+/// A filter as [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.8.2-1] and [MQTT-4.8.2-2] want it.
+fn read_filter<'a>(reader: &mut Reader<'a>) -> Result<&'a str, CodecError> {
+    let filter = reader.string()?;
+    let selects = topic::shared(filter).map(|shared| shared.map_or(filter, |(_, selects)| selects));
+    selects.and_then(topic::check_filter).map_err(CodecError::malformed)?;
+    Ok(filter)
 }

@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let linger = if code.is_some() || answered { LINGER } else { Duration::ZERO };
         self.pause = None;
         self.throttled = None;
-        self.partial = Vec::new();
+        (self.partial, self.deferred) = (Vec::new(), false);
         self.closing = Some(Closing { until: Instant::now() + linger, shut: linger.is_zero(), discarded: 0 });
     }
 

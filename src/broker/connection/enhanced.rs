@@ -5,15 +5,18 @@
 //! method is never sent an AUTH ([MQTT-4.12.0-6]).
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::handshake::{Refused, read_more};
 use super::{Connection, End};
 use crate::broker::access::Peer;
 use crate::broker::auth::{Login, METHOD, Pending};
 use crate::broker::codec::{Auth, CodecError, Connect, Frame, Packet, ReasonCode, Version, decode};
-use crate::broker::config::bytes;
 use crate::broker::core::Core;
 use crate::broker::stats::add;
+
+/// Largest AUTH before the CONNACK, in bytes: the method's longest message, and room for a few properties.
+const MAX_AUTH: usize = 8 << 10;
 
 /// First byte of an AUTH.
 const AUTH: u8 = 0xf0;
@@ -33,8 +36,8 @@ pub(super) struct Identity {
 pub(super) struct Enhanced {
     /// Largest packet that the client takes, in bytes.
     max_packet: usize,
-    /// A re-authentication that has begun.
-    pending: Option<Pending>,
+    /// A re-authentication that has begun, and until when it has to be finished.
+    pending: Option<(Pending, Instant)>,
 }
 
 impl Enhanced {
@@ -68,7 +71,7 @@ pub(super) async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
     put(&mut out, &step, connect.max_packet as usize)?;
     stream.write_all(&out).await.map_err(|error| Refused::Lost(Some(error)))?;
     add(&core.counters.packets_out, 1);
-    let frame = next_frame(core, stream, early).await?;
+    let frame = next_frame(stream, early).await?;
     add(&core.counters.packets_in, 1);
     add(&core.counters.bytes_in, frame.len() as u64);
     let last = match decode(frame, &early[frame.header..frame.len()], Version::V5)? {
@@ -87,19 +90,14 @@ pub(super) async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Waits for an AUTH or DISCONNECT; nothing else may come before the CONNACK ([MQTT-3.1.2-30]).
-async fn next_frame<S: AsyncRead + Unpin>(
-    core: &Core,
-    stream: &mut S,
-    early: &mut Vec<u8>,
-) -> Result<Frame, Refused> {
-    let max_packet = bytes(core.config.max_packet);
+async fn next_frame<S: AsyncRead + Unpin>(stream: &mut S, early: &mut Vec<u8>) -> Result<Frame, Refused> {
     loop {
         if let Some(&first) = early.first() {
             if !matches!(first, AUTH | DISCONNECT) {
                 let what = "a packet other than AUTH and DISCONNECT before the CONNACK";
                 return Err(CodecError::protocol(what).into());
             }
-            match Frame::parse(early, max_packet)? {
+            match Frame::parse(early, MAX_AUTH)? {
                 Some(frame) if early.len() >= frame.len() => return Ok(frame),
                 _ => {}
             }
@@ -133,6 +131,12 @@ fn put(out: &mut Vec<u8>, auth: &Auth<'_>, max_packet: usize) -> Result<(), Code
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Until when a re-authentication has to be finished, while one is under way. What is not read on purpose is not waited for.
+    pub(super) fn authentication_due(&self) -> Option<Instant> {
+        let pending = self.enhanced.as_ref().and_then(|enhanced| enhanced.pending.as_ref());
+        pending.filter(|_| self.throttled.is_none() && self.pause.is_none()).map(|(_, due)| *due)
+    }
+
     /// One step of a re-authentication; everything else goes on meanwhile. What fails ends the connection
     /// ([MQTT-4.12.1-2]).
     pub(super) fn on_auth(&mut self, auth: &Auth<'_>) -> Result<(), End> {
@@ -152,10 +156,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let what = "another user needs another connection";
                     return Err(CodecError { code: ReasonCode::NOT_AUTHORIZED, what }.into());
                 }
-                enhanced.pending = Some(pending);
+                enhanced.pending = Some((pending, self.heard + core.config.connect_timeout.0));
                 (ReasonCode::CONTINUE_AUTHENTICATION, challenge)
             }
-            Some(pending) => {
+            Some((pending, _)) => {
                 let last = check_step(auth, METHOD, ReasonCode::CONTINUE_AUTHENTICATION)?;
                 let peer = self.session.own(self.epoch, |state| state.link.as_ref().map(|link| link.peer))?;
                 let peer = peer.ok_or(End::TakenOver)?;

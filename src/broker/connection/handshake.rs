@@ -31,6 +31,10 @@ use crate::broker::session::{Link, WillMessage};
 use crate::broker::stats::add;
 use crate::broker::topic;
 
+/// Largest CONNECT in bytes, whatever larger packets clients may send later: this much, and no more, is kept for somebody who
+/// has not logged in. A will of 64 KiB fits with everything else.
+const MAX_CONNECT: usize = 128 << 10;
+
 /// Serves one client from its first byte to its last. `place` is held as long.
 pub(in crate::broker) fn serve<S, P>(
     core: Arc<Core>,
@@ -117,7 +121,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut input = Vec::new();
-    let max_packet = peer.bounds.max_packet(&core.config);
+    let max_packet = peer.bounds.max_packet(&core.config).min(MAX_CONNECT);
     let frame = loop {
         if let Some(&first) = input.first() {
             if first != 0x10 {
@@ -236,7 +240,8 @@ struct Welcome {
     version: Version,
     silence: Option<Duration>,
     ends_with_connection: bool,
-    explains: usize,
+    takes: usize,
+    explains: bool,
     bounds: Bounds,
     enhanced: Option<Box<Enhanced>>,
     connack: Vec<u8>,
@@ -255,6 +260,7 @@ impl Welcome {
         connection.control = self.connack;
         connection.partial = early;
         connection.ends_with_connection = self.ends_with_connection;
+        connection.takes = self.takes;
         connection.explains = self.explains;
         connection.bounds = self.bounds;
         connection.enhanced = self.enhanced;
@@ -321,7 +327,8 @@ fn admit(core: &Core, connect: &Connect<'_>, peer: &Peer, identity: Identity) ->
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         ends_with_connection: connect.session_expiry == 0,
         enhanced: Enhanced::new(connect),
-        explains: if connect.wants_problems { connect.max_packet as usize } else { 0 },
+        takes: connect.max_packet as usize,
+        explains: connect.wants_problems,
         bounds: peer.bounds,
         connack,
     })

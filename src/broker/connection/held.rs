@@ -7,17 +7,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::broker::awaited::Awaited;
+use crate::broker::local::SharedTap;
 use crate::broker::store::Store;
-use crate::journal::{Level, Waiting};
 
 /// The answers of one connection.
 pub(super) struct Held {
-    log: Option<(Waiting, Level)>,
-    /// Waits for `until`.
+    logs: Awaited,
     waiting: Vec<u8>,
-    until: u64,
-    /// What the answers behind it wait for.
-    next: u64,
     /// The CONNACK is among them.
     opening: bool,
 }
@@ -25,8 +22,9 @@ pub(super) struct Held {
 impl Held {
     /// `first`: what the CONNACK waits for.
     pub(super) fn new(store: Option<&Arc<Store>>, first: u64) -> Self {
-        let log = store.map(|store| (store.waiting(), store.level()));
-        Self { log, waiting: Vec::new(), until: 0, next: first, opening: first > 0 }
+        let mut logs = Awaited::new(store);
+        logs.own(first);
+        Self { logs, waiting: Vec::new(), opening: first > 0 }
     }
 
     /// Bytes that wait.
@@ -39,22 +37,27 @@ impl Held {
         self.opening
     }
 
-    /// The answers made last wait until the log has come so far.
+    /// The answers made last wait until the broker's log has come so far.
     pub(super) fn gate(&mut self, position: u64) {
-        self.next = self.next.max(position);
+        self.logs.own(position);
+    }
+
+    /// The answers made last wait until the logs of taps have come so far.
+    pub(super) fn gate_taps(&mut self, positions: Vec<(SharedTap, u64)>) {
+        self.logs.taps(positions);
     }
 
     /// Moves to `out`, which is empty, what of the answers may leave. The task is woken when there is more.
     pub(super) fn release(&mut self, cx: &mut Context<'_>, answers: &mut Vec<u8>, out: &mut Vec<u8>) {
-        let Some((waiting, level)) = &self.log else { return std::mem::swap(answers, out) };
         if self.waiting.is_empty() {
-            if self.next == 0 {
+            if self.logs.is_idle() {
                 return std::mem::swap(answers, out);
             }
             std::mem::swap(answers, &mut self.waiting);
-            self.until = std::mem::take(&mut self.next);
+            self.logs.turn();
         }
-        if waiting.poll(cx, *level, self.until) == Poll::Ready(Ok(())) {
+        // A log that has ended makes nothing durable any more: the answers never leave.
+        if self.logs.poll(cx) == Poll::Ready(Ok(())) {
             std::mem::swap(&mut self.waiting, out);
             self.opening = false;
         }
@@ -62,21 +65,16 @@ impl Held {
 
     /// The connection ends: drops the answers that may not leave, and gives back those that may.
     pub(super) fn settle(&mut self, answers: &mut Vec<u8>) {
-        let Some((waiting, level)) = &self.log else { return };
-        let reached = |position: u64| waiting.is_reached(*level, position);
-        if !reached(self.next) {
+        if !self.logs.has_all_come() {
             answers.clear();
         }
-        if self.waiting.is_empty() {
-            return;
-        }
         let mut first = std::mem::take(&mut self.waiting);
-        if !reached(self.until) {
+        if !self.logs.has_come() {
             first.clear();
             answers.clear();
         }
+        self.logs.forget();
         first.append(answers);
         *answers = first;
-        (self.until, self.next) = (0, 0);
     }
 }

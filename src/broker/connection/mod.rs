@@ -11,6 +11,8 @@ mod handshake;
 mod held;
 mod packets;
 mod rate;
+mod slice;
+mod timing;
 mod writer;
 
 use std::cell::RefCell;
@@ -48,7 +50,7 @@ const READ_SIZE: usize = 64 << 10;
 const WRITES_PER_READ: usize = 4;
 
 /// Rounds of writes in which a client is given what is queued for it when the broker stops.
-const LAST_WRITES: usize = 64;
+const LAST_TURNS: usize = 64;
 
 /// Reads before the thread is given to others: about half a megabyte, thousands of small packets.
 const READS_PER_TURN: usize = 8;
@@ -111,8 +113,12 @@ struct Connection<S> {
     epoch: u64,
     version: Version,
     bounds: Bounds,
-    /// Largest packet that may say in words why something failed; 0: none may.
-    explains: usize,
+    /// Largest packet that the client takes.
+    takes: usize,
+    /// The client wants to know in words why something failed.
+    explains: bool,
+    /// A filter of this client was refused, and the log says so.
+    refused_a_filter: bool,
     /// Where the client may publish.
     writes: WriteCheck,
     /// If the client named a method of authentication.
@@ -123,8 +129,9 @@ struct Connection<S> {
     throttled: Option<Instant>,
     /// The session's expiry as the CONNECT asked for it was zero.
     ends_with_connection: bool,
-    /// The beginning of a packet whose rest has not come.
+    /// The beginning of a packet whose rest has not come; or, if `deferred`, what is still to be handled.
     partial: Vec<u8>,
+    deferred: bool,
     /// Answers not yet handed to the writer.
     control: Vec<u8>,
     /// What of them waits for the log, if there is one.
@@ -153,7 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let held = Held::new(core.store.as_ref(), attached.logged);
         Self {
             bounds: Bounds::default(),
-            explains: 0,
+            takes: usize::MAX,
+            explains: false,
+            refused_a_filter: false,
             writes: WriteCheck::default(),
             enhanced: None,
             rate: Bucket::new(core.config.max_publish_rate, now),
@@ -165,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             version,
             ends_with_connection: false,
             partial: Vec::new(),
+            deferred: false,
             control: Vec::new(),
             held,
             writer: Writer::default(),
@@ -200,8 +210,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>, stop: Pin<&mut WaitForCancellationFutureOwned>) -> Poll<()> {
         if self.closing.is_none() && stop.poll(cx).is_ready() {
-            self.write_last(cx);
-            self.leave(&End::Stopping);
+            let end = self.finish(cx).unwrap_or(End::Stopping);
+            self.leave(&end);
         }
         for _ in 0..READS_PER_TURN {
             if self.closing.is_some() {
@@ -214,20 +224,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Err(end) = result {
                 self.leave(&end);
             }
+            if self.deferred {
+                break;
+            }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Before the stop: writes what was routed to the client until then, as far as its socket takes it at once.
-    fn write_last(&mut self, cx: &mut Context<'_>) {
-        let mut written = 0;
-        for _ in 0..LAST_WRITES {
-            if !matches!(self.flush(cx, &mut written), Ok(true)) {
-                break;
+    /// Before the stop: handles what the client had sent until then and writes what was routed to it, as far as its socket
+    /// has the one and takes the other at once. An acknowledgement that came in time spares a repetition.
+    fn finish(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        for _ in 0..LAST_TURNS {
+            match self.poll_work(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Some(end),
+                Poll::Pending => break,
             }
         }
-        add(&self.core.counters.bytes_out, written);
+        None
     }
 
     /// Writes what can be written, then reads once. Ready: there may be more to do.
@@ -239,7 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let may_read = self.control.len() + self.held.len() <= MAX_CONTROL
             && !self.paused(cx)
             && self.throttled.is_none();
-        match if may_read { self.poll_read(cx) } else { Poll::Pending } {
+        let read = match (may_read, self.deferred) {
+            (false, _) => Poll::Pending,
+            (true, true) => Poll::Ready(self.resume()),
+            (true, false) => self.poll_read(cx),
+        };
+        match read {
             Poll::Pending if more => Poll::Ready(Ok(())),
             Poll::Pending if self.session.awaited() => Poll::Ready(Err(End::TakenOver)),
             read => read,
@@ -319,11 +339,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut round = Round::new(&core, now);
         let mut received = Received::default();
         let result = self.consume(input, &mut round, &mut received);
-        let logged = round.logged;
+        let (logged, tapped) = (round.logged, std::mem::take(&mut round.tapped));
         let (_, slow) = round.finish();
         if core.store.is_some() {
             self.held.gate(logged.max(self.session.own(self.epoch, |state| state.logged_to()).unwrap_or(0)));
         }
+        self.held.gate_taps(tapped);
         add(&core.counters.bytes_in, input.len() as u64);
         received.count(&core.counters);
         add(&self.session.published, received.messages);
@@ -357,52 +378,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let packet = std::mem::take(&mut self.partial);
             self.handle(frame, &packet[frame.header..], round, tally)?;
+            if tally.is_long(round.now) {
+                self.defer(input);
+                return Ok(());
+            }
         }
         while let Some(frame) = Frame::parse(input, max)? {
             let Some((packet, rest)) = input.split_at_checked(frame.len()) else { break };
             self.handle(frame, &packet[frame.header..], round, tally)?;
             input = rest;
+            if tally.is_long(round.now) {
+                self.defer(input);
+                return Ok(());
+            }
         }
         self.partial.extend_from_slice(input);
         Ok(())
-    }
-
-    /// The next moment at which something is due, if any.
-    fn next_deadline(&self) -> Option<Instant> {
-        let silence = self.silence.map(|silence| self.heard + silence);
-        let pause = self.pause.as_ref().map(|(_, until)| *until);
-        let closing = self.closing.as_ref().map(|closing| closing.until);
-        // What is not read on purpose is no silence.
-        let silence = silence.filter(|_| closing.is_none() && self.throttled.is_none());
-        [silence, pause, self.throttled, closing].into_iter().flatten().min()
-    }
-
-    /// Ready when a deadline has passed.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let Some(deadline) = self.next_deadline() else { return Poll::Pending };
-        if self.timer.deadline() > deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        // The timer may still stand at an earlier deadline that was moved: packets do not touch it.
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if now < deadline {
-                self.timer.as_mut().reset(deadline);
-                continue;
-            }
-            if self.throttled.is_some_and(|until| until <= now) {
-                self.throttled = None;
-                self.heard = now;
-                return Poll::Ready(Ok(()));
-            }
-            if self.pause.as_ref().is_some_and(|(_, until)| *until <= now) {
-                self.pause = None;
-                self.heard = now;
-                return Poll::Ready(Ok(()));
-            }
-            return Poll::Ready(Err(End::Silent));
-        }
-        Poll::Pending
     }
 }
 

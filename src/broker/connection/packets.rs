@@ -8,7 +8,7 @@ use super::{Connection, End};
 use crate::broker::codec::{
     Ack, AckKind, CodecError, Disconnect, Frame, Packet, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFilter, Unsubscribe, decode, encode_ack, encode_pingresp, encode_refusal, encode_suback,
-    encode_unsuback,
+    encode_unsuback, varint_len,
 };
 use crate::broker::core::deadline;
 use crate::broker::message::Incoming;
@@ -23,6 +23,9 @@ const ACK_WITH_REASON: usize = 16;
 /// Why a publication is refused while the log takes no more.
 const NOT_KEPT: &str = "the log is full or cannot be written";
 
+/// Why a bridge did not take a message; everybody else has it.
+const BRIDGE_FULL: &str = "the buffer of a bridge is full";
+
 /// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
 const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
 
@@ -30,7 +33,9 @@ const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet ident
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Received {
     /// Packets of any kind.
-    packets: u64,
+    pub(super) packets: u64,
+    /// The last of them may have taken long.
+    pub(super) costly: bool,
     pub(super) messages: u64,
     payload_bytes: u64,
 }
@@ -76,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Ack(kind, ack) => self.on_ack(kind, ack),
             Packet::Subscribe(subscribe) => {
                 round.release();
+                tally.costly = true;
                 self.on_subscribe(&subscribe)
             }
             Packet::Unsubscribe(unsubscribe) => {
@@ -109,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         let routed = routed.and_then(|()| self.route(name, publish, round));
         if let Err(refused) = &routed
-            && refused.what == NOT_KEPT
+            && (refused.what == NOT_KEPT || refused.what == BRIDGE_FULL)
             && publish.qos > QoS::AtMostOnce
             && !self.version.is_v5()
         {
@@ -142,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether the client wants reasons in words, and a packet with one of this length is not too large for
     /// it ([MQTT-3.1.2-29], [MQTT-3.4.2-2]).
     pub(super) fn explain(&self, reason: usize) -> bool {
-        self.version.is_v5() && reason > 0 && ACK_WITH_REASON + reason <= self.explains
+        self.version.is_v5() && self.explains && reason > 0 && ACK_WITH_REASON + reason <= self.takes
     }
 
     /// Why the first filter of those that were refused was.
@@ -176,14 +182,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let known = self.aliases.get(&alias).cloned();
             return known.map(Some).ok_or(CodecError::protocol("topic alias was never set").into());
         }
-        let name: Arc<str> = publish.topic.into();
+        // A topic over the limit is refused each time; it is not kept for that.
+        let kept = if publish.topic.len() > self.core.config.max_topic_length { "" } else { publish.topic };
+        let name: Arc<str> = kept.into();
         self.aliases.insert(alias, Arc::clone(&name));
         Ok(Some(name))
     }
 
     fn check_publish(&mut self, name: &str, publish: &Publish<'_>) -> Result<(), CodecError> {
         let config = &self.core.config;
-        if name.len() > config.max_topic_length || topic::levels(name) > config.max_topic_levels {
+        if name.is_empty()
+            || name.len() > config.max_topic_length
+            || topic::levels(name) > config.max_topic_levels
+        {
             let what = "topic is longer or has more levels than the limit";
             return Err(CodecError { code: ReasonCode::TOPIC_INVALID, what });
         }
@@ -240,8 +251,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if round.tally.refused > refused {
             // Other subscribers have it all the same; the publisher may send it again.
-            let what = "the buffer of a bridge is full";
-            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what });
+            let packet_id = publish.packet_id;
+            // It was noted as received when it was routed; sent again, it is not a duplicate. Who has taken the session
+            // over meanwhile has taken the note over, too, and is asked for the message again by its client.
+            let _ = self.session.own(self.epoch, |state| {
+                if publish.qos == QoS::ExactlyOnce {
+                    state.log_must(|session| Record::Completed { session, packet_id });
+                }
+            });
+            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: BRIDGE_FULL });
         }
         Ok(code)
     }
@@ -281,20 +299,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Refuses a request whose answer would be larger than the client takes, before any of it is done: that answer
+    /// must be sent ([MQTT-3.8.4-1], [MQTT-3.10.4-4]) and must not be ([MQTT-3.1.2-24]).
+    fn check_answer(&self, codes: usize) -> Result<(), End> {
+        // Packet identifier and an empty section of properties.
+        let body = 3 + codes;
+        if self.version.is_v5() && 1 + varint_len(body) + body > self.takes {
+            let what = "the client takes no packet as large as the answer";
+            return Err(CodecError { code: ReasonCode::PACKET_TOO_LARGE, what }.into());
+        }
+        Ok(())
+    }
+
     fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), End> {
+        self.check_answer(subscribe.filters.len())?;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let max_qos = self.bounds.max_qos(&self.core.config);
-        for filter in &subscribe.filters {
+        for (at, filter) in subscribe.filters.iter().enumerate() {
+            if at >= self.core.config.max_subscriptions {
+                // More than a client may have: a packet of a megabyte holds a quarter of a million.
+                add(&self.core.counters.subscriptions_refused, 1);
+                codes.push(ReasonCode::QUOTA_EXCEEDED);
+                continue;
+            }
             // [MQTT-3.2.2-9]: what is above the maximum is granted at the maximum.
             let wanted = SubscribeFilter { qos: filter.qos.min(max_qos), ..*filter };
             codes.push(self.core.subscribe(&self.session, self.epoch, &wanted, subscribe.subscription_id)?);
         }
+        self.log_refused(subscribe, &codes);
         let why = self.why(&codes);
         encode_suback(&mut self.control, self.version, subscribe.packet_id, &codes, why.as_deref());
         Ok(())
     }
 
+    /// Logs the first filter that is refused on a connection; the counter knows the others.
+    fn log_refused(&mut self, subscribe: &Subscribe<'_>, codes: &[ReasonCode]) {
+        let refused = subscribe.filters.iter().zip(codes).find(|(_, code)| code.is_failure());
+        if let Some((wanted, code)) = refused
+            && !std::mem::replace(&mut self.refused_a_filter, true)
+        {
+            tracing::warn!(client = &*self.session.id, filter = wanted.filter, %code, "subscription refused");
+        }
+    }
+
     fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) -> Result<(), End> {
+        self.check_answer(unsubscribe.filters.len())?;
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
             codes.push(self.core.unsubscribe(&self.session, self.epoch, filter)?);

@@ -26,7 +26,7 @@ pub struct BrokerListener {
     /// Serve TLS 1.2 and 1.3 only.
     pub tls: Option<BrokerTls>,
     /// Speak MQTT over WebSocket (with `tls`: WSS) on this path, such as `/mqtt`. A browser is let in from pages of
-    /// the same host, and from `origins`.
+    /// the same host, and from `origins`; where clients need not log in, that host must be an address or `localhost`.
     pub websocket: Option<String>,
     /// Where else pages may come from that connect over WebSocket, such as `https://panel.example.com`.
     pub origins: Vec<String>,

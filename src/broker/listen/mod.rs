@@ -231,8 +231,10 @@ impl Gate {
             max_qos: listener.max_qos.and_then(QoS::from_bits),
         };
         let max_packet = bounds.max_packet(config);
-        let websocket = websocket.map(|path| WebSocket::new(path, &listener.origins, max_packet));
-        let (means, proxies) = (listener.means(config), listener.proxies.as_slice().into());
+        let means = listener.means(config);
+        let open = means.anonymous;
+        let websocket = websocket.map(|path| WebSocket::new(path, &listener.origins, max_packet, open));
+        let proxies = listener.proxies.as_slice().into();
         let connections = AtomicUsize::new(0);
         Ok(Self { name: name.into(), tls, websocket, proxies, means, bounds, max_connections, connections })
     }

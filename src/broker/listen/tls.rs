@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
@@ -197,7 +197,16 @@ fn client_verifier(
     }
     let built = builder.build();
     let blamed = section.crl.as_ref().unwrap_or(path);
-    built.map(Some).map_err(|error| TlsError::content(blamed, error.to_string()))
+    built.map(Some).map_err(|error| {
+        let hint = match error {
+            // What openssl makes without a `crlnumber` is of version 1, which RFC 5280 forbids.
+            VerifierBuilderError::InvalidCrl(_) => {
+                "; is it of version 2? `crlnumber` in openssl.cnf makes it so"
+            }
+            _ => "",
+        };
+        TlsError::content(blamed, format!("{error}{hint}"))
+    })
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -34,18 +34,20 @@ const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 pub(super) struct WebSocket {
     path: Box<str>,
     origins: Box<[String]>,
+    /// Clients may do without a login.
+    open: bool,
     config: WebSocketConfig,
 }
 
 impl WebSocket {
-    pub(super) fn new(path: &str, origins: &[String], max_packet: usize) -> Self {
+    pub(super) fn new(path: &str, origins: &[String], max_packet: usize, open: bool) -> Self {
         let most = max_packet.saturating_add(SLACK);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_SIZE)
             .write_buffer_size(0)
             .max_message_size(Some(most))
             .max_frame_size(Some(most));
-        Self { path: path.into(), origins: origins.into(), config }
+        Self { path: path.into(), origins: origins.into(), open, config }
     }
 
     /// Does the server's part of the handshake. The time limit is the caller's.
@@ -77,7 +79,8 @@ impl WebSocket {
     }
 
     /// Any page that somebody on the site opens could connect to a broker of the local network. Browsers name
-    /// the page's origin; other programs name none.
+    /// the page's origin; other programs name none. Whoever owns a name can let it mean this machine for a while, and
+    /// its page is of the same host then: where nobody has to log in, a name counts only if it stands in `origins`.
     fn origin_is_allowed(&self, request: &Request) -> bool {
         let Some(origin) = request.headers().get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
@@ -88,10 +91,16 @@ impl WebSocket {
         let own = host.and_then(|host| host.parse::<Uri>().ok());
         let page = origin.parse::<Uri>().ok();
         match (own.as_ref().and_then(Uri::host), page.as_ref().and_then(Uri::host)) {
-            (Some(own), Some(page)) => own.eq_ignore_ascii_case(page),
+            (Some(own), Some(page)) => own.eq_ignore_ascii_case(page) && (!self.open || is_fixed(own)),
             _ => false,
         }
     }
+}
+
+/// Whether nobody else can decide what the host is: an address, or this machine itself.
+fn is_fixed(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<std::net::IpAddr>().is_ok() || bare.eq_ignore_ascii_case("localhost")
 }
 
 fn refusal((status, text): (StatusCode, &'static str)) -> ErrorResponse {
@@ -190,8 +199,12 @@ mod tests {
     }
 
     fn status(path: &str, headers: &[(&str, &str)]) -> Result<&'static str, u16> {
+        asked(path, headers, false)
+    }
+
+    fn asked(path: &str, headers: &[(&str, &str)], open: bool) -> Result<&'static str, u16> {
         let allowed = ["https://panel.example.com".to_owned()];
-        let checked = WebSocket::new("/mqtt", &allowed, 1024).check(&request(path, headers));
+        let checked = WebSocket::new("/mqtt", &allowed, 1024, open).check(&request(path, headers));
         checked.map_err(|(status, _)| status.as_u16())
     }
 
@@ -204,6 +217,24 @@ mod tests {
         assert_eq!(status("/mqtt", &offer("MQTTX")), Err(400));
         assert_eq!(status("/mqtt", &[]), Err(400));
         assert_eq!(status("/", &offer("mqtt")), Err(404));
+    }
+
+    #[test]
+    fn a_name_that_came_to_mean_this_machine_opens_nothing_where_nobody_logs_in() {
+        let from = |host: &str, origin: &str| {
+            asked("/mqtt", &[("sec-websocket-protocol", "mqtt"), ("host", host), ("origin", origin)], true)
+        };
+        for (host, origin) in [
+            ("127.0.0.1:8083", "http://127.0.0.1:8080"),
+            ("[::1]:8083", "http://[::1]"),
+            ("LocalHost:8083", "http://localhost:8080"),
+            ("evil.example:8083", "https://panel.example.com"),
+        ] {
+            assert_eq!(from(host, origin), Ok("mqtt"), "{origin}");
+        }
+        for name in ["evil.example", "gateway.local", "127.0.0.1.evil.example"] {
+            assert_eq!(from(&format!("{name}:8083"), &format!("http://{name}:8083")), Err(403), "{name}");
+        }
     }
 
     #[test]

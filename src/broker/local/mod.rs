@@ -11,6 +11,7 @@ mod tap;
 pub use publisher::{Batch, Committed, LocalPublisher, NotKept, PublishOptions, TopicHandle};
 pub(super) use subscription::LocalQueue;
 pub use subscription::LocalSubscription;
+pub(super) use tap::SharedTap;
 pub use tap::{Tap, TapHandle, TapRefusal, Tapped};
 
 /// A topic or filter that cannot be used.

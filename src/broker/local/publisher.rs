@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{InvalidTopic, properties};
+use crate::broker::awaited::Awaited;
 use crate::broker::codec::QoS;
 use crate::broker::core::Core;
 use crate::broker::message::Incoming;
@@ -30,10 +31,10 @@ pub struct LocalPublisher {
     staged: Vec<Staged>,
     bytes: Vec<u8>,
     slow: Vec<Arc<Session>>,
-    /// Up to where the log must come before what was committed is as durable as the broker promises.
-    logged: u64,
+    /// What must come before that which was committed is as durable as the broker promises.
+    awaited: Awaited,
     /// Some of it was not taken.
-    unlogged: bool,
+    unkept: bool,
 }
 
 /// What was published may be lost: the log did not take it, or has ended.
@@ -97,14 +98,15 @@ pub struct Committed {
 
 impl LocalPublisher {
     pub(in crate::broker) fn new(core: Arc<Core>, origin: &str) -> Self {
+        let awaited = Awaited::new(core.store.as_ref());
         Self {
             core,
             origin: origin.into(),
             staged: Vec::new(),
             bytes: Vec::new(),
             slow: Vec::new(),
-            logged: 0,
-            unlogged: false,
+            awaited,
+            unkept: false,
         }
     }
 
@@ -141,17 +143,16 @@ impl LocalPublisher {
     }
 
     /// Waits until everything that was committed at QoS 1 or 2, and is to be kept for a session or as a retained message,
-    /// is as durable as the broker promises. Returns at once where nothing is kept.
+    /// is as durable as the broker promises; the same for what taps took. Returns at once where nothing is kept. Dropped
+    /// before its end, it may be called again.
     ///
     /// # Errors
     /// Something was not kept: it may be published again.
     pub async fn kept(&mut self) -> Result<(), NotKept> {
-        let (unlogged, position) = (std::mem::take(&mut self.unlogged), std::mem::take(&mut self.logged));
-        if let Some(store) = self.core.store.as_ref().filter(|_| position > 0) {
-            let (waiting, level) = (store.waiting(), store.level());
-            poll_fn(|cx| waiting.poll(cx, level, position)).await.map_err(|_| NotKept)?;
-        }
-        if unlogged { Err(NotKept) } else { Ok(()) }
+        self.awaited.turn();
+        let done = poll_fn(|cx| self.awaited.poll(cx)).await;
+        let unkept = std::mem::take(&mut self.unkept);
+        if unkept || done.is_err() { Err(NotKept) } else { Ok(()) }
     }
 
     /// Waits until the subscribers that the last batches found behind have caught up, or have used up
@@ -210,7 +211,7 @@ impl Batch<'_> {
 
     /// Routes all messages in their order and wakes each subscriber once.
     pub fn commit(self) -> Committed {
-        let LocalPublisher { core, origin, staged, bytes, slow, logged, unlogged } = self.publisher;
+        let LocalPublisher { core, origin, staged, bytes, slow, awaited, unkept } = self.publisher;
         let now = Instant::now();
         let mut round = Round::new(core, now);
         let mut done = Committed { messages: staged.len() as u64, ..Committed::default() };
@@ -235,8 +236,9 @@ impl Batch<'_> {
             }
             round.route_cached(&message, &mut lock(&topic.route));
         }
-        *logged = round.logged.max(*logged);
-        *unlogged |= round.unlogged > 0;
+        awaited.own(round.logged);
+        awaited.taps(std::mem::take(&mut round.tapped));
+        *unkept |= round.unlogged > 0 || round.tally.refused > 0;
         let (tally, behind) = round.finish();
         add(&core.counters.messages_local, done.messages);
         *slow = behind;

@@ -1,7 +1,8 @@
 //! A tap: takes every message that its filters select, in line, while it is routed.
 //!
 //! Unlike a subscription it has no queue of its own: what it took is taken when routing returns, so an acknowledgement
-//! that leaves afterwards covers it. Absent: waiting. A tap must not block, and it may refuse.
+//! that leaves afterwards covers it; where it keeps messages in a log, acknowledgements wait for that. A tap must not
+//! block, and it may refuse.
 
 use std::sync::Arc;
 
@@ -10,21 +11,32 @@ use tokio::time::Instant;
 use super::InvalidTopic;
 use crate::broker::Broker;
 use crate::broker::codec::QoS;
-use crate::broker::core::{Core, Entry, Sink};
+use crate::broker::core::Core;
+use crate::broker::entry::{Entry, Sink};
 use crate::broker::message::{Incoming, seconds_left};
 use crate::broker::stats::add;
 use crate::broker::sync::write;
 use crate::broker::topic;
+use crate::journal::{Level, Waiting};
 
 /// Takes messages in line.
 pub trait Tap: Send + Sync {
-    /// Takes one message, in the order in which its publisher sent it. Called under a lock of the broker: it must be
-    /// quick, and may not publish or subscribe.
+    /// Takes one message, in the order in which its publisher sent it, and returns up to where the tap's log must come
+    /// before the publisher may be told; 0: at once. Called under a lock of the broker: it must be quick, and may not
+    /// publish or subscribe.
     ///
     /// # Errors
     /// It does not take the message, for want of room.
-    fn take(&self, message: &Tapped<'_>) -> Result<(), TapRefusal>;
+    fn take(&self, message: &Tapped<'_>) -> Result<u64, TapRefusal>;
+
+    /// A place where one task waits for the tap's log, and the level that it waits for; `None`: it has no log.
+    fn waiting(&self) -> Option<(Waiting, Level)> {
+        None
+    }
 }
+
+/// A tap as it stands in the tree.
+pub(in crate::broker) type SharedTap = Arc<Arc<dyn Tap>>;
 
 /// A tap did not take a message, for want of room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

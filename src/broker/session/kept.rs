@@ -17,7 +17,7 @@ use super::inflight::Outgoing;
 use super::{State, WillMessage};
 use crate::broker::codec::{QoS, SubscribeFilter};
 use crate::broker::message::{Incoming, Stored, seconds_left};
-use crate::broker::store::{How, Kept, Options, Published, Record, Store, Target, Will};
+use crate::broker::store::{How, Kept, Options, Owner, Published, Record, Store, Target, Will};
 use crate::journal::Waiting;
 
 /// A position that is never reached: the record was not taken, so nobody may be told.
@@ -69,7 +69,7 @@ impl Logged {
 }
 
 /// A message as the log keeps it.
-pub(in crate::broker) fn kept(message: &Incoming<'_>, now: Instant, wall_us: i64) -> Kept {
+pub(in crate::broker) fn kept(message: &Incoming<'_>, now: Instant, log_us: i64) -> Kept {
     Kept {
         topic: message.shared_topic.map_or_else(|| message.topic.into(), Arc::clone),
         publisher: Arc::clone(message.publisher),
@@ -78,7 +78,7 @@ pub(in crate::broker) fn kept(message: &Incoming<'_>, now: Instant, wall_us: i64
         qos: message.qos,
         dup: message.dup,
         expiry: message.expires.map(|at| seconds_left(at, now).unwrap_or(0)),
-        wall_us,
+        log_us,
     }
 }
 
@@ -117,18 +117,19 @@ impl State {
         if self.log.is_none() {
             self.log = Some(Logged::new(store, store.number(), 0));
         }
-        let wall_us = store.wall_us();
-        let will = self.will.as_ref().map(|will| will_record(will, wall_us));
-        let user = self.login.as_ref().map(|login| Arc::clone(&login.user));
+        let log_us = store.log_us();
+        let will = self.will.as_ref().map(|will| will_record(will, log_us));
+        let owner = self.login.as_ref();
+        let owner = owner.map(|login| Owner { user: Arc::clone(&login.user), proof: login.proof() });
         let (client, expiry) = (Arc::clone(client), self.expiry);
-        self.log_must(|session| Record::Attached { session, client, user, expiry, will });
+        self.log_must(|session| Record::Attached { session, client, owner, expiry, will });
     }
 
     /// The connection has ended, and the session goes on.
     pub(in crate::broker) fn log_detached(&mut self) {
         let (expiry, will) = (self.expiry, self.will.is_some());
-        let wall_us = self.log.as_ref().map_or(0, |log| log.store.wall_us());
-        self.log_must(|session| Record::Detached { session, expiry, will, wall_us });
+        let log_us = self.log.as_ref().map_or(0, |log| log.store.log_us());
+        self.log_must(|session| Record::Detached { session, expiry, will, log_us });
     }
 
     /// Both at once, for a walk through the filters.
@@ -210,7 +211,7 @@ impl State {
         outgoing.entry = entry;
         let Some(log) = &self.log else { return };
         let Outgoing { stored, qos, retain, ids, .. } = &*outgoing;
-        let message = Arc::new(kept(&stored.incoming(*qos, *retain), now, log.store.wall_us()));
+        let message = Arc::new(kept(&stored.incoming(*qos, *retain), now, log.store.log_us()));
         let ids = ids.clone().unwrap_or_default();
         let target = Target { session: log.session, entry, qos: *qos, retain: *retain, ids };
         let published = Published { message, retained: false, received: None, targets: vec![target] };
@@ -221,8 +222,8 @@ impl State {
 }
 
 /// A will as the log keeps it.
-fn will_record(will: &WillMessage, wall_us: i64) -> Box<Will> {
+fn will_record(will: &WillMessage, log_us: i64) -> Box<Will> {
     let incoming = will.stored.incoming(will.qos, will.retain);
-    let message = Kept { expiry: will.expiry, ..kept(&incoming, will.stored.received, wall_us) };
+    let message = Kept { expiry: will.expiry, ..kept(&incoming, will.stored.received, log_us) };
     Box::new(Will { message, retain: will.retain, delay: will.delay })
 }

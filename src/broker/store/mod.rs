@@ -8,29 +8,37 @@
 mod record;
 mod replay;
 mod restore;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use super::access::AccessError;
+use super::auth::UsersError;
 use super::config::Config;
 use super::sync::lock;
-use crate::clock::Clock;
 use crate::journal::{
-    AppendError, Disk, Entry, Journal, Level, OpenError, Options as LogOptions, Pin, SnapshotFile, Terms,
-    Waiting,
+    AppendError, Disk, Entry, Files, Journal, Level, OpenError, Options as LogOptions, Pin, SnapshotFile,
+    Stats, Terms, Waiting,
 };
-pub(super) use record::{Kept, Options, Published, Record, Target, Will};
+pub(super) use record::{Kept, Options, Owner, Published, Record, Target, Will};
 pub(super) use replay::Replay;
+use time::{LogTime, Times};
 
 /// Bytes of log before its first snapshot.
 const FIRST_SNAPSHOT: u64 = 8 << 20;
 
+/// Kind of the records of messages.
+const MESSAGES: u8 = 1;
+
 /// Bytes read from the log at once.
 const READ: usize = 1 << 20;
 
-/// Why the broker cannot use its data directory.
+/// Why the broker cannot begin with what its data directory holds.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The log in it cannot be opened.
@@ -44,6 +52,20 @@ pub enum StoreError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The users cannot be read, and what is kept for whom depends on them.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The rules cannot be read, and what may be kept for whom depends on them.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+/// What a broker's log has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Report {
+    pub(super) stats: Stats,
+    /// Bytes of the records of messages, before they were packed.
+    pub(super) message_bytes: u64,
 }
 
 /// How a record is to be treated.
@@ -63,7 +85,7 @@ pub(super) enum How {
 pub(super) struct Store {
     journal: Journal,
     level: Level,
-    clock: Clock,
+    time: LogTime,
     sessions: AtomicU64,
     /// The newest snapshot.
     snapshots: Mutex<Vec<SnapshotFile>>,
@@ -71,8 +93,10 @@ pub(super) struct Store {
     pin: Pin,
     /// Bytes appended since the last snapshot.
     since: AtomicU64,
-    /// Bytes after which the next one is made.
+    /// Bytes after which the next one is thought of.
     due: AtomicU64,
+    /// Bytes of records in the last one.
+    state: AtomicU64,
     most: u64,
     snapshotting: AtomicBool,
 }
@@ -84,52 +108,42 @@ thread_local! {
 impl Store {
     /// Opens the log, and finds the state that it leads to.
     pub(super) fn open(dir: &Path, config: &Config) -> Result<(Arc<Self>, Replay), StoreError> {
-        let clock = Clock::system();
-        let options = LogOptions { max_bytes: config.max_log_bytes.0, ..LogOptions::default() };
-        let (journal, recovery) = Journal::open(dir, options, Arc::new(Disk), clock.clone())?;
+        Self::open_with(dir, config, Arc::new(Disk), Times::system())
+    }
+
+    /// As [`Self::open`], on these files and clocks.
+    fn open_with(
+        dir: &Path,
+        config: &Config,
+        files: Arc<dyn Files>,
+        times: Times,
+    ) -> Result<(Arc<Self>, Replay), StoreError> {
+        let options =
+            LogOptions { max_bytes: config.max_log_bytes.0, boot: times.boot, ..LogOptions::default() };
+        let (journal, recovery) = Journal::open(dir, options, files, times.clock.clone())?;
+        let unreadable = |error| StoreError::Unreadable { path: dir.to_owned(), error };
+        let (replay, from, next) = replay(&journal, &recovery.snapshots).map_err(unreadable)?;
+        let snapshot = recovery.snapshots.last().map_or(0, |snapshot| snapshot.bytes);
+        let pin = journal.pin(1);
+        pin.advance(from);
+        // More than there is behind the snapshot, and never less.
+        let since = journal.stats().bytes;
         let store = Self {
-            pin: journal.pin(1),
+            pin,
             journal,
             level: config.durability,
-            clock,
-            sessions: AtomicU64::new(0),
+            time: LogTime::new(times, replay.clock),
+            sessions: AtomicU64::new(replay.next_session),
             snapshots: Mutex::new(recovery.snapshots),
-            since: AtomicU64::new(0),
-            due: AtomicU64::new(FIRST_SNAPSHOT),
+            since: AtomicU64::new(since),
+            due: AtomicU64::new(0),
+            state: AtomicU64::new(snapshot),
             most: (config.max_log_bytes.0 / 4).max(1 << 20),
             snapshotting: AtomicBool::new(false),
         };
-        let unreadable = |error| StoreError::Unreadable { path: dir.to_owned(), error };
-        let (replay, from, next) = store.replay().map_err(unreadable)?;
-        store.pin.advance(from);
-        store.sessions.store(replay.next_session, Relaxed);
         store.plan_next();
         tracing::info!(dir = %dir.display(), sessions = replay.sessions.len(), retained = replay.retained.len(), next, "the broker's log was read");
         Ok((Arc::new(store), replay))
-    }
-
-    /// The state as of now; where its snapshot ends, and the first position that is not in it.
-    fn replay(&self) -> std::io::Result<(Replay, u64, u64)> {
-        let (mut replay, mut strange) = (Replay::default(), 0u64);
-        let mut apply = |kind: u8, payload: &[u8]| match Record::decode(kind, payload) {
-            Ok(record) => replay.apply(record),
-            Err(record::Malformed) => strange += 1,
-        };
-        let snapshots = lock(&self.snapshots).clone();
-        let loaded = self.journal.restore(&snapshots, &mut apply)?;
-        let mut lost = loaded.lost;
-        let mut reader = self.journal.reader(loaded.position);
-        let until = self.journal.next();
-        while reader.position() < until
-            && reader.read(READ, |entry| match entry {
-                Entry::Record { kind, payload, .. } => apply(kind, payload),
-                Entry::Gap(gap) => lost += gap.to - gap.from,
-            })?
-        {}
-        if lost + strange > 0 {
-            tracing::warn!(lost, strange, "records of the broker's log are missing or not understood");
-        }
-        Ok((replay, loaded.position, reader.position()))
     }
 
     pub(super) fn level(&self) -> Level {
@@ -149,9 +163,19 @@ impl Store {
         self.journal.admits().is_ok()
     }
 
-    /// Wall time, in microseconds since 1970.
-    pub(super) fn wall_us(&self) -> i64 {
-        self.clock.stamp().unix_us
+    /// The log's time, in microseconds.
+    pub(super) fn log_us(&self) -> i64 {
+        let (now, mark) = self.time.now();
+        if let Some(mark) = mark {
+            // If it is not taken, what was off the power for long may live longer than it should.
+            let _ = self.append(&mark, Terms::at(self.level.min(Level::Process)).essential());
+        }
+        now
+    }
+
+    /// What the log has done, and how it stands.
+    pub(super) fn report(&self) -> Report {
+        Report { stats: self.journal.stats(), message_bytes: self.journal.bytes_of(MESSAGES) }
     }
 
     /// A number for a session.
@@ -167,15 +191,20 @@ impl Store {
         };
         let essential = matches!(how, How::Must | How::Later);
         let terms = Terms { essential, ..Terms::at(level) };
-        let (position, len) = SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
-            record.encode(scratch);
-            (self.journal.append(record.kind(), &[scratch], terms), scratch.len())
-        });
-        if self.since.fetch_add(len as u64, Relaxed) + len as u64 > self.due.load(Relaxed) {
+        let position = self.append(record, terms);
+        if self.since.load(Relaxed) > self.due.load(Relaxed) {
             self.begin_snapshot();
         }
         position
+    }
+
+    fn append(&self, record: &Record, terms: Terms) -> Result<u64, AppendError> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            record.encode(scratch);
+            self.since.fetch_add(scratch.len() as u64, Relaxed);
+            self.journal.append(record.kind(), &[scratch], terms)
+        })
     }
 
     fn begin_snapshot(self: &Arc<Self>) {
@@ -184,11 +213,11 @@ impl Store {
         }
         let store = Arc::clone(self);
         let made = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            store.since.store(0, Relaxed);
             if let Err(error) = store.snapshot() {
                 tracing::warn!(%error, "no snapshot of the broker's state could be made; the log goes on growing");
+                store.since.store(0, Relaxed);
+                store.plan_next();
             }
-            store.plan_next();
             store.snapshotting.store(false, Relaxed);
         });
         if let Err(error) = made {
@@ -197,11 +226,24 @@ impl Store {
         }
     }
 
-    /// Writes the state that the log leads to, and lets go of what it is made from.
+    /// Writes the state that the log leads to, and lets go of what it is made from. Not if that would be little
+    /// shorter than what is there: while messages only gather, writing them once more wears out the disk for nothing.
     fn snapshot(&self) -> std::io::Result<()> {
-        let (replay, _, position) = self.replay()?;
+        let since = self.since.load(Relaxed);
+        let snapshots = lock(&self.snapshots).clone();
+        let (replay, _, position) = replay(&self.journal, &snapshots)?;
+        let (mut bytes, mut state) = (Vec::new(), 0);
+        replay.records(|record| {
+            bytes.clear();
+            record.encode(&mut bytes);
+            state += bytes.len() as u64;
+            Ok::<_, std::io::Error>(())
+        })?;
+        if since < self.most && 2 * state > self.state.load(Relaxed) + since {
+            self.due.store((2 * since).min(self.most), Relaxed);
+            return Ok(());
+        }
         let mut writer = self.journal.snapshot(position)?;
-        let mut bytes = Vec::new();
         replay.records(|record| {
             bytes.clear();
             record.encode(&mut bytes);
@@ -210,12 +252,38 @@ impl Store {
         let bytes = writer.finish()?;
         *lock(&self.snapshots) = vec![SnapshotFile { position, bytes }];
         self.pin.advance(position);
+        self.state.store(state, Relaxed);
+        self.since.fetch_sub(since, Relaxed);
+        self.plan_next();
         Ok(())
     }
 
-    /// A snapshot is made when twice its size has been appended: writing them costs at most half as much again.
+    /// A snapshot is thought of when twice its size has been appended: writing them costs at most half as much again.
     fn plan_next(&self) {
-        let last = lock(&self.snapshots).last().map_or(0, |snapshot| snapshot.bytes);
+        let last = self.state.load(Relaxed);
         self.due.store((2 * last).max(FIRST_SNAPSHOT).min(self.most.max(last)), Relaxed);
     }
+}
+
+/// The state as of now; where its snapshot ends, and the first position that is not in it.
+fn replay(journal: &Journal, snapshots: &[SnapshotFile]) -> std::io::Result<(Replay, u64, u64)> {
+    let (mut replay, mut strange) = (Replay::default(), 0u64);
+    let mut apply = |kind: u8, payload: &[u8]| match Record::decode(kind, payload) {
+        Ok(record) => replay.apply(record),
+        Err(record::Malformed) => strange += 1,
+    };
+    let loaded = journal.restore(snapshots, &mut apply)?;
+    let mut lost = loaded.lost;
+    let mut reader = journal.reader(loaded.position);
+    let until = journal.next();
+    while reader.position() < until
+        && reader.read(READ, |entry| match entry {
+            Entry::Record { kind, payload, .. } => apply(kind, payload),
+            Entry::Gap(gap) => lost += gap.to - gap.from,
+        })?
+    {}
+    if lost + strange > 0 {
+        tracing::warn!(lost, strange, "records of the broker's log are missing or not understood");
+    }
+    Ok((replay, loaded.position, reader.position()))
 }

@@ -4,9 +4,13 @@
 //! docs/broker-log.md lists them. Pure. Invariant: what `encode` wrote, `decode` gives back; anything else is an
 //! error, never a wrong record.
 
+mod owner;
+
 use std::sync::Arc;
 
+use super::time::Mark;
 use crate::broker::codec::QoS;
+pub(in crate::broker) use owner::Owner;
 
 /// A message as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +23,8 @@ pub(in crate::broker) struct Kept {
     pub(in crate::broker) dup: bool,
     /// Seconds that were left when it was logged.
     pub(in crate::broker) expiry: Option<u32>,
-    /// Wall time when it was logged, in microseconds since 1970.
-    pub(in crate::broker) wall_us: i64,
+    /// The log's time when it was logged.
+    pub(in crate::broker) log_us: i64,
 }
 
 /// A session that a message waits for.
@@ -72,7 +76,7 @@ pub(in crate::broker) enum Record {
     Attached {
         session: u64,
         client: Arc<str>,
-        user: Option<Arc<str>>,
+        owner: Option<Owner>,
         expiry: u32,
         will: Option<Box<Will>>,
     },
@@ -81,7 +85,7 @@ pub(in crate::broker) enum Record {
         session: u64,
         expiry: u32,
         will: bool,
-        wall_us: i64,
+        log_us: i64,
     },
     /// The session is over.
     Ended {
@@ -136,6 +140,8 @@ pub(in crate::broker) enum Record {
         sequence: u64,
         entry: u64,
     },
+    /// How the clocks stand.
+    Clock(Mark),
 }
 
 /// The bytes are no record of this version.
@@ -160,6 +166,7 @@ impl Record {
             Self::WillGone { .. } => 12,
             Self::Sent { .. } => 13,
             Self::Base { .. } => 14,
+            Self::Clock(_) => 15,
         }
     }
 
@@ -167,10 +174,10 @@ impl Record {
     pub(in crate::broker) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Published(published) => published.encode(out),
-            Self::Attached { session, client, user, expiry, will } => {
+            Self::Attached { session, client, owner, expiry, will } => {
                 number(out, *session);
                 bytes(out, client.as_bytes());
-                option(out, user.as_ref(), |out, user| bytes(out, user.as_bytes()));
+                option(out, owner.as_ref(), |out, owner| owner.encode(out));
                 number(out, u64::from(*expiry));
                 option(out, will.as_ref(), |out, will| {
                     will.message.encode(out);
@@ -178,11 +185,11 @@ impl Record {
                     number(out, will.delay.into());
                 });
             }
-            Self::Detached { session, expiry, will, wall_us } => {
+            Self::Detached { session, expiry, will, log_us } => {
                 number(out, *session);
                 number(out, u64::from(*expiry));
                 out.push((*will).into());
-                number(out, wall_us.cast_unsigned());
+                number(out, log_us.cast_unsigned());
             }
             Self::Ended { session } | Self::WillGone { session } => number(out, *session),
             Self::Subscribed { session, filter, options } => {
@@ -212,6 +219,10 @@ impl Record {
                 number(out, *sequence);
                 number(out, *entry);
             }
+            Self::Clock(Mark { boot, up_us, wall_us, log_us }) => {
+                out.extend_from_slice(boot);
+                [up_us, wall_us, log_us].into_iter().for_each(|us| number(out, us.cast_unsigned()));
+            }
         }
     }
 
@@ -223,15 +234,17 @@ impl Record {
     }
 
     fn read(kind: u8, from: &mut Source<'_>) -> Result<Self, Malformed> {
-        if kind == 1 {
-            return Ok(Self::Published(Published::read(from)?));
+        match kind {
+            1 => return Ok(Self::Published(Published::read(from)?)),
+            15 => return Ok(Self::Clock(from.mark()?)),
+            _ => {}
         }
         let session = from.number()?;
         Ok(match kind {
             2 => Self::Attached {
                 session,
                 client: from.text()?.into(),
-                user: from.option(|from| Ok(from.text()?.into()))?,
+                owner: from.option(Owner::read)?,
                 expiry: from.small()?,
                 will: from.option(|from| {
                     let message = Kept::read(from)?;
@@ -242,7 +255,7 @@ impl Record {
                 session,
                 expiry: from.small()?,
                 will: from.flag()?,
-                wall_us: from.number()?.cast_signed(),
+                log_us: from.number()?.cast_signed(),
             },
             4 => Self::Ended { session },
             5 => {
@@ -316,7 +329,7 @@ impl Kept {
         if let Some(expiry) = self.expiry {
             number(out, expiry.into());
         }
-        number(out, self.wall_us.cast_unsigned());
+        number(out, self.log_us.cast_unsigned());
     }
 
     fn read(from: &mut Source<'_>) -> Result<Self, Malformed> {
@@ -329,7 +342,7 @@ impl Kept {
             forward: from.bytes()?.into(),
             payload: from.bytes()?.into(),
             expiry: if flags & 8 != 0 { Some(from.small()?) } else { None },
-            wall_us: from.number()?.cast_signed(),
+            log_us: from.number()?.cast_signed(),
         })
     }
 }
@@ -393,6 +406,13 @@ impl<'a> Source<'a> {
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(bytes)
+    }
+
+    fn mark(&mut self) -> Result<Mark, Malformed> {
+        let (&boot, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        let mut us = || Ok(self.number()?.cast_signed());
+        Ok(Mark { boot, up_us: us()?, wall_us: us()?, log_us: us()? })
     }
 
     fn text(&mut self) -> Result<&'a str, Malformed> {

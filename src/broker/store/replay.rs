@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::record::{Kept, Options, Published, Record, Target, Will};
+use super::record::{Kept, Options, Owner, Published, Record, Target, Will};
+use super::time::Mark;
 use crate::broker::codec::QoS;
 
 /// Everything.
@@ -17,13 +18,15 @@ pub(in crate::broker) struct Replay {
     pub(in crate::broker) retained: BTreeMap<Arc<str>, Arc<Kept>>,
     /// No session has this number or a higher one.
     pub(in crate::broker) next_session: u64,
+    /// How the clocks stood at the last record that has a time.
+    pub(in crate::broker) clock: Option<Mark>,
 }
 
 /// One session.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::broker) struct Session {
     pub(in crate::broker) client: Arc<str>,
-    pub(in crate::broker) user: Option<Arc<str>>,
+    pub(in crate::broker) owner: Option<Owner>,
     pub(in crate::broker) expiry: u32,
     pub(in crate::broker) will: Option<Box<Will>>,
     /// When its connection ended; `None`: it was connected to the last.
@@ -57,12 +60,18 @@ pub(in crate::broker) enum Slot {
 impl Replay {
     /// Takes one record in.
     pub(in crate::broker) fn apply(&mut self, record: Record) {
+        match &record {
+            Record::Published(published) => self.time_was(published.message.log_us),
+            Record::Detached { log_us, .. } => self.time_was(*log_us),
+            _ => {}
+        }
         match record {
             Record::Published(published) => self.published(published),
-            Record::Attached { session, client, user, expiry, will } => {
+            Record::Clock(mark) => self.clock = Some(mark),
+            Record::Attached { session, client, owner, expiry, will } => {
                 self.next_session = self.next_session.max(session + 1);
                 let known = self.sessions.entry(session).or_default();
-                (known.client, known.user, known.expiry, known.will) = (client, user, expiry, will);
+                (known.client, known.owner, known.expiry, known.will) = (client, owner, expiry, will);
                 known.detached_us = None;
             }
             Record::Ended { session } => {
@@ -84,6 +93,12 @@ impl Replay {
                 }
             }
         }
+    }
+
+    fn time_was(&mut self, log_us: i64) {
+        // Logs of older versions have the wall clock's time, and no marks.
+        let first = || Mark { wall_us: log_us, log_us, ..Mark::default() };
+        self.clock = Some(self.clock.map_or_else(first, |mark| mark.advanced(log_us)));
     }
 
     fn published(&mut self, published: Published) {
@@ -112,6 +127,7 @@ impl Replay {
         &self,
         mut put: impl FnMut(Record) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.clock.map_or(Ok(()), |mark| put(Record::Clock(mark)))?;
         let mut waiting: HashMap<*const Kept, Published> = HashMap::new();
         for message in self.retained.values() {
             waiting.insert(Arc::as_ptr(message), published(message, true));
@@ -137,9 +153,9 @@ fn published(message: &Arc<Kept>, retained: bool) -> Published {
 impl Session {
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Detached { expiry, will, wall_us, .. } => {
+            Record::Detached { expiry, will, log_us, .. } => {
                 self.expiry = expiry;
-                self.detached_us = Some(wall_us);
+                self.detached_us = Some(log_us);
                 if !will {
                     self.will = None;
                 }
@@ -175,15 +191,15 @@ impl Session {
                 self.sequence = sequence;
                 self.next_entry = self.next_entry.max(entry);
             }
-            Record::Published(_) | Record::Attached { .. } | Record::Ended { .. } => {}
+            Record::Published(_) | Record::Attached { .. } | Record::Ended { .. } | Record::Clock(_) => {}
         }
     }
 
     fn head<E>(&self, session: u64, put: &mut impl FnMut(Record) -> Result<(), E>) -> Result<(), E> {
-        let (client, user) = (Arc::clone(&self.client), self.user.clone());
-        put(Record::Attached { session, client, user, expiry: self.expiry, will: self.will.clone() })?;
-        if let Some(wall_us) = self.detached_us {
-            put(Record::Detached { session, expiry: self.expiry, will: self.will.is_some(), wall_us })?;
+        let (client, owner) = (Arc::clone(&self.client), self.owner.clone());
+        put(Record::Attached { session, client, owner, expiry: self.expiry, will: self.will.clone() })?;
+        if let Some(log_us) = self.detached_us {
+            put(Record::Detached { session, expiry: self.expiry, will: self.will.is_some(), log_us })?;
         }
         for (filter, &options) in &self.filters {
             put(Record::Subscribed { session, filter: filter.clone(), options })?;
@@ -221,7 +237,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             dup: false,
             expiry: None,
-            wall_us: 0,
+            log_us: 0,
         })
     }
 
@@ -234,14 +250,16 @@ mod tests {
         let at = session as usize;
         match what {
             0 => Record::Ended { session },
+            // Behind every time that a message has here.
+            13 => Record::Clock(Mark { up_us: number.into(), log_us: 1_000, ..Mark::default() }),
             1 => Record::Attached {
                 session,
                 client: format!("c{session}").into(),
-                user: None,
+                owner: None,
                 expiry: 9,
                 will: None,
             },
-            2 => Record::Detached { session, expiry: 8, will: false, wall_us: 5 },
+            2 => Record::Detached { session, expiry: 8, will: false, log_us: 5 },
             3 => Record::Subscribed { session, filter: "a/#".into(), options: Options::default() },
             4 => Record::Received { session, packet_id: number.into() },
             5 => Record::Completed { session, packet_id: number.into() },

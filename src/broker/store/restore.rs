@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::replay::{Replay, Session as Past, Slot};
 use super::{How, Kept, Published, Record, Store, Will};
-use crate::broker::auth::Login;
 use crate::broker::codec::{QoS, RetainHandling, SubscribeFilter};
 use crate::broker::core::Core;
 use crate::broker::message::{Incoming, Stored};
@@ -27,7 +26,7 @@ const DURABLE: u64 = 1;
 /// What turns records back into messages.
 struct Scene {
     now: Instant,
-    wall_us: i64,
+    log_us: i64,
     /// One owned message serves every session that it waits for.
     shared: FastMap<usize, Arc<Stored>>,
 }
@@ -36,7 +35,7 @@ impl Core {
     /// Puts the state in place.
     pub(in crate::broker) fn restore(self: &Arc<Self>, replay: Replay) {
         let Some(store) = self.store.clone() else { return };
-        let mut scene = Scene { now: Instant::now(), wall_us: store.wall_us(), shared: FastMap::default() };
+        let mut scene = Scene { now: Instant::now(), log_us: store.log_us(), shared: FastMap::default() };
         for message in replay.retained.values() {
             let stored = scene.stored(message);
             if stored.expires.is_some_and(|expires| expires <= scene.now) {
@@ -64,7 +63,7 @@ impl Core {
             qos: QoS::AtMostOnce,
             dup: false,
             expiry: None,
-            wall_us: store.wall_us(),
+            log_us: store.log_us(),
         };
         let (message, targets) = (Arc::new(message), Vec::new());
         let record = Record::Published(Published { message, retained: true, received: None, targets });
@@ -73,14 +72,21 @@ impl Core {
     }
 
     fn restore_session(self: &Arc<Self>, store: &Arc<Store>, number: u64, past: Past, scene: &mut Scene) {
+        let owner = past.owner.as_ref();
+        let login = owner.map(|owner| self.auth.recall(&owner.user, &owner.proof));
+        if let Some(None) = login {
+            // As if the user had been removed while the program ran.
+            tracing::info!(client = ?past.client, "the session's user is gone, and so is the session");
+            let _ = store.put(&Record::Ended { session: number }, How::Later);
+            return;
+        }
         let session = Arc::new(Session::new(Arc::clone(&past.client)));
-        let gone = past.detached_us.map_or(Duration::ZERO, |at| elapsed(scene.wall_us, at));
+        let gone = past.detached_us.map_or(Duration::ZERO, |at| elapsed(scene.log_us, at));
         let filters: Vec<_> =
             past.filters.iter().map(|(filter, &options)| (filter.clone(), options)).collect();
         {
             let mut state = lock(&session.state);
-            state.login = past.user.clone().map(Login::restored);
-            state.permissions = self.access.permissions(state.login.as_ref(), &session.id);
+            state.login = login.flatten();
             state.expiry = past.expiry;
             state.will = past.will.as_deref().map(|will| scene.will(will));
             state.received = past.received.iter().copied().collect();
@@ -96,13 +102,16 @@ impl Core {
                     Slot::Released => flying.push(Some(Err(entry))),
                     Slot::Done => flying.push(None),
                     slot if entry < in_flight => {
-                        flying.extend(waiting(slot, entry, scene).map(|out| Some(Ok(out))))
+                        flying.extend(waiting(slot, entry, scene).map(|out| Some(Ok(out))));
                     }
                     slot => queue.extend(waiting(slot, entry, scene)),
                 }
             }
             state.refill(past.sequence, flying, queue);
             state.log = Some(Logged::new(store, number, next_entry));
+            // The rules may be other ones than those under which all this was kept.
+            let permissions = self.access.permissions(state.login.as_ref(), &session.id);
+            add(&self.counters.withheld, state.restrict(permissions));
         }
         self.registry.lock().insert(Arc::clone(&session.id), Arc::clone(&session));
         add(&self.counters.sessions, 1);
@@ -132,7 +141,7 @@ impl Scene {
     }
 
     fn make(&self, message: &Kept) -> Stored {
-        let gone = elapsed(self.wall_us, message.wall_us);
+        let gone = elapsed(self.log_us, message.log_us);
         let left = |expiry: u32| self.now + Duration::from_secs(expiry.into()).saturating_sub(gone);
         Stored {
             topic: Arc::clone(&message.topic),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::store::Report;
 use super::{Broker, InvalidTopic, PublishOptions, QoS, Stats};
 use load::Loads;
 
@@ -92,6 +93,7 @@ impl<'b> Publisher<'b> {
         self.last = now;
         let mut values = values(&stats, self.census, now - self.start);
         self.loads.report(|name, value| values.push((name, value)));
+        values.extend(self.broker.core.store.iter().flat_map(|store| log_values(&store.report())));
         let mut changed = Vec::new();
         for (name, value) in values {
             match self.known.get_mut(&name) {
@@ -180,6 +182,33 @@ fn refusals(stats: &Stats) -> [(&'static str, u64); 19] {
     ]
 }
 
+/// How the log stands, and what it wrote. Mosquitto has no names for these.
+fn log_values(log: &Report) -> Vec<(String, String)> {
+    let Report { stats, message_bytes } = log;
+    let state = match stats.trouble {
+        0 => "ok",
+        1 => "full",
+        _ => "failing",
+    };
+    let numbers = [
+        ("log/bytes", stats.bytes),
+        ("log/waiting", stats.last.saturating_sub(stats.written)),
+        ("log/records", stats.records),
+        ("log/refused", stats.refused_full + stats.refused_failing + stats.refused_busy),
+        ("log/syncs", stats.syncs),
+        ("log/failures", stats.write_failures + stats.sync_failures),
+        // What was to be written, by what it is about, and what was written for it.
+        ("log/messages/bytes", *message_bytes),
+        ("log/progress/bytes", stats.payload_bytes.saturating_sub(*message_bytes)),
+        ("log/written/records", stats.bytes_written),
+        ("log/written/snapshots", stats.snapshot_bytes_written),
+        ("log/written/pages", stats.page_bytes_written),
+    ];
+    let mut values = vec![("log/state".to_owned(), state.to_owned())];
+    values.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
+    values
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +220,7 @@ mod tests {
         let mut loads = Loads::new(&Stats::default());
         loads.update(&Stats::default(), Duration::from_secs(10));
         loads.report(|name, value| names.push((name, value)));
+        names.extend(log_values(&Report::default()));
         let topics: HashSet<_> = names.iter().map(|(name, _)| format!("{ROOT}{name}")).collect();
         assert_eq!(topics.len(), names.len());
         for topic in &topics {

@@ -226,23 +226,23 @@ impl Sensor {
     }
 
     fn temperature(&mut self, folder: &Path) -> Raw {
-        self.set_up(folder)?;
+        self.set_up(folder);
         let text = text_of(&folder.join("w1_slave"))?;
         let celsius = parse(&text, self.last)?;
         self.last = Some(celsius);
         Ok(Value::Float(celsius))
     }
 
-    /// Sets the resolution where it is another; the sensor forgets it with its supply.
-    fn set_up(&mut self, folder: &Path) -> Result<(), Fault> {
-        let Some(bits) = self.resolution.filter(|_| !self.set_up) else { return Ok(()) };
+    /// Sets the resolution where it is another; the sensor forgets it with its supply. One that cannot be set
+    /// costs no reading.
+    fn set_up(&mut self, folder: &Path) {
+        let Some(bits) = self.resolution.filter(|_| !self.set_up) else { return };
         let file = folder.join("resolution");
-        if text_of(&file)?.trim() != bits.to_string() {
-            fs::write(&file, bits.to_string())
-                .map_err(|error| Fault::of(&error, "setting the resolution"))?;
+        let is_set = text_of(&file).is_ok_and(|text| text.trim() == bits.to_string());
+        if !is_set && let Err(error) = fs::write(&file, bits.to_string()) {
+            tracing::warn!(sensor = %self.id, %error, "the resolution cannot be set; it stays as it is");
         }
         self.set_up = true;
-        Ok(())
     }
 }
 

@@ -160,16 +160,6 @@ fn plain(cx: &mut Cx<'_>, line: &Directive) {
         ("pid_file" | "user", _) => {
             report.same(&line.about, "the service manager's matter: systemd runs iogate as its own user");
         }
-        (
-            "persistence"
-            | "persistence_location"
-            | "persistence_file"
-            | "autosave_interval"
-            | "autosave_on_changes",
-            _,
-        ) => {
-            report.dropped(&line.about, "iogate keeps what it holds in its own way; sessions and retained messages of mosquitto.db do not move: let their publishers publish anew");
-        }
         ("log_dest", "stderr" | "syslog" | "stdout" | "none") => {
             report.same(&line.about, "the log goes to standard error, under systemd to the journal");
         }

@@ -8,6 +8,7 @@ mod bridge;
 mod broker;
 mod lines;
 mod listeners;
+mod persistence;
 mod scopes;
 mod security;
 mod topics;
@@ -81,7 +82,9 @@ pub fn import(main: &Path, files: &dyn Files, target: &Target) -> Result<Importe
     let lines = lines::read(main, files, &mut cx.report)?;
     let Scopes { mut global, listeners, bridges } = scopes::sort(lines);
     let general = Security::take(&mut cx, &mut global);
+    let data = persistence::take(&mut cx, &mut global);
     let mut keys = broker::keys(&mut cx, &global);
+    keys.extend(data);
     let mut made = Vec::new();
     let (doors, chosen, unconfigured) = doors(&mut cx, listeners, &general);
     let anonymous = doors.iter().any(|door| door.anonymous);

@@ -194,6 +194,30 @@ fn limits_have_their_keys() {
 }
 
 #[test]
+fn what_outlived_mosquitto_outlives_iogate() {
+    for (conf, data) in [
+        ("persistence true\n", Some("/var/lib/iogate/broker")),
+        (
+            "persistence true\npersistence_location /var/lib/mosquitto/\nautosave_interval 10\n",
+            Some("/var/lib/iogate/broker"),
+        ),
+        ("persistence_location /mnt/card/mqtt/\npersistence true\n", Some("/mnt/card/mqtt/iogate")),
+        ("persistence_location here/\npersistence 1\n", Some("/var/lib/iogate/broker")),
+        ("persistence true\npersistence false\npersistence_location /mnt/card\n", None),
+        ("persistence_file a.db\nautosave_on_changes true\n", None),
+    ] {
+        let made = one(conf);
+        let expected = data.map_or_else(String::new, |path| format!("  data: \"{path}\"\n"));
+        assert_eq!(body(&made), format!("broker:\n  listen: \"127.0.0.1:1883\"\n{expected}"), "{conf}");
+        for line in 1..=conf.lines().count() {
+            assert_eq!(fates(&made, line).len(), 1, "{conf}: line {line}");
+        }
+    }
+    let wrong = one("persistence yes\n");
+    assert_eq!((fates(&wrong, 1), wrong.yaml.contains("data")), (vec![Fate::Dropped], false));
+}
+
+#[test]
 fn included_files_are_read_in_their_order_and_only_once() {
     let made = imported(&[
         ("/m/m.conf", "include_dir /m/d\ninclude_dir /m/d\n"),

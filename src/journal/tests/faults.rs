@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::world::{Fault, World};
-use super::{BOOT, Model, Rig, options};
+use super::{BOOT, Model, Rig, options, packed};
 use crate::journal::options::{Level, OnFull, Options};
 use crate::journal::shared::{AppendError, Terms};
 use crate::journal::snapshot::SnapshotWriter;
@@ -35,9 +35,9 @@ fn work(rig: &mut Rig, world: &World, model: &mut Model) -> (u64, u64) {
     (rig.reached(Level::Process), rig.reached(Level::Power))
 }
 
-fn calls_of_a_run() -> u64 {
+fn calls_of_a_run(pack: bool) -> u64 {
     let (world, mut model) = (World::default(), Model::default());
-    let mut rig = Rig::open(&world, options());
+    let mut rig = Rig::open(&world, packed(pack));
     work(&mut rig, &world, &mut model);
     rig.close();
     world.calls()
@@ -45,13 +45,19 @@ fn calls_of_a_run() -> u64 {
 
 #[test]
 fn every_call_may_fail_once_and_nothing_is_lost() {
-    let calls = calls_of_a_run();
+    for pack in [false, true] {
+        each_call_fails_once(pack);
+    }
+}
+
+fn each_call_fails_once(pack: bool) {
+    let calls = calls_of_a_run(pack);
     assert!(calls > 40, "{calls}");
     for code in [EIO, ENOSPC, EROFS] {
         for call in 0..calls {
             let (world, mut model) = (World::default(), Model::default());
             world.fault(call, Fault::Error(code));
-            let mut rig = Rig::open(&world, options());
+            let mut rig = Rig::open(&world, packed(pack));
             work(&mut rig, &world, &mut model);
             rig.settle();
             let last = *model.given.keys().last().unwrap();
@@ -65,19 +71,25 @@ fn every_call_may_fail_once_and_nothing_is_lost() {
             assert_eq!(rig.reached(Level::Power), sealed);
             drop(rig);
             world.power_cycle(&mut fastrand::Rng::with_seed(call));
-            Rig::open(&world, Options { boot: [2; 16], ..options() }).check(&model, sealed);
+            Rig::open(&world, Options { boot: [2; 16], ..packed(pack) }).check(&model, sealed);
         }
     }
 }
 
 #[test]
 fn a_stop_at_every_call_keeps_what_was_promised() {
-    let calls = calls_of_a_run();
+    for pack in [false, true] {
+        a_stop_at_each_call(pack);
+    }
+}
+
+fn a_stop_at_each_call(pack: bool) {
+    let calls = calls_of_a_run(pack);
     for call in 0..calls {
         for seed in 0..12 {
             let (world, mut model) = (World::default(), Model::default());
             world.fault(call, Fault::Stop);
-            let mut rig = Rig::open(&world, options());
+            let mut rig = Rig::open(&world, packed(pack));
             let (written, synced) = work(&mut rig, &world, &mut model);
             drop(rig);
             let boot = if seed == 0 { BOOT } else { [2; 16] };
@@ -87,7 +99,7 @@ fn a_stop_at_every_call_keeps_what_was_promised() {
                 world.power_cycle(&mut fastrand::Rng::with_seed(seed));
             }
             let promised = if seed == 0 { written } else { synced };
-            let mut rig = Rig::open(&world, Options { boot, ..options() });
+            let mut rig = Rig::open(&world, Options { boot, ..packed(pack) });
             rig.check(&model, promised);
             // What nobody could have seen may be given again, and nothing else.
             let again = model.given.split_off(&rig.recovery.next);
@@ -203,6 +215,7 @@ proptest! {
         faults in prop::collection::vec((0u64..80, prop::sample::select(vec![EIO, ENOSPC])), 0..6),
         stops in prop::collection::vec((0u64..80, any::<u64>(), any::<bool>()), 1..5),
         readers in prop::sample::select(vec![Level::Process, Level::Power]),
+        pack: bool,
     ) {
         let (world, mut model) = (World::default(), Model::default());
         let (mut promised_kill, mut promised_power, mut seen) = (0, 0, 0);
@@ -213,7 +226,7 @@ proptest! {
                 world.fault(start + call, Fault::Error(*code));
             }
             world.fault(start + stop, Fault::Stop);
-            let mut rig = Rig::open(&world, Options { boot, readers, ..options() });
+            let mut rig = Rig::open(&world, Options { boot, readers, ..packed(pack) });
             // What readers do not see yet is checked once it is synced.
             if readers == Level::Process {
                 rig.check(&model, promised_kill.max(promised_power));
@@ -241,7 +254,7 @@ proptest! {
                 }
             }
         }
-        let mut rig = Rig::open(&world, Options { boot, readers, ..options() });
+        let mut rig = Rig::open(&world, Options { boot, readers, ..packed(pack) });
         model.given.split_off(&rig.recovery.next);
         rig.settle();
         rig.check(&model, promised_kill.max(promised_power));

@@ -2,7 +2,7 @@
 
 mod damage;
 mod faults;
-mod world;
+pub(super) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,12 @@ const BOOT: [u8; 16] = [1; 16];
 
 /// Small segments, so that few records are many files.
 fn options() -> Options {
-    Options { segment_bytes: 400, max_unsynced_bytes: 200, boot: BOOT, ..Options::default() }
+    Options { segment_bytes: 400, max_unsynced_bytes: 200, boot: BOOT, pack: false, ..Options::default() }
+}
+
+/// As above, with packed records.
+fn packed(pack: bool) -> Options {
+    Options { pack, ..options() }
 }
 
 /// A log without a thread, and what was appended to it.

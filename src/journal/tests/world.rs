@@ -14,7 +14,7 @@ use crate::journal::lock;
 
 /// What happens at one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It fails, once.
     Error(i32),
     /// The machine or the process stops: this call and all later ones do nothing.
@@ -22,7 +22,7 @@ pub(super) enum Fault {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     disk: Arc<Mutex<State>>,
 }
 
@@ -88,31 +88,31 @@ fn change(names: &mut BTreeMap<PathBuf, usize>, change: &Change) {
 }
 
 impl World {
-    pub(super) fn fault(&self, call: u64, fault: Fault) {
+    pub(crate) fn fault(&self, call: u64, fault: Fault) {
         lock(&self.disk).faults.insert(call, fault);
     }
 
-    pub(super) fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         lock(&self.disk).calls
     }
 
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         lock(&self.disk).stopped
     }
 
-    pub(super) fn set_room(&self, room: Option<usize>) {
+    pub(crate) fn set_room(&self, room: Option<usize>) {
         lock(&self.disk).room = room;
     }
 
     /// The process was killed: what it wrote is there.
-    pub(super) fn restart(&self) {
+    pub(crate) fn restart(&self) {
         let mut state = lock(&self.disk);
         (state.stopped, state.held) = (false, false);
         state.faults.clear();
     }
 
     /// The power failed: what was synced is there, and of the rest what `random` chooses.
-    pub(super) fn power_cycle(&self, random: &mut fastrand::Rng) {
+    pub(crate) fn power_cycle(&self, random: &mut fastrand::Rng) {
         let state = &mut *lock(&self.disk);
         let kept = random.usize(..=state.changes.len());
         for made in state.changes.drain(..).take(kept) {
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Changes a file behind everybody's back.
-    pub(super) fn edit(&self, name: &str, act: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn edit(&self, name: &str, act: impl FnOnce(&mut Vec<u8>)) {
         let state = &mut *lock(&self.disk);
         let path = state.names.keys().find(|path| path.ends_with(name)).unwrap().clone();
         let node = &mut state.nodes[state.names[&path]];
@@ -143,7 +143,7 @@ impl World {
         node.durable = node.cached.clone();
     }
 
-    pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let state = &mut *lock(&self.disk);
         state.nodes.push(Node { cached: bytes.to_vec(), durable: bytes.to_vec(), writes: Vec::new() });
         let node = state.nodes.len() - 1;
@@ -151,13 +151,13 @@ impl World {
         state.durable_names.insert(path.to_owned(), node);
     }
 
-    pub(super) fn drop_file(&self, name: &str) {
+    pub(crate) fn drop_file(&self, name: &str) {
         let state = &mut *lock(&self.disk);
         state.names.retain(|path, _| !path.ends_with(name));
         state.durable_names.retain(|path, _| !path.ends_with(name));
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
         lock(&self.disk).names.keys().map(name).collect()
     }

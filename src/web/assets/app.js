@@ -3,6 +3,7 @@
 import { attribute, h, memory, text } from "./dom.js";
 import { clockText, count, rate, spanText } from "./format.js";
 import { AlarmsView } from "./alarms.js";
+import { BridgesView } from "./bridges.js";
 import { BrokerView } from "./broker.js";
 import { DevicesView } from "./devices.js";
 import { LiveView } from "./live.js";
@@ -17,6 +18,7 @@ const views = {
     views.live.show(topic);
   }),
   clients: new BrokerView(element("view-clients")),
+  bridges: new BridgesView(element("view-bridges"), (down) => badge("badge-bridges", down, "bridges without a link")),
 };
 const THEMES = { "": "as the system", light: "light", dark: "dark" };
 const CLOCK_TOLERANCE_MS = 10_000;

@@ -3,6 +3,7 @@
 //! Pure: everything is built from what the caller passes in. Invariant: ages come from monotonic time and
 //! stay right when the wall clock is set; times are wall time in RFC 3339, UTC, milliseconds.
 
+mod bridges;
 mod devices;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use crate::model::{
     Access, AlarmState, AlarmStatus, Point, PointTable, Quality, Reason, Severity, Value, ValueKind,
 };
 
+pub(super) use bridges::metrics;
+pub use bridges::{BridgeCounts, BridgeView, GapView};
 pub(super) use devices::DevicesView;
 
 /// One point and its latest value.

@@ -6,6 +6,7 @@ something failed, say goodbye before they close a connection, and choose between
 
 import importlib.abc
 import importlib.util
+import socket
 import sys
 
 # The server's limits, its keep-alive and the reason in words, with the sizes of what has a fixed one.
@@ -41,7 +42,8 @@ def meaning(packet):
 
 def read(sock, count):
     got = b""
-    while len(got) < count and (more := sock.recv(count - len(got))):
+    receive = super(Connection, sock).recv if isinstance(sock, Connection) else sock.recv
+    while len(got) < count and (more := receive(count - len(got))):
         got += more
     return got
 
@@ -52,8 +54,25 @@ def goodbye(packet):
     return at is not None and len(packet) > at and packet[at] > 0
 
 
+class Connection(socket.socket):
+    """For tests that read bytes themselves: a DISCONNECT that says why the connection ends counts as its end."""
+
+    def recv(self, count, flags=0):
+        got = super().recv(count, flags)
+        return b"" if got[:1] == b"\xe0" else got
+
+
 def patch(mosq_test):
-    plain = mosq_test.expect_packet
+    plain, connect = mosq_test.expect_packet, mosq_test.do_client_connect
+
+    def do_client_connect(*arguments, **named):
+        sock = connect(*arguments, **named)
+        patience = sock.gettimeout()
+        connection = Connection(fileno=sock.detach())
+        connection.settimeout(patience)
+        return connection
+
+    mosq_test.do_client_connect = do_client_connect
 
     def expect_packet(sock, name, expected):
         compared = expected and (expected[0] & 0xF0 in (0x20, 0x40, 0x50, 0x60, 0x70, 0xE0)) and expected[1] < 128

@@ -272,7 +272,7 @@ mod tests {
     use crate::bus::Bus;
     use crate::clock::Clock;
     use crate::driver::http::{Device, DeviceConfig, HttpConfig, Point, PointConfig};
-    use crate::driver::{ChannelStats, WriteQueue};
+    use crate::driver::{ChannelStats, Services, WriteQueue};
     use crate::model::{Access, Conversion, PointTable, Quality};
 
     /// An owner of one thermometer that is polled each hour.
@@ -296,6 +296,7 @@ mod tests {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("c".into(), ["d".into()])),
             clock: Clock::system(),
+            services: Services::default(),
             shutdown: CancellationToken::new(),
         };
         Owner::new(plan, context)

@@ -59,7 +59,7 @@ impl Owner {
         let alive = results.iter().any(|result| !matches!(result, Err(fault) if fault.is_of_device()));
         self.publish(device, &points, results);
         self.count(device, fault.as_ref(), begun);
-        self.judge(device, fault.clone(), alive);
+        self.judge(device, fault.as_ref(), alive);
         if fault.is_some() && !alive {
             let rest = if self.others_work(device) { (held * REST).min(MAX_REST) } else { Duration::ZERO };
             let period = self.jobs[job].period;
@@ -102,15 +102,15 @@ impl Owner {
     }
 
     /// Keeps the state of a device and of the bus, and logs what changes. `alive`: some of its points answered.
-    pub(super) fn judge(&mut self, device: usize, fault: Option<Fault>, alive: bool) {
+    pub(super) fn judge(&mut self, device: usize, fault: Option<&Fault>, alive: bool) {
         let (name, stats) = (Arc::clone(&self.plan.devices[device].name), &self.context.stats);
-        let before = std::mem::replace(&mut self.faults[device], fault.clone());
-        let kind = |fault: &Option<Fault>| fault.as_ref().map(std::mem::discriminant);
+        let before = std::mem::replace(&mut self.faults[device], fault.cloned());
+        let kind = |fault: Option<&Fault>| fault.map(std::mem::discriminant);
         let state = if alive { LinkState::Online } else { LinkState::Offline };
         let was = stats.devices[device].link.set(state);
         let channel = &self.plan.name;
-        match &fault {
-            Some(fault) if kind(&before) != kind(&Some(fault.clone())) || was != state => {
+        match fault {
+            Some(fault) if kind(before.as_ref()) != kind(Some(fault)) || was != state => {
                 tracing::warn!(%channel, device = %name, reason = %fault, "device fails");
             }
             None if was != LinkState::Online => tracing::info!(%channel, device = %name, "device online"),

@@ -10,7 +10,7 @@ use super::*;
 use crate::bus::{Bus as ReadingBus, Subscription};
 use crate::clock::Clock;
 use crate::driver::local::{Bus, Device, DeviceConfig, Step, Wiring};
-use crate::driver::{ChannelStats, WriteJob, WriteQueue, onewire};
+use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue, onewire};
 use crate::model::{Access, CommandId, Conversion, Outcome, PointTable, Quality, Value};
 
 type Script = Arc<Mutex<Vec<VecDeque<Step>>>>;
@@ -71,6 +71,7 @@ impl Stage {
             bus,
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("c".into(), names)),
+            services: Services::default(),
             clock: Clock::system(),
             shutdown: CancellationToken::new(),
         };

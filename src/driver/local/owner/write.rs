@@ -41,7 +41,7 @@ impl Owner {
             Err(Fault::Expired) => Outcome::Expired,
             Ok(()) if !readable => Outcome::Confirmed,
             Err(fault) => {
-                self.judge(device, Some(fault.clone()), false);
+                self.judge(device, Some(&fault), false);
                 Outcome::Failed(fault.to_string())
             }
             Ok(()) => self.verify(place, &job.setpoint).await,
@@ -55,7 +55,7 @@ impl Owner {
         let judged = result.as_ref().err().cloned();
         let read_back = result.as_ref().ok().map(|raw| self.point(place).conversion.apply(raw));
         self.publish(device, &[point], vec![result]);
-        self.judge(device, judged.clone().filter(Fault::is_of_device), judged.is_none());
+        self.judge(device, judged.as_ref().filter(|fault| fault.is_of_device()), judged.is_none());
         match (read_back, judged) {
             (_, Some(fault)) => Outcome::Failed(format!("written; reading back: {fault}")),
             (Some((Some(read_back), quality)), None) if quality.is_usable() => {

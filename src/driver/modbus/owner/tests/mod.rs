@@ -16,7 +16,7 @@ use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::driver::modbus::fixtures::{Memory, Reaction, device, frame, point, rtu_plan, serve, tcp_plan};
 use crate::driver::modbus::register::Table;
-use crate::driver::{ChannelStats, WriteJob, WriteQueue};
+use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue};
 use crate::model::{CommandId, Outcome, PointTable, Quality, Value};
 use crate::transport::{BoxStream, OpenError, Pace};
 
@@ -62,6 +62,7 @@ impl Bench {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("line".into(), names)),
             clock: Clock::system(),
+            services: Services::default(),
             shutdown: CancellationToken::new(),
         };
         let (streams, receiver) = mpsc::unbounded_channel();

@@ -1,0 +1,38 @@
+//! `/api/v1/bridges` and `/metrics`: the links to upstream brokers.
+//!
+//! Absent: changing them. Invariant: a slow disk holds up no other request.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+use super::api::{Refusal, fresh};
+use super::app::App;
+use super::view::{self, BridgeView};
+
+/// `GET /api/v1/bridges`.
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    Ok(fresh(look(&app).await?))
+}
+
+/// `GET /metrics`, in the text form of Prometheus.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let text = view::metrics(&look(&app).await?);
+    let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    Ok((head, text).into_response())
+}
+
+async fn look(app: &App) -> Result<Vec<BridgeView>, Refusal> {
+    let bridges = Arc::clone(&app.context.bridges);
+    let failed = |_| {
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed",
+            "the bridges could not be looked at; see the log",
+        )
+    };
+    tokio::task::spawn_blocking(move || bridges()).await.map_err(failed)
+}
