@@ -172,14 +172,14 @@ impl Chip {
                 None => pin(word)?,
             },
         };
-        let has = match (self, found) {
+        let has = matches!(
+            (self, found),
             (Self::Sht3x | Self::Sht4x, Quantity::Temperature | Quantity::Humidity)
-            | (Self::Scd4x, Quantity::Temperature | Quantity::Humidity | Quantity::Co2)
-            | (Self::Bme280, Quantity::Temperature | Quantity::Humidity | Quantity::Pressure)
-            | (Self::Ads1115, Quantity::Mux(_))
-            | (Self::Mcp23017, Quantity::Pin(_)) => true,
-            _ => false,
-        };
+                | (Self::Scd4x, Quantity::Temperature | Quantity::Humidity | Quantity::Co2)
+                | (Self::Bme280, Quantity::Temperature | Quantity::Humidity | Quantity::Pressure)
+                | (Self::Ads1115, Quantity::Mux(_))
+                | (Self::Mcp23017, Quantity::Pin(_))
+        );
         has.then_some(found)
     }
 }

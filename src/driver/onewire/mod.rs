@@ -213,14 +213,7 @@ impl Sensor {
                 }
                 result
             }
-            Some(Quantity::ExternalPower) => {
-                let text = text_of(&folder.join("ext_power"))?;
-                match text.trim() {
-                    "0" => Ok(Value::Bool(false)),
-                    "1" => Ok(Value::Bool(true)),
-                    other => Err(Fault::Malformed(format!("ext_power says `{other}`"))),
-                }
-            }
+            Some(Quantity::ExternalPower) => external_power(folder).map(Value::Bool),
             None => Err(Fault::Malformed("no such point".into())),
         }
     }
@@ -228,6 +221,14 @@ impl Sensor {
     fn temperature(&mut self, folder: &Path) -> Raw {
         self.set_up(folder);
         let text = text_of(&folder.join("w1_slave"))?;
+        if text.trim().is_empty() {
+            // The kernel tells nothing of a wrong checksum, nor of a sensor that is not there; asking for the
+            // supply, which takes no conversion, tells one from the other.
+            return Err(match external_power(folder) {
+                Err(absent @ Fault::Absent(_)) => absent,
+                _ => Fault::Malformed("the checksum is wrong; check the wiring and the pull-up".into()),
+            });
+        }
         let celsius = parse(&text, self.last)?;
         self.last = Some(celsius);
         Ok(Value::Float(celsius))
@@ -243,6 +244,19 @@ impl Sensor {
             tracing::warn!(sensor = %self.id, %error, "the resolution cannot be set; it stays as it is");
         }
         self.set_up = true;
+    }
+}
+
+/// Whether the sensor has a supply of its own. The kernel prints an error as a negative number.
+fn external_power(folder: &Path) -> Result<bool, Fault> {
+    let text = text_of(&folder.join("ext_power"))?;
+    match text.trim() {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        error if error.starts_with('-') => {
+            Err(Fault::Absent("the sensor does not answer to the bus's reset".into()))
+        }
+        other => Err(Fault::Malformed(format!("ext_power says `{other}`"))),
     }
 }
 
