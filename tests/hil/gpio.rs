@@ -194,7 +194,8 @@ alarms:
     gateway.kill().unwrap();
     gateway.wait().unwrap();
     // Whatever the line is while nobody holds it, the gateway brings it to its safe state.
-    chip.pull(0, false);
+    // Without the alarm: gpio-sim may raise an interrupt of before once more.
+    fs::write(&config, yaml.split("alarms:").next().unwrap()).unwrap();
     chip.pull(1, true);
     let mut gateway = start();
     chip.until(1, false);
