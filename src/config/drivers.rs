@@ -107,16 +107,8 @@ impl DriverKind {
         [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio, Self::I2c, Self::Spi];
 
     /// All of them.
-    const ALL: [Self; 8] = [
-        Self::Modbus,
-        Self::Http,
-        Self::OneWire,
-        Self::Iio,
-        Self::Gpio,
-        Self::I2c,
-        Self::Spi,
-        Self::Virtual,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Modbus, Self::Http, Self::OneWire, Self::Iio, Self::Gpio, Self::I2c, Self::Spi, Self::Virtual];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
