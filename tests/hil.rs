@@ -7,9 +7,15 @@
 
 #[path = "hil/boot.rs"]
 mod boot;
+#[path = "hil/gpio.rs"]
+mod gpio;
+#[path = "hil/i2c.rs"]
+mod i2c;
 #[path = "hil/iio.rs"]
 mod iio;
 #[path = "hil/onewire.rs"]
 mod onewire;
+#[path = "hil/sim.rs"]
+mod sim;
 #[path = "hil/stage.rs"]
 mod stage;

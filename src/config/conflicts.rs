@@ -33,6 +33,7 @@ pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], d
         overlapping_writes(cx, sharing);
     }
     same_write(cx, devices);
+    super::local::clashes(cx, devices);
 }
 
 /// What should be looked at in a configuration that is right otherwise.

@@ -130,7 +130,7 @@ fn device(
     let kind = kind_of(cx, item, profile.as_deref(), driver)?;
     check_keys(cx, node, &device_keys(kind));
     let node = with_profile(node, profile.as_deref());
-    let settings = settings_of(cx, &node, kind, item)?;
+    let settings = settings_of(cx, &node, kind, driver, item)?;
     if section.enabled == Some(false) {
         return None;
     }
@@ -194,7 +194,13 @@ fn kind_of(
 }
 
 /// What the driver adds to the device, checked.
-fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> Option<DeviceSettings> {
+fn settings_of(
+    cx: &Context<'_>,
+    node: &Node,
+    kind: DriverKind,
+    driver: Option<&ChannelDriver>,
+    item: &Item,
+) -> Option<DeviceSettings> {
     Some(match kind {
         DriverKind::Modbus => {
             let config = read_part_rest::<DeviceConfig>(cx, node)?;
@@ -211,9 +217,12 @@ fn settings_of(cx: &Context<'_>, node: &Node, kind: DriverKind, item: &Item) -> 
             DeviceSettings::Ascii(Box::new(config))
         }
         DriverKind::System => DeviceSettings::System,
-        DriverKind::OneWire | DriverKind::Iio => {
-            let config = local_adapter::device(cx, node, kind)?;
+        DriverKind::OneWire | DriverKind::Iio | DriverKind::Gpio | DriverKind::I2c | DriverKind::Spi => {
+            let mut config = local_adapter::device(cx, node, kind)?;
             http_adapter::check(cx, node, &[], &config.validate());
+            if let Some(ChannelDriver::Local(bus)) = driver {
+                config.inherit(bus);
+            }
             DeviceSettings::Local(Box::new(config))
         }
         DriverKind::Virtual => DeviceSettings::Virtual,

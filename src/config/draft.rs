@@ -15,11 +15,14 @@ use super::sections::PublishSection;
 use super::source::Span;
 use super::values::Grade;
 use crate::driver::ascii;
+use crate::driver::gpio::GpioConfig;
 use crate::driver::http::HttpConfig;
+use crate::driver::i2c::I2cConfig;
 use crate::driver::iio::IioConfig;
 use crate::driver::local::Bus;
 use crate::driver::modbus::{LineConfig, Register, TcpConfig, Transport};
 use crate::driver::onewire::OneWireConfig;
+use crate::driver::spi::SpiConfig;
 use crate::driver::system::SystemConfig;
 use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
@@ -53,6 +56,12 @@ pub(super) enum ChannelSection {
     OneWire(OneWireConfig),
     /// Sensors and converters that have a Linux driver (Industrial I/O).
     Iio(IioConfig),
+    /// GPIO lines of the machine or of an expander with a Linux driver.
+    Gpio(GpioConfig),
+    /// Chips on an I2C bus that have no Linux driver, or shall have none.
+    I2c(I2cConfig),
+    /// Converters on SPI.
+    Spi(SpiConfig),
     /// Points computed from others.
     Virtual(VirtualConfig),
 }
@@ -73,6 +82,9 @@ impl ChannelSection {
             Self::System(SystemConfig {}) => return ChannelDriver::System,
             Self::OneWire(config) => return ChannelDriver::Local(Box::new(Bus::OneWire(config))),
             Self::Iio(config) => return ChannelDriver::Local(Box::new(Bus::Iio(config))),
+            Self::Gpio(config) => return ChannelDriver::Local(Box::new(Bus::Gpio(config))),
+            Self::I2c(config) => return ChannelDriver::Local(Box::new(Bus::I2c(config))),
+            Self::Spi(config) => return ChannelDriver::Local(Box::new(Bus::Spi(config))),
             Self::Virtual(config) => return ChannelDriver::Virtual(config),
         })
     }

@@ -11,7 +11,7 @@ use crate::driver::http::{self, HttpConfig};
 use crate::driver::modbus::{self, Transport};
 use crate::driver::text::ExtractConfig;
 use crate::driver::virtual_points::{self, VirtualConfig};
-use crate::driver::{ascii, iio, local, onewire, system};
+use crate::driver::{ascii, gpio, i2c, iio, local, onewire, spi, system};
 use crate::model::{Value, ValueKind};
 
 /// The drivers, as profiles name them.
@@ -29,6 +29,12 @@ pub(super) enum DriverKind {
     OneWire,
     /// Linux Industrial I/O.
     Iio,
+    /// GPIO lines.
+    Gpio,
+    /// I2C.
+    I2c,
+    /// SPI.
+    Spi,
     /// Computed points.
     Virtual,
 }
@@ -113,12 +119,22 @@ const FORMS: [&str; 10] = [
 
 impl DriverKind {
     /// Those that profiles can be for.
-    pub(super) const IN_PROFILES: [Self; 5] =
-        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio];
+    pub(super) const IN_PROFILES: [Self; 8] =
+        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio, Self::Gpio, Self::I2c, Self::Spi];
 
     /// All of them.
-    const ALL: [Self; 7] =
-        [Self::Modbus, Self::Http, Self::Ascii, Self::OneWire, Self::Iio, Self::System, Self::Virtual];
+    const ALL: [Self; 10] = [
+        Self::Modbus,
+        Self::Http,
+        Self::Ascii,
+        Self::OneWire,
+        Self::Iio,
+        Self::Gpio,
+        Self::I2c,
+        Self::Spi,
+        Self::System,
+        Self::Virtual,
+    ];
 
     /// The key of a profile that names the driver and holds the device's settings.
     pub(super) const fn profile_key(self) -> &'static str {
@@ -129,6 +145,9 @@ impl DriverKind {
             Self::System => "system",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Gpio => "gpio",
+            Self::I2c => "i2c",
+            Self::Spi => "spi",
             Self::Virtual => "virtual",
         }
     }
@@ -141,6 +160,9 @@ impl DriverKind {
             Self::Ascii => fields_of::<ascii::DeviceConfig>(),
             Self::OneWire => fields_of::<onewire::DeviceConfig>(),
             Self::Iio => fields_of::<iio::DeviceConfig>(),
+            Self::Gpio => fields_of::<gpio::DeviceConfig>(),
+            Self::I2c => fields_of::<i2c::DeviceConfig>(),
+            Self::Spi => fields_of::<spi::DeviceConfig>(),
             Self::System | Self::Virtual => &[],
         }
     }
@@ -154,6 +176,9 @@ impl DriverKind {
             Self::System => fields_of::<system::PointConfig>(),
             Self::OneWire => fields_of::<onewire::PointConfig>(),
             Self::Iio => fields_of::<iio::PointConfig>(),
+            Self::Gpio => fields_of::<gpio::PointConfig>(),
+            Self::I2c => fields_of::<i2c::PointConfig>(),
+            Self::Spi => fields_of::<spi::PointConfig>(),
             Self::Virtual => fields_of::<virtual_points::PointConfig>(),
         }
     }
@@ -175,6 +200,9 @@ impl DriverKind {
             Self::System => &["figure"],
             Self::OneWire => &["onewire"],
             Self::Iio => &["iio"],
+            Self::Gpio => &["gpio"],
+            Self::I2c => &["i2c"],
+            Self::Spi => &["spi"],
             Self::Virtual => &FORMS,
         }
     }
@@ -188,6 +216,9 @@ impl DriverKind {
             Self::System => "figure",
             Self::OneWire => "onewire",
             Self::Iio => "iio",
+            Self::Gpio => "gpio",
+            Self::I2c => "i2c",
+            Self::Spi => "spi",
             Self::Virtual => "sum, formula or another form",
         }
     }
@@ -219,6 +250,9 @@ impl ChannelDriver {
             Self::Local(bus) => match **bus {
                 local::Bus::OneWire(_) => DriverKind::OneWire,
                 local::Bus::Iio(_) => DriverKind::Iio,
+                local::Bus::Gpio(_) => DriverKind::Gpio,
+                local::Bus::I2c(_) => DriverKind::I2c,
+                local::Bus::Spi(_) => DriverKind::Spi,
             },
             Self::Virtual(_) => DriverKind::Virtual,
         }

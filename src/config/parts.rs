@@ -94,7 +94,7 @@ mod tests {
     };
     use super::*;
     use crate::driver::text::ExtractConfig;
-    use crate::driver::{ascii, http, iio, modbus, onewire, system, virtual_points};
+    use crate::driver::{ascii, gpio, http, i2c, iio, modbus, onewire, spi, system, virtual_points};
 
     fn assert_disjoint(lists: &[&[&str]]) {
         let mut all = lists.concat();
@@ -116,6 +116,9 @@ mod tests {
             fields_of::<ascii::DeviceConfig>(),
             fields_of::<onewire::DeviceConfig>(),
             fields_of::<iio::DeviceConfig>(),
+            fields_of::<gpio::DeviceConfig>(),
+            fields_of::<i2c::DeviceConfig>(),
+            fields_of::<spi::DeviceConfig>(),
             publish,
             repeat,
             &["points"],
@@ -130,6 +133,9 @@ mod tests {
             fields_of::<system::PointConfig>(),
             fields_of::<onewire::PointConfig>(),
             fields_of::<iio::PointConfig>(),
+            fields_of::<gpio::PointConfig>(),
+            fields_of::<i2c::PointConfig>(),
+            fields_of::<spi::PointConfig>(),
             fields_of::<virtual_points::PointConfig>(),
             publish,
             repeat,

@@ -22,7 +22,7 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{ascii, http, iio, modbus, onewire};
+use crate::driver::{ascii, gpio, http, i2c, iio, modbus, onewire, spi};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -213,6 +213,9 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
         DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
         DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
         DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
+        DriverKind::Gpio => drop(read::<gpio::DeviceConfig>(cx, &settings)),
+        DriverKind::I2c => drop(read::<i2c::DeviceConfig>(cx, &settings)),
+        DriverKind::Spi => drop(read::<spi::DeviceConfig>(cx, &settings)),
         // No profile names one of these.
         DriverKind::System | DriverKind::Virtual => {}
     }

@@ -18,7 +18,7 @@ use super::sections::{
 };
 use crate::driver::modbus::{DeviceConfig, PointConfig};
 use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, http, iio, onewire, system, virtual_points};
+use crate::driver::{ascii, gpio, http, i2c, iio, onewire, spi, system, virtual_points};
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -121,6 +121,10 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["onewire"] = one::<onewire::DeviceConfig>(generator, settings);
     let settings = "The Industrial I/O settings of the device.";
     root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
+    let settings = "The GPIO settings of the device.";
+    root["properties"]["gpio"] = one::<gpio::DeviceConfig>(generator, settings);
+    root["properties"]["i2c"] = one::<i2c::DeviceConfig>(generator, "The I2C settings of the device.");
+    root["properties"]["spi"] = one::<spi::DeviceConfig>(generator, "The SPI settings of the device.");
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
     let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
@@ -138,6 +142,9 @@ fn device(generator: &mut SchemaGenerator) -> Value {
         part::<ascii::DeviceConfig>,
         part::<onewire::DeviceConfig>,
         part::<iio::DeviceConfig>,
+        part::<gpio::DeviceConfig>,
+        part::<i2c::DeviceConfig>,
+        part::<spi::DeviceConfig>,
         part::<RepeatSection>,
     ];
     let mut device = object(generator, &parts);
@@ -157,6 +164,9 @@ fn point(generator: &mut SchemaGenerator) -> Value {
         part::<system::PointConfig>,
         part::<onewire::PointConfig>,
         part::<iio::PointConfig>,
+        part::<gpio::PointConfig>,
+        part::<i2c::PointConfig>,
+        part::<spi::PointConfig>,
         part::<virtual_points::PointConfig>,
         part::<PointSection>,
         part::<ConversionSection>,

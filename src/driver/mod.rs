@@ -5,13 +5,16 @@
 //! and the registry, the one list that a new driver is entered into.
 
 pub mod ascii;
+pub mod gpio;
 pub mod http;
+pub mod i2c;
 pub mod iio;
 pub mod local;
 pub mod modbus;
 pub mod onewire;
 pub mod queue;
 pub mod schedule;
+pub mod spi;
 pub mod stats;
 pub mod system;
 pub mod text;
@@ -75,7 +78,7 @@ pub enum DriverPlan {
     Ascii(Arc<ascii::Plan>),
     /// The box itself.
     System(Arc<system::Plan>),
-    /// A bus of the machine itself: 1-Wire, Industrial I/O.
+    /// A bus of the machine itself: 1-Wire, Industrial I/O, GPIO, I2C, SPI.
     Local(Arc<local::Plan>),
     /// Points computed from others.
     Virtual(Arc<virtual_points::Plan>),

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 /// What runs in there: mounts what a kernel shows, runs the inner tests, leaves their exit code, powers off.
 const INIT: &str = r#"#!/bin/bash
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root RUST_BACKTRACE=1
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root RUST_BACKTRACE=0
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev

@@ -108,11 +108,7 @@ thread_local! {
 
 impl Store {
     /// Opens the log, and finds the state that it leads to.
-    pub(super) fn open(
-        dir: &Path,
-        config: &Config,
-        times: Times,
-    ) -> Result<(Arc<Self>, Replay), StoreError> {
+    pub(super) fn open(dir: &Path, config: &Config, times: Times) -> Result<(Arc<Self>, Replay), StoreError> {
         Self::open_with(dir, config, Arc::new(Disk), times)
     }
 

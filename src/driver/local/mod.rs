@@ -1,4 +1,4 @@
-//! Buses of the machine itself: 1-Wire and IIO by the kernel's files, and what all such buses share.
+//! Buses of the machine itself: 1-Wire, IIO, GPIO, I2C, SPI, and what all such buses share.
 //!
 //! Their accesses block (a 1-Wire conversion for three quarters of a second), so each bus has one thread of
 //! its own in which its [`Bench`] works, and one [`owner`] task that schedules, converts, publishes and never
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::driver::{BoxFuture, Channel, ChannelContext, iio, onewire};
+use crate::driver::{BoxFuture, Channel, ChannelContext, gpio, i2c, iio, onewire, spi};
 use crate::model::{Access, Conversion, PointId, Value, ValueKind};
 
 pub use bench::{Bench, Fault, Raw, Step};
@@ -39,6 +39,12 @@ pub enum Bus {
     OneWire(onewire::OneWireConfig),
     /// Linux Industrial I/O.
     Iio(iio::IioConfig),
+    /// GPIO lines.
+    Gpio(gpio::GpioConfig),
+    /// I2C.
+    I2c(i2c::I2cConfig),
+    /// SPI.
+    Spi(spi::SpiConfig),
 }
 
 /// What a device's section adds.
@@ -48,6 +54,12 @@ pub enum DeviceConfig {
     OneWire(onewire::DeviceConfig),
     /// Linux Industrial I/O.
     Iio(iio::DeviceConfig),
+    /// GPIO lines.
+    Gpio(gpio::DeviceConfig),
+    /// I2C.
+    I2c(i2c::DeviceConfig),
+    /// SPI.
+    Spi(spi::DeviceConfig),
 }
 
 /// What a point's section adds, as it is written.
@@ -57,6 +69,12 @@ pub enum PointConfig {
     OneWire(onewire::PointConfig),
     /// Linux Industrial I/O.
     Iio(iio::PointConfig),
+    /// GPIO lines.
+    Gpio(gpio::PointConfig),
+    /// I2C.
+    I2c(i2c::PointConfig),
+    /// SPI.
+    Spi(spi::PointConfig),
 }
 
 /// Where a point is.
@@ -66,6 +84,12 @@ pub enum Wiring {
     OneWire(onewire::Quantity),
     /// Linux Industrial I/O.
     Iio(iio::Input),
+    /// GPIO lines.
+    Gpio(gpio::Wiring),
+    /// I2C.
+    I2c(i2c::Input),
+    /// SPI.
+    Spi(spi::Input),
 }
 
 /// One device on a bus.
@@ -130,6 +154,9 @@ impl Bus {
         match self {
             Self::OneWire(_) => "onewire",
             Self::Iio(_) => "iio",
+            Self::Gpio(_) => "gpio",
+            Self::I2c(_) => "i2c",
+            Self::Spi(_) => "spi",
         }
     }
 
@@ -139,6 +166,9 @@ impl Bus {
         match self {
             Self::OneWire(config) => config.path.display().to_string(),
             Self::Iio(config) => config.path.display().to_string(),
+            Self::Gpio(config) => config.chip.clone().unwrap_or_else(|| "any chip".into()),
+            Self::I2c(config) => config.bus.display().to_string(),
+            Self::Spi(config) => config.port.display().to_string(),
         }
     }
 
@@ -148,6 +178,9 @@ impl Bus {
         match self {
             Self::OneWire(config) => config.validate(),
             Self::Iio(config) => config.validate(),
+            Self::Gpio(config) => config.validate(),
+            Self::I2c(config) => config.validate(),
+            Self::Spi(config) => config.validate(),
         }
     }
 }
@@ -159,6 +192,18 @@ impl DeviceConfig {
         match self {
             Self::OneWire(config) => config.validate(),
             Self::Iio(config) => config.validate(),
+            Self::Gpio(config) => config.validate(),
+            Self::I2c(config) => config.validate(),
+            Self::Spi(config) => config.validate(),
+        }
+    }
+}
+
+impl DeviceConfig {
+    /// Takes what the bus says where this device says nothing.
+    pub fn inherit(&mut self, bus: &Bus) {
+        if let (Self::Gpio(own), Bus::Gpio(channel)) = (self, bus) {
+            own.inherit(channel);
         }
     }
 }
@@ -172,6 +217,9 @@ impl PointConfig {
         let wiring = match (self, device) {
             (Self::OneWire(config), DeviceConfig::OneWire(_)) => Wiring::OneWire(config.quantity()?),
             (Self::Iio(config), DeviceConfig::Iio(_)) => Wiring::Iio(config.input()?),
+            (Self::Gpio(config), DeviceConfig::Gpio(device)) => Wiring::Gpio(config.wiring(device, access)?),
+            (Self::I2c(config), DeviceConfig::I2c(device)) => Wiring::I2c(config.input(device, access)?),
+            (Self::Spi(config), DeviceConfig::Spi(_)) => Wiring::Spi(config.input()?),
             _ => return Err("the point belongs to another kind of channel".into()),
         };
         if access.writable() && !wiring.is_output() {
@@ -188,6 +236,9 @@ impl Wiring {
         match self {
             Self::OneWire(quantity) => quantity.form(),
             Self::Iio(input) => input.form(),
+            Self::Gpio(wiring) => wiring.form(),
+            Self::I2c(input) => input.form(),
+            Self::Spi(input) => input.form(),
         }
     }
 
@@ -195,7 +246,19 @@ impl Wiring {
     #[must_use]
     pub const fn is_output(&self) -> bool {
         match self {
-            Self::OneWire(_) | Self::Iio(_) => false,
+            Self::OneWire(_) | Self::Iio(_) | Self::Spi(_) => false,
+            Self::I2c(input) => input.can_be_written(),
+            Self::Gpio(wiring) => wiring.output,
+        }
+    }
+
+    /// Why two points of one bus cannot both be; `None` when they can.
+    #[must_use]
+    pub fn clash(&self, other: &Self) -> Option<String> {
+        match (self, other) {
+            (Self::Gpio(one), Self::Gpio(two)) => one.clash(two),
+            (Self::I2c(one), Self::I2c(two)) => one.clash(*two),
+            _ => None,
         }
     }
 
@@ -218,23 +281,28 @@ impl Plan {
         Self { stand_in: Some(endpoint.into()), ..self.clone() }
     }
 
-    /// What works the bus, to be moved into its thread.
-    fn bench(&self) -> Box<dyn Bench> {
+    /// What works the bus, to be moved into its thread; `None` where edges do and not polls.
+    fn bench(&self) -> Option<Box<dyn Bench>> {
         if let Some(folder) = &self.stand_in {
-            return Box::new(stand_in::Files::new(folder, &self.devices));
+            return Some(Box::new(stand_in::Files::new(folder, &self.devices)));
         }
-        match &self.bus {
+        Some(match &self.bus {
             Bus::OneWire(config) => Box::new(onewire::Sensors::new(config, &self.devices)),
             Bus::Iio(config) => Box::new(iio::Files::new(config, &self.devices)),
-        }
+            Bus::Gpio(_) => return None,
+            Bus::I2c(config) => Box::new(i2c::Chips::new(config, &self.devices)),
+            Bus::Spi(config) => Box::new(spi::Converters::new(config, &self.devices)),
+        })
     }
 }
 
 impl Channel for Plan {
     fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
         Box::pin(async move {
-            let bench = self.bench();
-            owner::Owner::new(self, bench, context).run().await;
+            match self.bench() {
+                Some(bench) => owner::Owner::new(self, bench, context).run().await,
+                None => gpio::run(self, context).await,
+            }
         })
     }
 }

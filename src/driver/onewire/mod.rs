@@ -213,36 +213,50 @@ impl Sensor {
                 }
                 result
             }
-            Some(Quantity::ExternalPower) => {
-                let text = text_of(&folder.join("ext_power"))?;
-                match text.trim() {
-                    "0" => Ok(Value::Bool(false)),
-                    "1" => Ok(Value::Bool(true)),
-                    other => Err(Fault::Malformed(format!("ext_power says `{other}`"))),
-                }
-            }
+            Some(Quantity::ExternalPower) => external_power(folder).map(Value::Bool),
             None => Err(Fault::Malformed("no such point".into())),
         }
     }
 
     fn temperature(&mut self, folder: &Path) -> Raw {
-        self.set_up(folder)?;
+        self.set_up(folder);
         let text = text_of(&folder.join("w1_slave"))?;
+        if text.trim().is_empty() {
+            // The kernel tells nothing of a wrong checksum, nor of a sensor that is not there; asking for the
+            // supply, which takes no conversion, tells one from the other.
+            return Err(match external_power(folder) {
+                Err(absent @ Fault::Absent(_)) => absent,
+                _ => Fault::Malformed("the checksum is wrong; check the wiring and the pull-up".into()),
+            });
+        }
         let celsius = parse(&text, self.last)?;
         self.last = Some(celsius);
         Ok(Value::Float(celsius))
     }
 
-    /// Sets the resolution where it is another; the sensor forgets it with its supply.
-    fn set_up(&mut self, folder: &Path) -> Result<(), Fault> {
-        let Some(bits) = self.resolution.filter(|_| !self.set_up) else { return Ok(()) };
+    /// Sets the resolution where it is another; the sensor forgets it with its supply. One that cannot be set
+    /// costs no reading.
+    fn set_up(&mut self, folder: &Path) {
+        let Some(bits) = self.resolution.filter(|_| !self.set_up) else { return };
         let file = folder.join("resolution");
-        if text_of(&file)?.trim() != bits.to_string() {
-            fs::write(&file, bits.to_string())
-                .map_err(|error| Fault::of(&error, "setting the resolution"))?;
+        let is_set = text_of(&file).is_ok_and(|text| text.trim() == bits.to_string());
+        if !is_set && let Err(error) = fs::write(&file, bits.to_string()) {
+            tracing::warn!(sensor = %self.id, %error, "the resolution cannot be set; it stays as it is");
         }
         self.set_up = true;
-        Ok(())
+    }
+}
+
+/// Whether the sensor has a supply of its own. The kernel prints an error as a negative number.
+fn external_power(folder: &Path) -> Result<bool, Fault> {
+    let text = text_of(&folder.join("ext_power"))?;
+    match text.trim() {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        error if error.starts_with('-') => {
+            Err(Fault::Absent("the sensor does not answer to the bus's reset".into()))
+        }
+        other => Err(Fault::Malformed(format!("ext_power says `{other}`"))),
     }
 }
 

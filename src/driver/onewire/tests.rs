@@ -80,6 +80,14 @@ fn a_sensor_that_goes_and_comes_back_is_missing_meanwhile_and_set_up_again() {
         fs::remove_dir_all(&folder).unwrap();
         assert!(matches!(read(&mut sensors), Err(Fault::Absent(_))));
     }
+    // As the kernel shows it: nothing at all, and why only by the question for the supply.
+    plug_in();
+    fs::write(folder.join("w1_slave"), "").unwrap();
+    assert!(matches!(read(&mut sensors), Err(Fault::Malformed(_))));
+    fs::write(folder.join("ext_power"), "-19\n").unwrap();
+    assert!(matches!(read(&mut sensors), Err(Fault::Absent(_))));
+    let Step::Done(power) = sensors.read(0, &[1]) else { panic!("one step") };
+    assert!(matches!(power[0], Err(Fault::Absent(_))));
     // What it says first after that may be the power-on value, though 85 °C lies near nothing any more.
     plug_in();
     fs::write(folder.join("w1_slave"), POWER_ON).unwrap();

@@ -62,6 +62,8 @@ pub(super) struct Owner {
     schedule: Schedule,
     /// Jobs whose devices are at work, and when to ask them again.
     later: Vec<(Instant, usize)>,
+    /// By device, the job that it works on: others of the same device wait for it.
+    at_work: Vec<Option<usize>>,
     places: HashMap<PointId, Place>,
     /// By device, what is wrong with it and has been logged.
     faults: Vec<Option<Fault>>,
@@ -89,6 +91,7 @@ impl Owner {
             jobs,
             schedule,
             later: Vec::new(),
+            at_work: vec![None; plan.devices.len()],
             places: places.collect(),
             faults: vec![None; plan.devices.len()],
             stuck: None,
@@ -206,6 +209,7 @@ impl Owner {
                     job.begun = None;
                 }
                 self.later.clear();
+                self.at_work.fill(None);
                 if answer.is_none() {
                     self.worker = None;
                 }

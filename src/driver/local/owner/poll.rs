@@ -32,12 +32,20 @@ impl Owner {
         let Some(begun) = self.jobs[job].begun else { return };
         let (device, points) = (self.jobs[job].device, self.jobs[job].points.clone());
         let asked = self.context.clock.mono();
+        if self.at_work[device].is_some_and(|other| other != job) {
+            self.later.push((asked + TURN, job));
+            return;
+        }
         let Some(Answer::Read(step)) = self.access(Ask::Read { device, points }).await else { return };
         let now = self.context.clock.mono();
         match step {
-            Step::Later(wait) => self.later.push((now + wait, job)),
+            Step::Later(wait) => {
+                self.at_work[device] = Some(job);
+                self.later.push((now + wait, job));
+            }
             Step::Done(results) => {
                 self.jobs[job].begun = None;
+                self.at_work[device] = None;
                 self.conclude(job, results, now.saturating_duration_since(asked), begun);
             }
         }
@@ -137,6 +145,9 @@ impl Owner {
         points.iter().map(|_| Err(fault.clone())).collect()
     }
 }
+
+/// How long a job waits for another one of the same device.
+const TURN: Duration = Duration::from_millis(2);
 
 /// The most steps of a read-back.
 const MAX_STEPS: u32 = 16;
