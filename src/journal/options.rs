@@ -86,6 +86,9 @@ fn boot_id() -> [u8; 16] {
     id
 }
 
+/// Size of a page of the system, for the estimate of what a disk writes.
+const PAGE: u64 = 4096;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The live counters.
@@ -165,4 +168,9 @@ counters! {
 /// Adds to a counter.
 pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Relaxed);
+}
+
+/// Bytes of the pages that lie between two places of a file.
+pub(super) fn pages(from: u64, to: u64) -> u64 {
+    if to > from { (to.div_ceil(PAGE) - from / PAGE) * PAGE } else { 0 }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::files::{File, is_full};
 use super::format::{FileKind, HEADER, Header, Reason, Seal};
 use super::lock;
-use super::options::{Level, add};
+use super::options::{Level, add, pages};
 use super::pack::Packer;
 use super::queue::Batch;
 use super::retain::Doomed;
@@ -23,9 +23,6 @@ use crate::clock::Clock;
 
 /// Pauses between attempts while the disk is full or fails.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
-
-/// Size of a page of the system, for the estimate of what a disk writes.
-const PAGE: u64 = 4096;
 
 /// How often the age of segments is looked at.
 const AGE_LOOK: Duration = Duration::from_secs(10);
@@ -422,9 +419,4 @@ fn recycle(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEEP_BUFFER {
         *buffer = Vec::new();
     }
-}
-
-/// Bytes of the pages that lie between two places of a file.
-fn pages(from: u64, to: u64) -> u64 {
-    if to > from { (to.div_ceil(PAGE) - from / PAGE) * PAGE } else { 0 }
 }
