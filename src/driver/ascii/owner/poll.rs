@@ -38,7 +38,7 @@ impl Owner {
                 tracing::warn!(%channel, %device, question = %job.ask, reason = %failure, "question not answered");
             }
             (Some(_), None) => {
-                tracing::info!(%channel, %device, question = %job.ask, "question answered again")
+                tracing::info!(%channel, %device, question = %job.ask, "question answered again");
             }
             _ => {}
         }
