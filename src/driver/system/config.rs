@@ -111,10 +111,10 @@ impl PointConfig {
         };
         let on_disk = matches!(figure, FigureWord::DiskUsed | FigureWord::DiskFree);
         if self.disk.is_some() && !on_disk {
-            return Err("disk belongs to figure: disk-used or disk-free; remove it".into());
+            return Err("disk is of use for disk-used and disk-free only: remove it".into());
         }
         if self.sensor.is_some() && figure != FigureWord::Temperature {
-            return Err("sensor belongs to figure: temperature; remove it".into());
+            return Err("sensor is of use for a temperature only: remove it".into());
         }
         let disk = self.disk.clone().unwrap_or_else(|| "/".into());
         if !disk.is_absolute() {
