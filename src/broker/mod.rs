@@ -51,8 +51,8 @@ pub use local::{
 };
 pub use message::{Message, MessageProperties};
 pub use stats::Stats;
-use store::Store;
 pub use store::StoreError;
+use store::{Store, Times};
 
 use self::core::Core;
 use self::entry::{Entry, Sink};
@@ -81,16 +81,21 @@ impl Broker {
     /// # Errors
     /// The directory cannot be used, or the users or the rules, by which it is decided what of it still counts.
     pub fn open(config: Config) -> Result<Self, StoreError> {
-        Self::open_at(config, Clock::system())
+        Self::open_by(config, Times::system())
     }
 
-    /// [`Self::open`] under another wall clock, by which it counts how long the program was not running.
+    /// [`Self::open`] on a machine that was booted anew and has this wall clock, which tells how long the program was not
+    /// running.
     ///
     /// # Errors
     /// As those of [`Self::open`].
     pub fn open_at(config: Config, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_by(config, Times::of_wall(clock))
+    }
+
+    fn open_by(config: Config, times: Times) -> Result<Self, StoreError> {
         let Some(dir) = config.data.clone() else { return Ok(Self::new(config)) };
-        let (store, replay) = Store::open(&dir, &config, clock)?;
+        let (store, replay) = Store::open(&dir, &config, times)?;
         let core = Arc::new(Core::new(config, Some(store)));
         core.auth.reload(Look::Asked)?;
         core.access.reload(Look::Asked)?;

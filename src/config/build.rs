@@ -2,26 +2,20 @@
 //!
 //! Absent: whatever concerns two points (`conflicts`). Invariant: a draft that leaves here is right in itself.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::ascii as ascii_adapter;
 use super::context::Context;
 use super::conversion::{self, RawForm};
 use super::draft::{Around, PointDraft};
-use super::drivers::{Computed, DeviceSettings, Taker, Wire};
-use super::http as http_adapter;
-use super::local as local_adapter;
+use super::drivers::Taker;
 use super::modbus as adapter;
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
+use super::place;
 use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
-use super::virtual_points as virtual_adapter;
-use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, http, local, modbus, system, virtual_points};
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
@@ -58,156 +52,7 @@ struct Sections {
     point: Option<PointSection>,
     conversion: Option<ConversionSection>,
     publish: Option<PublishSection>,
-    wire: Option<WireSection>,
-}
-
-/// What the driver adds to a point, as it is written.
-enum WireSection {
-    Modbus(Box<modbus::PointConfig>),
-    Http(Box<http::PointConfig>, Box<ExtractConfig>),
-    Ascii(Box<ascii::PointConfig>, Box<ExtractConfig>),
-    System(Box<system::PointConfig>),
-    Local(Box<local::PointConfig>),
-    Virtual(Box<virtual_points::PointConfig>),
-}
-
-/// A point's place on the wire, before the rest of it is known.
-enum Place {
-    Modbus(modbus::Register, modbus::WriteMethod),
-    Http(Box<http::Wiring>),
-    Ascii(Box<ascii::Wiring>),
-    System(Box<system::Figure>),
-    Local(local::Wiring),
-    Virtual(Box<virtual_points::Sources>),
-}
-
-impl Place {
-    fn form(&self) -> RawForm {
-        match self {
-            Self::Modbus(register, _) => adapter::raw_form(register),
-            Self::Http(wiring) => http_adapter::raw_form(wiring),
-            Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
-            Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
-            Self::Local(wiring) => local_adapter::raw_form(wiring),
-            Self::Virtual(sources) => virtual_adapter::raw_form(&sources.form),
-        }
-    }
-
-    /// The unit that values come in, where the driver knows it.
-    fn unit(&self) -> Option<&'static str> {
-        match self {
-            Self::Modbus(..) | Self::Http(_) | Self::Ascii(_) | Self::Virtual(_) => None,
-            Self::System(figure) => figure.unit(),
-            Self::Local(wiring) => wiring.form().unit,
-        }
-    }
-
-    fn taker(&self) -> Taker<'_> {
-        match self {
-            Self::Modbus(register, _) => Taker::Modbus(register),
-            Self::Http(wiring) => Taker::Http(wiring),
-            Self::Ascii(wiring) => Taker::Ascii(wiring),
-            Self::System(_) => Taker::Nothing,
-            Self::Local(wiring) => Taker::Local(wiring),
-            Self::Virtual(sources) => Taker::Virtual(&sources.form),
-        }
-    }
-
-    /// The driver's point; its id comes with the plan.
-    fn wire(
-        self,
-        name: &Arc<str>,
-        conversion: Conversion,
-        poll: Duration,
-        access: Access,
-        tolerance: f64,
-    ) -> Wire {
-        let id = PointId(0);
-        match self {
-            Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
-                id,
-                register,
-                conversion,
-                poll,
-                access,
-                write,
-                tolerance,
-            })),
-            Self::Http(wiring) => {
-                Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
-            }
-            Self::Ascii(wiring) => Wire::Ascii(Box::new(ascii::Point {
-                id,
-                wiring: *wiring,
-                conversion,
-                poll,
-                access,
-                tolerance,
-            })),
-            Self::System(figure) => {
-                Wire::System(Box::new(system::Point { id, figure: *figure, conversion, poll }))
-            }
-            Self::Local(wiring) => {
-                Wire::Local(Box::new(local::Point { id, wiring, conversion, poll, access, tolerance }))
-            }
-            Self::Virtual(sources) => {
-                let virtual_points::Sources { form, names } = *sources;
-                let (name, inputs) = (Arc::clone(name), Vec::new());
-                let point = virtual_points::Point { id, name, form, inputs, conversion, access };
-                Wire::Virtual(Box::new(Computed { names, point }))
-            }
-        }
-    }
-}
-
-fn place_of(
-    cx: &Context<'_>,
-    around: &Around<'_>,
-    item: &Item,
-    section: WireSection,
-    access: Access,
-) -> Option<Place> {
-    let (node, shift) = (&item.node, item.shift);
-    match (section, around.settings) {
-        (WireSection::Modbus(config), DeviceSettings::Modbus(device)) => {
-            let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
-            Some(Place::Modbus(register, write))
-        }
-        (WireSection::Http(config, text), DeviceSettings::Http(device)) => {
-            http_adapter::wiring(cx, node, (*config, &text), device, access, shift)
-                .map(|wiring| Place::Http(Box::new(wiring)))
-        }
-        (WireSection::Ascii(config, text), DeviceSettings::Ascii(device)) => {
-            ascii_adapter::wiring(cx, node, (&config, &text), device, access)
-                .map(|wiring| Place::Ascii(Box::new(wiring)))
-        }
-        (WireSection::System(config), DeviceSettings::System) => figure(cx, node, &config, access),
-        (WireSection::Local(config), DeviceSettings::Local(device)) => {
-            local_adapter::wiring(cx, node, &config, device, access).map(Place::Local)
-        }
-        (WireSection::Virtual(config), DeviceSettings::Virtual) => {
-            virtual_adapter::sources(cx, node, &config, access)
-                .map(|sources| Place::Virtual(Box::new(sources)))
-        }
-        // The section was read as the device's driver says.
-        _ => None,
-    }
-}
-
-/// A figure of the box, which can only be read.
-fn figure(cx: &Context<'_>, node: &Node, config: &system::PointConfig, access: Access) -> Option<Place> {
-    if access.writable() {
-        let place = node.span_of(&["access"]).unwrap_or(node.span);
-        cx.error(place, "a figure of the box cannot be written", "remove `access`".to_owned());
-        return None;
-    }
-    match config.figure() {
-        Ok(figure) => Some(Place::System(Box::new(figure))),
-        Err(message) => {
-            adapter::blame(cx, node, &["figure"], &message);
-            None
-        }
-    }
+    wire: Option<place::Section>,
 }
 
 /// Builds the point of one entry.
@@ -242,22 +87,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         point: read_part(cx, node),
         conversion: read_part(cx, node),
         publish: read_part(cx, node),
-        wire: match around.settings {
-            DeviceSettings::Modbus(_) => read_part(cx, node).map(Box::new).map(WireSection::Modbus),
-            DeviceSettings::Http(_) => {
-                let both = read_part(cx, node).zip(read_part(cx, node));
-                both.map(|(own, text)| WireSection::Http(Box::new(own), Box::new(text)))
-            }
-            DeviceSettings::Ascii(_) => {
-                let both = read_part(cx, node).zip(read_part(cx, node));
-                both.map(|(own, text)| WireSection::Ascii(Box::new(own), Box::new(text)))
-            }
-            DeviceSettings::System => read_part(cx, node).map(Box::new).map(WireSection::System),
-            DeviceSettings::Local(device) => {
-                local_adapter::point(cx, node, device).map(Box::new).map(WireSection::Local)
-            }
-            DeviceSettings::Virtual => read_part(cx, node).map(Box::new).map(WireSection::Virtual),
-        },
+        wire: place::section(cx, node, around.settings),
     }
 }
 
@@ -274,7 +104,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         let place = node.span_of(&["access"]).unwrap_or(item.key_span);
         adapter::check_unit(cx, transport, unit.unit, access, place);
     }
-    let wired = place_of(cx, around, item, sections.wire?, access)?;
+    let wired = place::of(cx, around, item, sections.wire?, access)?;
     let form = wired.form();
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
     let output = Output { conversion: &conversion, kind, taker: wired.taker() };

@@ -23,6 +23,7 @@ mod modbus;
 mod node;
 mod parse;
 mod parts;
+mod place;
 mod plan;
 mod points;
 mod problem;

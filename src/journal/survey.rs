@@ -142,17 +142,19 @@ pub fn survey(files: &dyn Files, dir: &Path) -> Result<Survey, SurveyError> {
     let mut names =
         files.list(dir).map_err(|error| SurveyError::Unreadable { path: dir.to_owned(), error })?;
     names.sort();
-    let mut work = Work { files, dir, survey: Survey::default(), found: Vec::new() };
+    let mut work = Work { files, dir, survey: Survey::default(), unreadable: None, found: Vec::new() };
     for (name, bytes) in names {
         work.look(name, bytes)?;
     }
-    Ok(work.finish())
+    work.finish()
 }
 
 struct Work<'a> {
     files: &'a dyn Files,
     dir: &'a Path,
     survey: Survey,
+    /// Why the first of the files that cannot be read cannot.
+    unreadable: Option<SurveyError>,
     found: Vec<(String, u64, Header)>,
 }
 
@@ -179,7 +181,7 @@ impl Work<'_> {
             self.survey.stale.push(name);
             return Ok(());
         }
-        match self.header(&name) {
+        match again(|| self.header(&name)) {
             Ok(Ok(header)) => self.found.push((name, bytes, header)),
             Ok(Err(BadHeader::Newer(version))) => return Err(SurveyError::Newer { file: name, version }),
             Ok(Err(BadHeader::Damaged)) => {
@@ -188,7 +190,12 @@ impl Work<'_> {
             Ok(Err(BadHeader::Foreign)) => {
                 self.survey.findings.push(Finding { file: name, what: "no header; left alone" });
             }
-            Err(_) => self.survey.findings.push(Finding { file: name, what: "cannot be read; left alone" }),
+            Err(error) if is_bad_block(&error) => {
+                self.unreadable.get_or_insert(self.unreadable_file(&name, error));
+                self.survey.findings.push(Finding { file: name, what: "cannot be read; left alone" });
+            }
+            // Too many open files, no permission: it is not the file that is bad.
+            Err(error) => return Err(self.unreadable_file(&name, error)),
         }
         Ok(())
     }
@@ -207,8 +214,15 @@ impl Work<'_> {
         counts.into_iter().max_by_key(|&(_, count)| count).map(|(log, _)| log)
     }
 
-    fn finish(mut self) -> Survey {
-        let Some(log) = self.choose_log() else { return self.survey };
+    fn unreadable_file(&self, name: &str, error: io::Error) -> SurveyError {
+        SurveyError::Unreadable { path: self.dir.join(name), error }
+    }
+
+    fn finish(mut self) -> Result<Survey, SurveyError> {
+        let Some(log) = self.choose_log() else {
+            // To begin another log beside one that cannot be read would be to forget it.
+            return self.unreadable.map_or(Ok(self.survey), Err);
+        };
         self.survey.log = Some(log);
         let mut segments = Vec::new();
         for (name, bytes, header) in std::mem::take(&mut self.found) {
@@ -225,12 +239,12 @@ impl Work<'_> {
                 }
             }
         }
-        self.order(segments);
-        self.survey
+        self.order(segments)?;
+        Ok(self.survey)
     }
 
     /// From the last to the first: a later segment holds again what was in doubt in an earlier one.
-    fn order(&mut self, found: Vec<(u64, u64, Header)>) {
+    fn order(&mut self, found: Vec<(u64, u64, Header)>) -> Result<(), SurveyError> {
         let mut bound = u64::MAX;
         let mut jump = None;
         for (number, bytes, header) in found.into_iter().rev() {
@@ -239,7 +253,7 @@ impl Work<'_> {
                 self.survey.stale.push(name);
                 continue;
             }
-            let mut segment = self.measure(number, bytes, &header, bound);
+            let mut segment = self.measure(number, bytes, &header, bound)?;
             segment.end = segment.end.min(bound);
             if segment.end < bound && bound != u64::MAX {
                 let reason = jump.unwrap_or(Reason::Damaged);
@@ -250,9 +264,16 @@ impl Work<'_> {
         }
         self.survey.segments.reverse();
         self.survey.gaps.reverse();
+        Ok(())
     }
 
-    fn measure(&mut self, number: u64, bytes: u64, header: &Header, bound: u64) -> Segment {
+    fn measure(
+        &mut self,
+        number: u64,
+        bytes: u64,
+        header: &Header,
+        bound: u64,
+    ) -> Result<Segment, SurveyError> {
         let mut segment = Segment {
             number,
             base: header.base,
@@ -268,7 +289,10 @@ impl Work<'_> {
         };
         let name = segment_name(number);
         let seed = seed_of(&header.log);
-        let outcome = self.files.open(&self.dir.join(&name)).and_then(|file| {
+        let path = self.dir.join(&name);
+        let mut damaged = false;
+        let outcome = again(|| {
+            let file = self.files.open(&path)?;
             let tail = read_up_to(&*file, bytes.saturating_sub(SEAL as u64), SEAL)?;
             if let Some(seal) = Seal::parse(&tail, seed) {
                 segment.end = seal.end.max(segment.base);
@@ -278,16 +302,40 @@ impl Work<'_> {
             let (end, skipped, trail) = walk(&*file, seed, header.base, bound)?;
             segment.end = end;
             (segment.torn_bytes, segment.cut_off) = (trail.bytes, trail.cut_off);
-            if skipped > trail.bytes {
-                self.survey.findings.push(Finding { file: name.clone(), what: "damaged between records" });
-            }
+            damaged = skipped > trail.bytes;
             Ok(())
         });
-        if outcome.is_err() {
-            self.survey.findings.push(Finding { file: name, what: "cannot be read" });
+        match outcome {
+            Ok(()) if damaged => {
+                self.survey.findings.push(Finding { file: name, what: "damaged between records" });
+            }
+            Ok(()) => {}
+            // Its end is where the next one begins.
+            Err(error) if is_bad_block(&error) && bound != u64::MAX => {
+                self.survey.findings.push(Finding { file: name, what: "cannot be read" });
+            }
+            // The log would go on at positions that it has given already.
+            Err(error) => return Err(SurveyError::Unreadable { path, error }),
         }
-        segment
+        Ok(segment)
     }
+}
+
+/// What fails once may succeed the next time, and a log that is not read is a log that is lost.
+fn again<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 0;
+    loop {
+        let done = act();
+        tries += 1;
+        if done.is_ok() || tries == 3 {
+            return done;
+        }
+    }
+}
+
+/// Whether the disk cannot give back what was written to it (EIO).
+fn is_bad_block(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Finds the end of a segment that has no seal: the position behind its last record, how many bytes were

@@ -153,10 +153,10 @@ async fn a_session_ends_when_its_time_passes_while_the_broker_is_down() {
     // Those that were there when it stopped are counted from then on.
     let mut present = server.connect(&lasting("present", 60)).await;
     present.subscribe("t", 1).await;
-    let server = place.down(server, 59).await;
+    let server = place.down(server, 40).await;
     assert_eq!(server.broker.stats().sessions, 4);
     // Twice down: what passed before counts, too.
-    let server = place.down(server, 2).await;
+    let server = place.down(server, 40).await;
     until("the end of two", || server.broker.stats().sessions == 2).await;
     let ids: Vec<_> = server.broker.clients().iter().map(|client| client.client_id.to_string()).collect();
     assert_eq!(ids, ["long", "older"]);

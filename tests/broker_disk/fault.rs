@@ -67,7 +67,7 @@ pub(crate) fn build(folder: &Path) -> Option<PathBuf> {
 pub(crate) struct Fault<'a> {
     library: &'a Path,
     data: &'a Path,
-    call: u64,
+    pub(crate) call: u64,
     code: i32,
 }
 

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+/// Longest wait for a packet that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) struct V5(TcpStream);
 
 fn text(out: &mut Vec<u8>, value: &[u8]) {
@@ -14,7 +17,7 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
 impl V5 {
     pub(crate) fn connect(port: u16, id: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Self(stream);
         let mut body = b"\x00\x04MQTT\x05\x02\x00\x3c\x00".to_vec();
         text(&mut body, id.as_bytes());
@@ -37,13 +40,25 @@ impl V5 {
     }
 
     fn byte(&mut self) -> u8 {
+        self.first_byte().expect("an answer")
+    }
+
+    /// `None`: nothing comes.
+    fn first_byte(&mut self) -> Option<u8> {
         let mut byte = [0];
-        self.0.read_exact(&mut byte).unwrap();
-        byte[0]
+        match self.0.read_exact(&mut byte) {
+            Ok(()) => Some(byte[0]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     fn packet(&mut self) -> (u8, Vec<u8>) {
         let first = self.byte();
+        (first, self.body())
+    }
+
+    fn body(&mut self) -> Vec<u8> {
         let mut len = 0;
         for shift in (0..28).step_by(7) {
             let byte = self.byte();
@@ -54,19 +69,23 @@ impl V5 {
         }
         let mut body = vec![0; len];
         self.0.read_exact(&mut body).unwrap();
-        (first, body)
+        body
     }
 
-    /// Publishes at QoS 1; the reason code of the answer.
-    pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) -> u8 {
+    /// Publishes at QoS 1; the reason code of the answer. `None`: there is none within a second and a half.
+    pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) -> Option<u8> {
         let mut body = Vec::new();
         text(&mut body, topic.as_bytes());
         body.extend_from_slice(&[0, 1, 0]);
         body.extend_from_slice(payload);
         self.send(0x32, &body);
-        let (first, body) = self.packet();
+        self.0.set_read_timeout(Some(Duration::from_millis(1_500))).unwrap();
+        let first = self.first_byte();
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let first = first?;
+        let body = self.body();
         assert_eq!((first, &body[..2]), (0x40, &[0, 1][..]));
-        body.get(2).copied().unwrap_or(0)
+        Some(body.get(2).copied().unwrap_or(0))
     }
 
     /// What is retained under a topic, as soon as it is something else than `ok`.

@@ -27,7 +27,8 @@ use crate::journal::{
 };
 pub(super) use record::{Kept, Options, Owner, Published, Record, Target, Will};
 pub(super) use replay::Replay;
-use time::{LogTime, Times};
+use time::LogTime;
+pub(super) use time::Times;
 
 /// Bytes of log before its first snapshot.
 const FIRST_SNAPSHOT: u64 = 8 << 20;
@@ -107,20 +108,15 @@ thread_local! {
 
 impl Store {
     /// Opens the log, and finds the state that it leads to.
-<<<<<<< HEAD
     pub(super) fn open(
         dir: &Path,
         config: &Config,
-        clock: Clock,
+        times: Times,
     ) -> Result<(Arc<Self>, Replay), StoreError> {
-        let options = LogOptions { max_bytes: config.max_log_bytes.0, ..LogOptions::default() };
-        let (journal, recovery) = Journal::open(dir, options, Arc::new(Disk), clock.clone())?;
-=======
-    pub(super) fn open(dir: &Path, config: &Config) -> Result<(Arc<Self>, Replay), StoreError> {
-        Self::open_with(dir, config, Arc::new(Disk), Times::system())
+        Self::open_with(dir, config, Arc::new(Disk), times)
     }
 
-    /// As [`Self::open`], on these files and clocks.
+    /// As [`Self::open`], on these files.
     fn open_with(
         dir: &Path,
         config: &Config,
@@ -137,7 +133,6 @@ impl Store {
         pin.advance(from);
         // More than there is behind the snapshot, and never less.
         let since = journal.stats().bytes;
->>>>>>> main
         let store = Self {
             pin,
             journal,

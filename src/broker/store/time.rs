@@ -74,6 +74,11 @@ impl Times {
         Self { clock: Clock::system(), boot, up_us: Arc::new(up_us) }
     }
 
+    /// Those of a machine that was booted anew, of which nothing but the wall clock is known.
+    pub(in crate::broker) fn of_wall(clock: Clock) -> Self {
+        Self { clock, boot: [0; 16], up_us: Arc::new(|| 0) }
+    }
+
     fn mark(&self) -> Mark {
         Mark { boot: self.boot, up_us: (self.up_us)(), wall_us: self.clock.stamp().unix_us, log_us: 0 }
     }

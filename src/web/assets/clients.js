@@ -184,7 +184,7 @@ class Row {
     this.cells.User.classList.toggle("zero", news.user === null);
     text(this.cells.Address, news.address ?? "–");
     text(this.cells.Subscriptions, count(news.subscriptions));
-    text(this.cells.Waiting, news.queuedBytes ? `${count(news.queued)} (${bytesText(news.queuedBytes)})` : count(news.queued));
+    text(this.cells.Waiting, count(news.queued));
     this.cells.Waiting.classList.toggle("zero", news.queued === 0);
     for (const [name, number] of [["In flight", news.inFlight], ["Received", news.received], ["Sent", news.sent], ["Dropped", news.dropped]]) {
       text(this.cells[name], count(number));
@@ -207,6 +207,7 @@ class Row {
     if (answer.problem) return;
     const facts = [
       ["MQTT", answer.protocol], ["Listener", answer.listener], ["Since", new Date(answer.since).toLocaleString()],
+      ["Holds", answer.queuedBytes ? `${bytesText(answer.queuedBytes)} waiting and in flight` : null],
       ["Kept when absent for", answer.expirySeconds ? spanText(answer.expirySeconds * 1000) : "no time"],
     ].filter(([, value]) => value !== null);
     const shape = JSON.stringify([facts, answer.filters]);

@@ -63,7 +63,7 @@ export class RetainedList {
       ["Payload", "payload", payload], ["Size", "num", bytesText(message.bytes)], ["QoS", "num", message.qos],
       ["Age", "num", spanText(message.ageSeconds * 1000)], ["Expires in", "num", expires], ["Published by", "", message.publisher],
     ];
-    return h("tr", {}, h("th", { scope: "row", class: "topic" }, message.topic),
+    return h("tr", {}, h("th", { scope: "row", class: "topic" }, ...levels(message.topic)),
       ...facts.map(([name, kind, value]) => h("td", { class: kind, "data-label": name }, value)), h("td", { class: "do" }, remove));
   }
 
@@ -86,4 +86,9 @@ export class RetainedList {
     attribute(this.done, "data-kind", answer.problem ? "failed" : "done");
     this.refresh();
   }
+}
+
+/** A topic that breaks between its levels, if it has to. */
+function levels(topic) {
+  return topic.split(/(?<=\/)/).flatMap((level, index) => (index ? [h("wbr"), level] : [level]));
 }
