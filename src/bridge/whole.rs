@@ -225,6 +225,8 @@ proptest! {
         live_first: bool,
         batched: bool,
     ) {
+        // What age takes on the disk goes by segments, at moments of the log's own.
+        let age = if on_disk { 1_000_000 } else { age };
         let live = Backfill::LiveFirst(LiveFirst { rate: Rate(1000) });
         let config = Config {
             forward: vec![Rule(RuleConfig::of("a/#"))],
