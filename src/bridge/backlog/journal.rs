@@ -110,7 +110,8 @@ impl Journal {
     ) -> Result<Self, BufferError> {
         let options = Options {
             readers: limits.durability,
-            segment_bytes: (limits.size.0 / 16).clamp(64 << 10, 16 << 20),
+            // Dropping the oldest must never reach the newest, which tells the next number.
+            segment_bytes: (limits.size.0 / 16).clamp(4 << 10, 16 << 20),
             max_bytes: limits.size.0,
             max_age: Some(limits.age.0),
             on_full: if limits.on_full == OnFull::Refuse {
