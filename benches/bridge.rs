@@ -248,7 +248,7 @@ async fn backfill(messages: usize, rate: u32) {
                     site.until("the end of the backlog", |told| {
                         told.acknowledged >= queued as u64 && told.queued < 1000
                     })
-                    .await
+                    .await;
                 }
             }
             stop.cancel();

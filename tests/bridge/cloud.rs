@@ -173,7 +173,9 @@ async fn serve(
             read = stream.read_buf(&mut input) => if !matches!(read, Ok(1..)) { return None },
             () = tokio::time::sleep_until(due) => {}
         }
-        while let Some((_, id)) = client.owed.pop_front_if(|(at, _)| *at <= Instant::now()) {
+        while client.owed.front().is_some_and(|(at, _)| *at <= Instant::now())
+            && let Some((_, id)) = client.owed.pop_front()
+        {
             codec::encode_ack(&mut client.out, client.version, AckKind::Puback, id, ReasonCode::SUCCESS);
         }
         if stream.write_all(&client.out).await.is_err() {
