@@ -102,7 +102,8 @@ impl Site {
 #[derive(Default)]
 struct Other {
     received: BTreeSet<u64>,
-    declared: BTreeSet<u64>,
+    /// From and to.
+    declared: BTreeMap<u64, u64>,
     /// The last number of each lane and topic since the last cut.
     last: BTreeMap<(bool, Box<str>), u64>,
 }
@@ -112,7 +113,8 @@ impl Other {
         match out.gap {
             Some(gap) => {
                 prop_assert_eq!((gap.to - gap.from + 1, gap.from), (gap.count, out.seq));
-                self.declared.extend(gap.from..=gap.to);
+                let to = self.declared.entry(gap.from).or_default();
+                *to = (*to).max(gap.to);
             }
             None => {
                 let fresh = self.received.insert(out.seq);
@@ -122,6 +124,31 @@ impl Other {
             }
         }
         Ok(())
+    }
+}
+
+impl Other {
+    /// The first number below `end` that was neither received nor declared.
+    fn missing(&self, end: u64) -> Option<u64> {
+        let mut seq = 1;
+        while seq < end {
+            let covering = self.declared.range(..=seq).map(|(_, to)| *to).filter(|to| *to >= seq).max();
+            seq = match covering {
+                Some(to) => to + 1,
+                None if self.received.contains(&seq) => seq + 1,
+                None => return Some(seq),
+            };
+        }
+        None
+    }
+}
+
+/// Publishes so many messages. Whether they are taken is for the intake to say.
+fn publish(site: &Site, count: u64, topic: &str, payload: &[u8]) {
+    let (properties, publisher) = (&[][..], "p");
+    let message = Tapped { topic, payload, properties, retain: false, expiry_s: None, publisher };
+    for _ in 0..count {
+        let _ = site.intake.take(&message);
     }
 }
 
@@ -145,19 +172,8 @@ fn check(events: Vec<Event>, config: &Config, directory: Option<&Path>) -> Resul
     for event in events.into_iter().chain([Event::Send(0)]) {
         match event {
             Event::Publish { count, topic, bytes } => {
-                let (topic, payload) = (format!("a/{topic}"), vec![b'x'; bytes.into()]);
-                let message = Tapped {
-                    topic: &topic,
-                    payload: &payload,
-                    properties: &[],
-                    retain: false,
-                    expiry_s: None,
-                    publisher: "p",
-                };
-                for _ in 0..count {
-                    let _ = site.intake.take(&message);
-                    produced += 1;
-                }
+                publish(&site, count.into(), &format!("a/{topic}"), &vec![b'x'; bytes.into()]);
+                produced += u64::from(count);
             }
             Event::Send(count) => {
                 site.settle();
@@ -203,11 +219,7 @@ fn check(events: Vec<Event>, config: &Config, directory: Option<&Path>) -> Resul
         prop_assert_eq!(end - 1, produced, "every message that was produced has a number");
     }
     prop_assert!(end > produced, "{end} numbers for {produced} messages");
-    let missing: Vec<u64> = (1..end)
-        .filter(|seq| !other.received.contains(seq) && !other.declared.contains(seq))
-        .take(5)
-        .collect();
-    prop_assert!(missing.is_empty(), "neither received nor declared: {missing:?} of {end}");
+    prop_assert_eq!(other.missing(end), None, "neither received nor declared, of {}", end);
     prop_assert_eq!(site.backlog.cursor().seq, end, "the cursor came to the end");
     Ok(())
 }
@@ -216,7 +228,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    #[ignore = "shows a fault that is open: when damage takes every record with a number, numbers are given again"]
     fn received_and_declared_is_everything(
         events in prop::collection::vec(event(), 1..40),
         on_full in prop::sample::select(vec![OnFull::DropOldest, OnFull::Refuse, OnFull::Thin]),

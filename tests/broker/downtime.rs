@@ -189,9 +189,10 @@ async fn messages_expire_while_the_broker_is_down() {
         assert_eq!((properties.len(), &properties[..4]), (5, &[0x02, 0, 0, 0][..]));
         properties[4]
     };
-    // The machine may be busy for a while, but 30 seconds have passed by the wall.
+    // The machine may be busy for a while, but 30 seconds have passed by the wall, which stood still before while the
+    // log's time went on: up to a second of them counts once only.
     assert_eq!(message.text(), "long");
-    assert!((40..=70).contains(&left(&message.properties)), "{:?}", message.properties);
+    assert!((40..=71).contains(&left(&message.properties)), "{:?}", message.properties);
     client.quiet().await;
     client.subscribe("r/#", 0).await;
     let message = client.take().await;

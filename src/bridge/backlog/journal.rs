@@ -40,7 +40,7 @@ const NOTE_AFTER: Duration = Duration::from_millis(250);
 /// After so many bytes a snapshot is taken, so that a start reads no more than these.
 const SNAPSHOT_EVERY: u64 = 32 << 20;
 
-/// More numbers than could be in memory when the power fails.
+/// More numbers than could be in memory when the power fails, or in the last records when they are damaged.
 const POWER_JUMP: u64 = 1 << 20;
 
 /// A backlog on the disk.
@@ -74,10 +74,13 @@ struct Found {
     stream: Option<StreamId>,
     cursor: Place,
     next: u64,
+    /// Records are missing behind the last that has a number: it is not known which numbers were given.
+    unknown: bool,
 }
 
 impl Found {
     fn take(&mut self, kind: u8, payload: &[u8]) {
+        self.unknown &= !matches!(kind, MESSAGE | GAP);
         match (kind, word(payload, 0), word(payload, 1)) {
             (MESSAGE, Some(seq), _) => self.next = self.next.max(seq.saturating_add(1)),
             (GAP, Some(seq), Some(count)) => self.next = self.next.max(seq.saturating_add(count)),
@@ -145,12 +148,15 @@ impl Journal {
             state: Mutex::new(state),
             log,
         };
-        let lost = recovery.gaps.iter().find(|gap| gap.to >= recovery.next && gap.from < gap.to);
-        if let Some(gap) = lost {
-            let jump = if gap.reason == Reason::PowerLoss { POWER_JUMP } else { gap.to - gap.from };
+        if found.unknown {
+            let last = recovery.gaps.iter().rev().find(|gap| gap.to >= recovery.next && gap.from < gap.to);
+            let reason = last.map_or(Reason::Damaged, |gap| gap.reason);
             // Full or not, the next start finds the same.
-            let _ = backlog.leave_out(jump, why(gap.reason), true);
+            let _ = backlog.leave_out(POWER_JUMP, why(reason), true);
         }
+        // Says the next number, so that what is missing before it shows without waiting for the next message.
+        let _ = backlog.leave_out(0, Why::Damaged, true);
+        let _ = backlog.log.append(STREAM, &[&backlog.stream.0.to_be_bytes()], backlog.terms.essential());
         backlog.snapshot().map_err(unreadable)?;
         Ok(backlog)
     }
@@ -189,15 +195,26 @@ impl Journal {
 
 /// What the snapshot and the records behind it say.
 fn found(log: &Log, recovery: &Recovery) -> io::Result<Found> {
-    let mut found = Found { stream: None, cursor: Place { position: 1, seq: 1 }, next: 1 };
+    let mut found = Found { stream: None, cursor: Place { position: 1, seq: 1 }, next: 1, unknown: false };
     let loaded = log.restore(&recovery.snapshots, |kind, payload| found.take(kind, payload))?;
-    let mut reader = log.reader(loaded.position.max(recovery.first));
+    // Where the snapshot is damaged, too, what a start wrote into the log stands in for it, if it is still there.
+    found.unknown = loaded.lost > 0;
+    let from = if found.unknown { recovery.first } else { loaded.position.max(recovery.first) };
+    let mut expected = if found.unknown { from } else { loaded.position };
+    let mut reader = log.reader(from);
     while reader.read(1 << 20, |entry| {
-        if let Entry::Record { kind, payload, .. } = entry {
+        if let Entry::Record { position, kind, payload } = entry {
+            found.unknown |= position > expected;
+            expected = position + 1;
             found.take(kind, payload);
         }
     })? {}
+    found.unknown |= recovery.next > expected;
     found.next = found.next.max(found.cursor.seq);
+    if found.unknown && loaded.lost > 0 {
+        // There are at least as many positions as messages.
+        found.next = found.next.max(recovery.next);
+    }
     Ok(found)
 }
 
@@ -354,8 +371,8 @@ impl JournalReader {
                 }
                 _ => (1, What::Message(payload[8..].to_vec())),
             };
-            // Read twice, or nothing at all.
-            if seq < expected || count == 0 {
+            // Read twice.
+            if seq < expected {
                 return;
             }
             if seq > expected {
@@ -364,6 +381,9 @@ impl JournalReader {
             }
             *reason = Why::Dropped;
             expected = seq.saturating_add(count);
+            if count == 0 {
+                return;
+            }
             let after = Place { position: position + 1, seq: expected };
             read.push_back(Item { seq, after, what });
         })

@@ -23,6 +23,9 @@ const ACK_WITH_REASON: usize = 16;
 /// Why a publication is refused while the log takes no more.
 const NOT_KEPT: &str = "the log is full or cannot be written";
 
+/// So many filters of one packet are looked at, however few subscriptions a client may have: some may replace others.
+const FILTERS_AT_ONCE: usize = 64;
+
 /// Why a bridge did not take a message; everybody else has it.
 const BRIDGE_FULL: &str = "the buffer of a bridge is full";
 
@@ -316,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let max_qos = self.bounds.max_qos(&self.core.config);
         for (at, filter) in subscribe.filters.iter().enumerate() {
-            if at >= self.core.config.max_subscriptions {
+            if at >= self.core.config.max_subscriptions.max(FILTERS_AT_ONCE) {
                 // More than a client may have: a packet of a megabyte holds a quarter of a million.
                 add(&self.core.counters.subscriptions_refused, 1);
                 codes.push(ReasonCode::QUOTA_EXCEEDED);
