@@ -56,8 +56,8 @@ async fn filters_beyond_the_limit_are_refused_without_a_look() {
     let broker = Broker::new(Config { max_subscriptions: 2, ..Config::default() });
     let mut client = pipe(&broker);
     client.greet(&Connect::v5("x")).await;
-    // The same filter again and again is one subscription.
-    let codes = client.subscribe_with(&[], &[("a", 0), ("a", 0), ("a", 0), ("b", 0)]).await;
-    assert_eq!(codes, [0, 0, 0x97, 0x97]);
+    // The same filter again and again is one subscription; 64 are looked at in any case.
+    let codes = client.subscribe_with(&[], &[("a", 0); 66]).await;
+    assert!(codes[..64].iter().all(|code| *code == 0) && codes[64..] == [0x97, 0x97], "{codes:?}");
     assert_eq!(broker.stats().subscriptions, 1);
 }
