@@ -1,7 +1,7 @@
 //! Buses of the machine itself: 1-Wire, IIO, GPIO, I2C, SPI, and what all such buses share.
 //!
 //! Their accesses block (a 1-Wire conversion for three quarters of a second), so each bus has one thread of
-//! its own in which its [`Bench`] works, and one [`owner`] task that schedules, converts, publishes and never
+//! its own in which its [`Bench`] works, and one `owner` task that schedules, converts, publishes and never
 //! blocks. A bus adds a folder beside this one, a variant to each enum here, and nothing else. Invariant: at
 //! most one access is under way per bus, and no reading is made of an access that failed.
 

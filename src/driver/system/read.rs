@@ -1,7 +1,7 @@
 //! The figures: files of /proc and /sys in, values out.
 //!
 //! The root of the file systems is handed in, so that tests read files of their own; only the space on disks
-//! is asked of the kernel. Files are read in one go and at most [`MAX_FILE`] bytes of them.
+//! is asked of the kernel. Files are read in one go and at most `MAX_FILE` bytes of them.
 //! Formats: proc(5) of the Linux manual; `scaling` of hwmon and thermal zones from Documentation/hwmon/sysfs-interface
 //! and Documentation/driver-api/thermal; `get_throttled` from the Raspberry Pi documentation (vcgencmd).
 
