@@ -12,6 +12,7 @@ use super::source::Span;
 use crate::driver::ascii;
 use crate::driver::http::Request;
 use crate::driver::modbus::Transport;
+use crate::driver::modbus::quirks::is_coil_word;
 use crate::driver::modbus::register::Table;
 use crate::model::Topic;
 use crate::publish::topics::GATEWAY_LEVEL;
@@ -137,6 +138,11 @@ fn written(draft: &PointDraft) -> Option<Written<'_>> {
         return None;
     }
     let register = draft.register()?;
+    let in_model = draft.wire.modbus().is_some_and(|point| point.rules.model.is_some() || is_coil_word(register));
+    if in_model {
+        // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles.
+        return None;
+    }
     let first = u32::from(register.write_address);
     let mask = register.bits.map_or(u16::MAX, |bits| {
         let ones = if bits.width >= 16 { u16::MAX } else { (1 << bits.width) - 1 };

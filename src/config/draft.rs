@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ use super::node::Node;
 use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
-use super::values::Grade;
+use super::values::{Grade, Language};
 use crate::driver::ascii;
 use crate::driver::gpio::GpioConfig;
 use crate::driver::http::HttpConfig;
@@ -26,6 +27,7 @@ use crate::driver::spi::SpiConfig;
 use crate::driver::system::SystemConfig;
 use crate::driver::virtual_points::VirtualConfig;
 use crate::model::behaviour::Behaviour;
+use crate::model::units::Period;
 use crate::model::{Point, Topic};
 
 /// Under a channel's name stands exactly one driver with its settings.
@@ -149,6 +151,9 @@ pub(super) struct Around<'a> {
     pub(super) settings: &'a DeviceSettings,
     pub(super) driver: Option<&'a ChannelDriver>,
     pub(super) grade: Option<Grade>,
+    /// The periods of its poll groups.
+    pub(super) groups: IndexMap<String, Period>,
+    pub(super) language: Language,
     /// Whether its channel is known.
     pub(super) attached: bool,
 }

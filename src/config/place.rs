@@ -33,7 +33,7 @@ pub(super) enum Section {
 
 /// A point's place on the wire, before the rest of it is known.
 pub(super) enum Place {
-    Modbus(modbus::Register, modbus::WriteMethod),
+    Modbus(modbus::Register, modbus::WriteMethod, Box<modbus::Rules>),
     Http(Box<http::Wiring>),
     Ascii(Box<ascii::Wiring>),
     System(Box<system::Figure>),
@@ -45,7 +45,7 @@ impl Place {
     /// What comes from there.
     pub(super) fn form(&self) -> RawForm {
         match self {
-            Self::Modbus(register, _) => adapter::raw_form(register),
+            Self::Modbus(register, ..) => adapter::raw_form(register),
             Self::Http(wiring) => http_adapter::raw_form(wiring),
             Self::Ascii(wiring) => http_adapter::raw_text_form(&wiring.extract.form, false),
             Self::System(figure) => RawForm { kind: figure.kind(), limits: None, word: "a figure".into() },
@@ -63,10 +63,18 @@ impl Place {
         }
     }
 
+    /// Whether another register of the device tells the scale, so that whole raw numbers become real ones.
+    pub(super) fn is_scaled_elsewhere(&self) -> bool {
+        match self {
+            Self::Modbus(_, _, rules) => rules.companions.iter().any(|companion| companion.role.scales()),
+            _ => false,
+        }
+    }
+
     /// What values for it are checked against.
     pub(super) fn taker(&self) -> Taker<'_> {
         match self {
-            Self::Modbus(register, _) => Taker::Modbus(register),
+            Self::Modbus(register, ..) => Taker::Modbus(register),
             Self::Http(wiring) => Taker::Http(wiring),
             Self::Ascii(wiring) => Taker::Ascii(wiring),
             Self::System(_) => Taker::Nothing,
@@ -86,7 +94,7 @@ impl Place {
     ) -> Wire {
         let id = PointId(0);
         match self {
-            Self::Modbus(register, write) => Wire::Modbus(Box::new(modbus::Point {
+            Self::Modbus(register, write, rules) => Wire::Modbus(Box::new(modbus::Point {
                 id,
                 register,
                 conversion,
@@ -94,6 +102,7 @@ impl Place {
                 access,
                 write,
                 tolerance,
+                rules: *rules,
             })),
             Self::Http(wiring) => {
                 Wire::Http(Box::new(http::Point { id, wiring: *wiring, conversion, poll, access, tolerance }))
@@ -133,8 +142,8 @@ pub(super) fn of(
     let (node, shift) = (&item.node, item.shift);
     match (section, around.settings) {
         (Section::Modbus(config), DeviceSettings::Modbus(device)) => {
-            let (register, write) = adapter::register(cx, node, *config, device, access, shift)?;
-            Some(Place::Modbus(register, write))
+            let (register, write, rules) = adapter::register(cx, node, *config, device, access, shift)?;
+            Some(Place::Modbus(register, write, Box::new(rules)))
         }
         (Section::Http(config, text), DeviceSettings::Http(device)) => {
             http_adapter::wiring(cx, node, (*config, &text), device, access, shift)

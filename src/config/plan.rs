@@ -88,7 +88,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     check_profile_path(cx, root);
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
-    let plant = Plant { site: &site, defaults, channels: &channels };
+    let plant = Plant { site: &site, defaults, language: section.language, channels: &channels };
     let mut devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
@@ -331,6 +331,11 @@ impl Line {
         match settings {
             DeviceSettings::Modbus(config) => self.modbus.push(modbus::Device {
                 name,
+                model,
+                // The section has been checked.
+                identify: config.probes().unwrap_or_default(),
+                setup: config.writes(&config.setup, "setup").unwrap_or_default(),
+                models: Vec::new(),
                 unit: config.unit,
                 max_registers: config.max_registers,
                 max_bits: config.max_bits,

@@ -126,7 +126,7 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
     root["properties"]["i2c"] = one::<i2c::DeviceConfig>(generator, "The I2C settings of the device.");
     root["properties"]["spi"] = one::<spi::DeviceConfig>(generator, "The SPI settings of the device.");
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
-    root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
+    root["required"] = json!(["vendor", "models", "kind", "source", "grade", "points"]);
     let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
     root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");

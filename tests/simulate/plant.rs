@@ -97,6 +97,10 @@ impl Plant {
             max_bits: 2000,
             max_gap: 0,
             timeout: TIMEOUT,
+            model: device.into(),
+            identify: Vec::new(),
+            setup: Vec::new(),
+            models: Vec::new(),
             points: planned,
         }
     }
@@ -129,6 +133,7 @@ fn wire(id: PointId, table: Table, address: u16, raw: RawType, scale: f64) -> mo
         access: if table.is_writable() { Access::Rw } else { Access::R },
         write: WriteMethod::Auto,
         tolerance: 0.0,
+        rules: modbus::Rules::default(),
     }
 }
 

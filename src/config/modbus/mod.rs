@@ -11,8 +11,9 @@ use super::node::Node;
 use super::repeat::Shift;
 use super::source::Span;
 use crate::driver::modbus::config::{LineConfig, Parity};
+use crate::driver::modbus::quirks::is_coil_word;
 use crate::driver::modbus::register::RawType;
-use crate::driver::modbus::{DeviceConfig, PointConfig, Register, Transport, WriteMethod};
+use crate::driver::modbus::{DeviceConfig, PointConfig, Register, Rules, Transport, WriteMethod};
 use crate::model::{Access, Value, ValueKind};
 
 /// The last address of a table, as it is counted from 1.
@@ -73,7 +74,14 @@ pub(super) fn register(
     device: &DeviceConfig,
     access: Access,
     shift: Shift,
-) -> Option<(Register, WriteMethod)> {
+) -> Option<(Register, WriteMethod, Rules)> {
+    let rules = match rules(&config, device, access, shift) {
+        Ok(rules) => rules,
+        Err(message) => {
+            blame(cx, node, &oneline::TABLES, &message);
+            return None;
+        }
+    };
     if shift.index > 0
         && let Err(message) = move_to_copy(&mut config, device, access, shift)
     {
@@ -81,12 +89,43 @@ pub(super) fn register(
         return None;
     }
     match config.register(device, access.writable()) {
-        Ok(found) => Some(found),
+        Ok((register, _)) if is_coil_word(&register) && access.readable() => {
+            let place = node.span_of(&["type"]).unwrap_or(node.span);
+            let help = "add access: w: the number is only ever written, and the coil reads on or off".to_owned();
+            cx.error(place, "a coil that takes numbers cannot be read as one", help);
+            None
+        }
+        Ok((register, write)) => Some((register, write, rules)),
         Err(message) => {
             blame(cx, node, &oneline::TABLES, &message);
             None
         }
     }
+}
+
+/// What counts for a point besides its register; the registers beside it moved to its copy.
+fn rules(config: &PointConfig, device: &DeviceConfig, access: Access, shift: Shift) -> Result<Rules, String> {
+    let mut rules = config.rules(device, access.writable())?;
+    for (mut companion, step) in config.companions(device)? {
+        move_companion(&mut companion.register, step, shift)?;
+        rules.companions.push(companion);
+    }
+    Ok(rules)
+}
+
+/// Moves a register beside a point as the point's copy is moved.
+fn move_companion(register: &mut Register, step: Option<i64>, shift: Shift) -> Result<(), String> {
+    let copies = i64::from(shift.index);
+    let mut distance = copies * step.unwrap_or_else(|| i64::from(register.width()));
+    if let Some(bits) = &mut register.bits {
+        let bit = i64::from(bits.shift) + copies * step.unwrap_or_else(|| i64::from(bits.width));
+        distance = bit.div_euclid(16);
+        bits.shift = bit.rem_euclid(16) as u8;
+    }
+    let moved = i64::from(register.address) + distance;
+    let moved = u16::try_from(moved).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
+    (register.address, register.write_address) = (moved, moved);
+    Ok(())
 }
 
 /// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
@@ -125,17 +164,22 @@ fn move_to_copy(
 pub(super) fn raw_form(register: &Register) -> RawForm {
     let kind = match register.raw {
         RawType::Bool => ValueKind::Bool,
-        RawType::Text => ValueKind::Text,
+        raw if raw.is_text() => ValueKind::Text,
         RawType::F32 | RawType::F64 => ValueKind::Float,
         _ => ValueKind::Integer,
     };
     let signed = |bits: u32| (Value::Int(-(1 << (bits - 1))), Value::Int((1 << (bits - 1)) - 1));
     let unsigned = |bits: u32| (Value::Int(0), Value::Int((1 << bits) - 1));
     let limits = match (register.bits, register.raw) {
-        (_, RawType::Bool | RawType::Text | RawType::F32 | RawType::F64) => None,
+        (
+            _,
+            RawType::Bool | RawType::Text | RawType::Chars | RawType::Mac | RawType::F32 | RawType::F64,
+        ) => None,
         (Some(field), _) => Some(unsigned(u32::from(field.width))),
         (None, RawType::U8) => Some(unsigned(8)),
         (None, RawType::U16) => Some(unsigned(16)),
+        (None, RawType::U24) => Some(unsigned(24)),
+        (None, RawType::I24) => Some(signed(24)),
         (None, RawType::U32) => Some(unsigned(32)),
         (None, RawType::U64) => Some((Value::Int(0), Value::UInt(u64::MAX))),
         (None, RawType::I8) => Some(signed(8)),
@@ -154,6 +198,9 @@ pub(super) fn raw_form(register: &Register) -> RawForm {
 
 /// Whether the register can hold a raw value that is to be written.
 pub(super) fn encodable(register: &Register, raw: &Value) -> Result<(), String> {
+    if is_coil_word(register) {
+        return register.encode_coil_word(raw).map(|_| ());
+    }
     if register.table.is_bits() {
         return register.encode_coil(raw).map(|_| ());
     }
