@@ -7,15 +7,22 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use rustix::mm::{Advice, madvise};
 
-/// Lets go of this program's code.
+/// By then everything has done what it does first.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// Lets go of this program's code in a moment, when what was started has found its pace.
 pub(super) fn settle() {
-    match code().and_then(let_go) {
-        Ok(bytes) => tracing::trace!(bytes, "the code of the start was let go"),
-        Err(error) => tracing::debug!(%error, "the code of the start stays in memory"),
-    }
+    tokio::spawn(async {
+        tokio::time::sleep(SETTLED).await;
+        match code().and_then(let_go) {
+            Ok(bytes) => tracing::trace!(bytes, "the code of the start was let go"),
+            Err(error) => tracing::debug!(%error, "the code of the start stays in memory"),
+        }
+    });
 }
 
 /// Where this program's code lies, as the kernel lists it (proc_pid_maps(5)).
