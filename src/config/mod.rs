@@ -17,7 +17,9 @@ mod devices;
 mod draft;
 mod drivers;
 mod environment;
+mod handbook;
 mod http;
+mod library;
 mod local;
 mod modbus;
 mod node;
@@ -43,6 +45,11 @@ use std::path::{Path, PathBuf};
 
 pub use check::check_report;
 pub use context::{Environment, Surroundings};
+pub use handbook::pages as profile_pages;
+pub use library::{
+    PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary, profile_trial,
+    shipped_summaries,
+};
 pub use plan::{ChannelPlan, Plan};
 pub use problem::{Level, Problem, Report};
 pub use profile::shipped_profiles;
