@@ -31,6 +31,10 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     const ADDRESS_WORDS: &'static str;
     /// Keys of which an override of a profile's point replaces all of the second when it names one of the first.
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[];
+    /// Tables of the reference for keys of channels that hold keys: the title, and the name of the type.
+    const CHANNEL_TABLES: &'static [(&'static str, &'static str)] = &[];
+    /// The same for keys of devices and points.
+    const TABLES: &'static [(&'static str, &'static str)] = &[];
     /// Where a complaint about a channel stands that names no key.
     const CHANNEL_KEYS: &'static [&'static str] = &[];
 

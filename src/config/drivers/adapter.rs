@@ -76,6 +76,10 @@ pub(in crate::config) trait Adapter: fmt::Debug + Send + Sync {
     fn address_words(&self) -> &'static str;
     /// See [`Driver::REPLACES`].
     fn replaces(&self) -> &'static [(&'static [&'static str], &'static [&'static str])];
+    /// See [`Driver::CHANNEL_TABLES`].
+    fn channel_tables(&self) -> &'static [(&'static str, &'static str)];
+    /// See [`Driver::TABLES`].
+    fn tables(&self) -> &'static [(&'static str, &'static str)];
     /// The words of its channels.
     fn words(&self) -> &'static [&'static str];
     /// The keys that it adds to a device.
@@ -141,6 +145,14 @@ impl<D: Driver> Adapter for D {
 
     fn replaces(&self) -> &'static [(&'static [&'static str], &'static [&'static str])] {
         D::REPLACES
+    }
+
+    fn channel_tables(&self) -> &'static [(&'static str, &'static str)] {
+        D::CHANNEL_TABLES
+    }
+
+    fn tables(&self) -> &'static [(&'static str, &'static str)] {
+        D::TABLES
     }
 
     fn words(&self) -> &'static [&'static str] {

@@ -45,6 +45,13 @@ impl Driver for Http {
     const ADDRESS_WORDS: &'static str = "get, post, or a terminal";
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] =
         &[(&["get", "post"], &["get", "post", "body", "content-type"]), (&TERMINALS, &TERMINALS)];
+    const CHANNEL_TABLES: &'static [(&'static str, &'static str)] =
+        &[("`login` of an HTTP channel", "LoginConfig"), ("`tls` of an HTTP channel", "TlsConfig")];
+    const TABLES: &'static [(&'static str, &'static str)] = &[
+        ("`set` of an HTTP point", "SetConfig"),
+        ("`identify` of an HTTP device", "IdentifyConfig"),
+        ("`wut-ports` of a W&T Web-IO", "PortsConfig"),
+    ];
     const CHANNEL_KEYS: &'static [&'static str] = &["address"];
 
     type Channel = Channel;

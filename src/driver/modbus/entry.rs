@@ -48,6 +48,7 @@ impl Driver for Modbus {
         (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
         (&["bit", "bits"], &["bit", "bits"]),
     ];
+    const CHANNEL_TABLES: &'static [(&'static str, &'static str)] = &[("`rs485`", "Rs485Config")];
     const CHANNEL_KEYS: &'static [&'static str] = &["address", "port"];
 
     type Channel = Transport;

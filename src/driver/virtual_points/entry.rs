@@ -40,6 +40,10 @@ impl Driver for Virtual {
         "formula",
     ];
     const ADDRESS_WORDS: &'static str = "sum, formula or another form";
+    const TABLES: &'static [(&'static str, &'static str)] = &[
+        ("`dew-point` of a computed point", "DewPointConfig"),
+        ("`count-edges` of a computed point", "EdgesConfig"),
+    ];
 
     type Channel = Channel;
     type Device = NoKeys;
