@@ -64,7 +64,11 @@ fn every_point_of_a_profile_is_in_its_case() {
         let plan = config::profile_device(&case.profile, &around()).unwrap();
         for point in plan.points.iter().filter(|point| point.access.readable()) {
             let name = point.name.split_once('/').unwrap().1;
-            assert!(case.expect.contains_key(name), "{}: `{name}` is not expected to be anything", path.display());
+            assert!(
+                case.expect.contains_key(name),
+                "{}: `{name}` is not expected to be anything",
+                path.display()
+            );
         }
     }
 }
@@ -77,7 +81,12 @@ fn profiles_say_what_they_are() {
         assert!(profile.source.len() > 8, "{}: {}", profile.name, profile.source);
         assert!(!profile.points.is_empty(), "{}", profile.name);
         for point in &profile.points {
-            assert!(point.label.is_some() && point.label_ko.is_some(), "{}: {} has no names", profile.name, point.name);
+            assert!(
+                point.label.is_some() && point.label_ko.is_some(),
+                "{}: {} has no names",
+                profile.name,
+                point.name
+            );
         }
     }
 }
@@ -85,7 +94,8 @@ fn profiles_say_what_they_are() {
 #[test]
 fn the_pages_are_in_step() {
     let docs = root().join("docs");
-    let pages = config::profile_pages(&config::shipped_summaries().unwrap_or_else(|report| panic!("{report}")));
+    let pages =
+        config::profile_pages(&config::shipped_summaries().unwrap_or_else(|report| panic!("{report}")));
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     for (path, text) in &pages {
         let file = docs.join(path);
@@ -94,7 +104,10 @@ fn the_pages_are_in_step() {
             std::fs::write(&file, text).unwrap();
         }
         let found = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(found == *text, "docs/{path} is out of step: run UPDATE_EXPECTED=1 cargo test --test profiles");
+        assert!(
+            found == *text,
+            "docs/{path} is out of step: run UPDATE_EXPECTED=1 cargo test --test profiles"
+        );
     }
     for entry in std::fs::read_dir(docs.join("profiles")).unwrap() {
         let path = entry.unwrap().path();

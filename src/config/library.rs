@@ -144,15 +144,15 @@ fn with_profile<T>(
 }
 
 /// The channel that a device of this driver can be tried on without anything being there.
-const fn trial_channel(kind: DriverKind) -> &'static str {
-    match kind {
-        DriverKind::Http => "http: { address: 192.0.2.1 }",
-        DriverKind::Ascii => "ascii-tcp: { address: '192.0.2.1:4001' }",
-        DriverKind::OneWire => "onewire: {}",
-        DriverKind::Iio => "iio: {}",
-        DriverKind::Gpio => "gpio: {}",
-        DriverKind::I2c => "i2c: { bus: /dev/i2c-1 }",
-        DriverKind::Spi => "spi: { device: /dev/spidev0.0 }",
+fn trial_channel(kind: DriverKind) -> &'static str {
+    match kind.key() {
+        "http" => "http: { address: 192.0.2.1 }",
+        "ascii" => "ascii-tcp: { address: '192.0.2.1:4001' }",
+        "onewire" => "onewire: {}",
+        "iio" => "iio: {}",
+        "gpio" => "gpio: {}",
+        "i2c" => "i2c: { path: /dev/i2c-1 }",
+        "spi" => "spi: { path: /dev/spidev0.0 }",
         _ => "modbus-tcp: { address: 192.0.2.1 }",
     }
 }
@@ -187,7 +187,7 @@ fn summary(profile: &Profile) -> ProfileSummary {
         vendor: own(|about| about.vendor.clone()),
         models: about.map(|about| about.models.clone()).unwrap_or_default(),
         kind: about.map_or(DeviceClass::Other, |about| about.kind).word(),
-        driver: profile.kind.profile_key(),
+        driver: profile.kind.key(),
         grade: about.map_or(Grade::Community, |about| about.grade).word(),
         source: own(|about| about.source.trim().to_owned()),
         notes: about.and_then(|about| about.notes.as_deref()).map(|notes| notes.trim().to_owned()),

@@ -9,7 +9,7 @@ use iogate::driver::modbus::sunspec::{Step as Walked, Walk};
 use iogate::driver::modbus::wire::Ask;
 use iogate::driver::modbus::{Device, Point, Register};
 use iogate::driver::text::Reply;
-use iogate::driver::{DriverPlan, ascii, http};
+use iogate::driver::{ascii, http, modbus};
 use iogate::model::{PointId, Quality, Reason, Value};
 
 use crate::case::{Case, Expected, Registers, Step};
@@ -18,7 +18,8 @@ type Reading = (Option<Value>, Quality);
 
 /// Everything in which the readings of a case differ from what it expects.
 pub(crate) fn complaints(case: &Case) -> Vec<String> {
-    let plan = config::profile_trial(&case.profile, &crate::around()).unwrap_or_else(|report| panic!("{report}"));
+    let plan =
+        config::profile_trial(&case.profile, &crate::around()).unwrap_or_else(|report| panic!("{report}"));
     let mut found = compare(&plan, case, &case.step);
     for step in &case.then {
         found.extend(compare(&plan, case, step));
@@ -60,31 +61,34 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
         Ok(raw) => conversion.apply(&raw),
         Err(reason) => (None, Quality::Bad(reason)),
     };
-    match &plan.channels[0].driver {
-        DriverPlan::Modbus(modbus) => {
-            let image = Image::new(&[&case.registers, &step.registers]);
-            image.read(&modbus.devices[0])
-        }
-        DriverPlan::Http(http) => {
-            let replies = |path: &str| step.replies.get(path).or_else(|| case.replies.get(path));
-            let readable = http.devices[0].points.iter().filter(|point| point.access.readable());
-            let value = |point: &http::Point| {
-                let reply = replies(&point.wiring.request.as_ref()?.path)?;
-                let raw = point.wiring.extract.value(&Reply::new(reply.as_str().into()));
-                Some((point.id, text(&point.conversion, raw)))
+    let driver = &plan.channels[0].driver;
+    if let Some(modbus) = driver.get::<modbus::Plan>() {
+        let image = Image::new(&[&case.registers, &step.registers]);
+        image.read(&modbus.devices[0])
+    } else if let Some(http) = driver.get::<http::Plan>() {
+        let replies = |path: &str| step.replies.get(path).or_else(|| case.replies.get(path));
+        let readable = http.devices[0].points.iter().filter(|point| point.access.readable());
+        let value = |point: &http::Point| {
+            let reply = replies(&point.wiring.request.as_ref()?.path)?;
+            let raw = point.wiring.extract.value(&Reply::new(reply.as_str().into()));
+            Some((point.id, text(&point.conversion, raw)))
+        };
+        readable.filter_map(value).collect()
+    } else if let Some(ascii) = driver.get::<ascii::Plan>() {
+        let line = |key: &str| step.lines.get(key).or_else(|| case.lines.get(key));
+        let value = |point: &ascii::Point| {
+            let (ascii::Source::Ask(key) | ascii::Source::Listen(key)) = &point.wiring.source else {
+                return None;
             };
-            readable.filter_map(value).collect()
-        }
-        DriverPlan::Ascii(ascii) => {
-            let line = |key: &str| step.lines.get(key).or_else(|| case.lines.get(key));
-            let value = |point: &ascii::Point| {
-                let (ascii::Source::Ask(key) | ascii::Source::Listen(key)) = &point.wiring.source else { return None };
-                let reply = line(key)?;
-                Some((point.id, text(&point.conversion, point.wiring.extract.value(&Reply::new(reply.as_str().into())))))
-            };
-            ascii.devices[0].points.iter().filter_map(value).collect()
-        }
-        _ => panic!("add the driver of {} to this test", case.profile),
+            let reply = line(key)?;
+            Some((
+                point.id,
+                text(&point.conversion, point.wiring.extract.value(&Reply::new(reply.as_str().into()))),
+            ))
+        };
+        ascii.devices[0].points.iter().filter_map(value).collect()
+    } else {
+        panic!("add the driver of {} to this test", case.profile)
     }
 }
 
@@ -138,7 +142,11 @@ impl Image {
     fn read(&self, device: &Device) -> Vec<(PointId, Reading)> {
         let bound = if device.is_sunspec() { self.bound(device) } else { device.clone() };
         for probe in &bound.identify {
-            assert_eq!(probe.complaint("the profile", self.raw(&probe.register).as_ref()), None, "its own probe");
+            assert_eq!(
+                probe.complaint("the profile", self.raw(&probe.register).as_ref()),
+                None,
+                "its own probe"
+            );
         }
         let readable = bound.points.iter().filter(|point| point.access.readable());
         readable.filter_map(|point| Some((point.id, self.reading(point)?))).collect()
