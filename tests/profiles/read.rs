@@ -66,7 +66,10 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
         let image = Image::new(&[&case.registers, &step.registers]);
         image.read(&modbus.devices[0])
     } else if let Some(http) = driver.get::<http::Plan>() {
-        let replies = |path: &str| step.replies.get(path).or_else(|| case.replies.get(path));
+        let replies = |path: &str| {
+            let page = path.split('?').next().unwrap();
+            step.replies.get(page).or_else(|| case.replies.get(page))
+        };
         let readable = http.devices[0].points.iter().filter(|point| point.access.readable());
         let value = |point: &http::Point| {
             let reply = replies(&point.wiring.request.as_ref()?.path)?;
