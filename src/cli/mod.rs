@@ -112,7 +112,9 @@ enum Command {
     #[command(after_help = "Example:\n  iogate log verify /var/lib/iogate/broker")]
     Log(log::Arguments),
     /// List, show and check device profiles.
-    #[command(after_help = "Example:\n  iogate profiles list\n  iogate profiles show moxa/e1210\n  iogate simulate --profile moxa/e1210")]
+    #[command(
+        after_help = "Example:\n  iogate profiles list\n  iogate profiles show moxa/e1210\n  iogate simulate --profile moxa/e1210"
+    )]
     Profiles(profiles::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]

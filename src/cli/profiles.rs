@@ -84,8 +84,10 @@ fn list(text: Option<&str>, kind: Option<&str>, around: &Surroundings) -> Exit {
     }
     let wanted = text.map(str::to_lowercase);
     profiles.retain(|profile| {
-        let whole = format!("{} {} {}", profile.name, profile.vendor, profile.models.join(" ")).to_lowercase();
-        wanted.as_ref().is_none_or(|wanted| whole.contains(wanted)) && kind.is_none_or(|kind| profile.kind == kind)
+        let whole =
+            format!("{} {} {}", profile.name, profile.vendor, profile.models.join(" ")).to_lowercase();
+        wanted.as_ref().is_none_or(|wanted| whole.contains(wanted))
+            && kind.is_none_or(|kind| profile.kind == kind)
     });
     let width = profiles.iter().map(|profile| profile.name.len()).max().unwrap_or_default();
     let mut out = String::new();
@@ -128,7 +130,8 @@ fn show(name: &str, around: &Surroundings) -> Exit {
         let label = [point.label.as_deref(), point.label_ko.as_deref()];
         let label: Vec<&str> = label.into_iter().flatten().collect();
         let label = if label.is_empty() { String::new() } else { format!("  {}", label.join(" / ")) };
-        let _ = writeln!(out, "  {:width$}  {}{unit}{access}{off}{class}{grade}{label}", point.name, point.place);
+        let _ =
+            writeln!(out, "  {:width$}  {}{unit}{access}{off}{class}{grade}{label}", point.name, point.place);
     }
     print(&out)
 }

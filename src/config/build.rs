@@ -209,8 +209,9 @@ fn poll(
     let group = section.group.as_deref().and_then(|name| {
         let found = around.groups.get(name).copied();
         if found.is_none() {
-            let help = advice(name, around.groups.keys().map(String::as_str))
-                .or_else(|| Some("name it under `groups:` with its period, such as { energy: 10s }".to_owned()));
+            let help = advice(name, around.groups.keys().map(String::as_str)).or_else(|| {
+                Some("name it under `groups:` with its period, such as { energy: 10s }".to_owned())
+            });
             let place = node.span_of(&["group"]).unwrap_or(node.span);
             cx.error(place, format!("there is no poll group `{name}`"), help);
         }

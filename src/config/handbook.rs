@@ -17,7 +17,10 @@ pub fn pages(profiles: &[ProfileSummary]) -> BTreeMap<String, String> {
     pages.insert(format!("{FOLDER}.md"), overview(profiles));
     for vendor in profiles.chunk_by(|a, b| folder(a) == folder(b)) {
         let Some(first) = vendor.first() else { continue };
-        let mut page = format!("# Profiles: {}\n\nMade from the files in [config/profiles](../../config/profiles).\n", first.vendor);
+        let mut page = format!(
+            "# Profiles: {}\n\nMade from the files in [config/profiles](../../config/profiles).\n",
+            first.vendor
+        );
         vendor.iter().for_each(|profile| describe(&mut page, profile));
         pages.insert(format!("{FOLDER}/{}.md", folder(first)), page);
     }
@@ -67,11 +70,24 @@ fn overview(profiles: &[ProfileSummary]) -> String {
 
 /// One profile in Markdown.
 fn describe(page: &mut String, profile: &ProfileSummary) {
-    let _ = write!(page, "\n## {}\n\n{} {}", profile.name, escape(&profile.vendor), escape(&profile.models.join(", ")));
+    let _ = write!(
+        page,
+        "\n## {}\n\n{} {}",
+        profile.name,
+        escape(&profile.vendor),
+        escape(&profile.models.join(", "))
+    );
     if let Some(korean) = &profile.label_ko {
         let _ = write!(page, " ({korean})");
     }
-    let _ = writeln!(page, ". {} by `{}`, grade {}. Source: {}.", profile.kind, profile.driver, profile.grade, escape(&profile.source));
+    let _ = writeln!(
+        page,
+        ". {} by `{}`, grade {}. Source: {}.",
+        profile.kind,
+        profile.driver,
+        profile.grade,
+        escape(&profile.source)
+    );
     if let Some(notes) = &profile.notes {
         let _ = writeln!(page, "\n{}", escape(notes));
     }

@@ -124,7 +124,8 @@ pub fn profile_file(path: &Path) -> Result<(Surroundings, String), String> {
     if !path.is_file() {
         return Err(format!("{}: there is no such file", path.display()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let around = Surroundings { profile_dirs: vec![folder.to_path_buf()], ..Surroundings::none() };
     Ok((around, name.to_owned()))
 }

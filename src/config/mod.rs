@@ -44,8 +44,8 @@ pub use check::check_report;
 pub use context::{Environment, Surroundings};
 pub use handbook::pages as profile_pages;
 pub use library::{
-    PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary, profile_trial,
-    shipped_summaries,
+    PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary,
+    profile_trial, shipped_summaries,
 };
 pub use plan::{ChannelPlan, Plan};
 pub use problem::{Level, Problem, Report};

@@ -28,7 +28,7 @@ use super::suggest::advice;
 struct Shipped;
 
 /// What every profile says of itself.
-const REQUIRED: [&str; 5] = ["vendor", "models", "kind", "source", "grade"];
+const REQUIRED: [&str; 4] = ["vendor", "models", "source", "grade"];
 
 /// The most profile names that are gathered from one folder for a suggestion.
 const MAX_NAMES: usize = 5_000;

@@ -113,7 +113,7 @@ fn profile(generator: &mut SchemaGenerator) -> Value {
         root["properties"][kind.key()] = kind.profile_part(generator);
     }
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
-    root["required"] = json!(["vendor", "models", "kind", "source", "grade", "points"]);
+    root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
     let one_driver: Vec<Value> = in_profiles().map(|kind| json!({ "required": [kind.key()] })).collect();
     root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");

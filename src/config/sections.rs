@@ -164,6 +164,7 @@ pub(super) struct ProfileSection {
     /// The models that the profile fits.
     pub models: Vec<String>,
     /// What kind of device it is.
+    #[serde(default)]
     pub kind: DeviceClass,
     /// What people call the device in Korean.
     #[serde(default)]

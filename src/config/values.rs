@@ -86,7 +86,7 @@ pub(super) enum Class {
 }
 
 /// What kind of device a profile is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum DeviceClass {
     /// Temperature, humidity, pressure, CO2.
@@ -100,6 +100,7 @@ pub(super) enum DeviceClass {
     /// Scales and other instruments.
     Instrument,
     /// Anything else.
+    #[default]
     Other,
 }
 

@@ -3,8 +3,8 @@
 //! Counters only ever grow while the program runs; readers take differences. Everything is atomic, so the
 //! page may look while a channel works.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;

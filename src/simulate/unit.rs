@@ -112,7 +112,11 @@ impl Unit {
         }
         let preset = Span { table, address, count };
         for cell in &mut self.cells {
-            let own = Span { table: cell.register.table, address: cell.register.address, count: cell.register.width() };
+            let own = Span {
+                table: cell.register.table,
+                address: cell.register.address,
+                count: cell.register.width(),
+            };
             cell.held |= own.touches(&preset);
         }
     }
@@ -167,7 +171,10 @@ impl Unit {
             }
         }
         if let Request::WriteCoilWord { address, .. } = request
-            && !self.cells.iter().any(|cell| is_coil_word(&cell.register) && cell.register.address == *address)
+            && !self
+                .cells
+                .iter()
+                .any(|cell| is_coil_word(&cell.register) && cell.register.address == *address)
         {
             return Err(Exception::VALUE);
         }

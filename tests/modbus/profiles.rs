@@ -29,7 +29,8 @@ fn case(profile: &str) -> Case {
 
 /// A device of the profile with all of its points, on this server.
 fn start(profile: &str, address: &str) -> (Running, Plan) {
-    let plan = config::profile_trial(profile, &Surroundings::none()).unwrap_or_else(|report| panic!("{report}"));
+    let plan =
+        config::profile_trial(profile, &Surroundings::none()).unwrap_or_else(|report| panic!("{report}"));
     let driver = plan.channels[0].driver.get::<modbus::Plan>().unwrap();
     let tcp = serde_json::from_value(serde_json::json!({ "address": address })).unwrap();
     (Running::start(Transport::Tcp(tcp), driver.devices.clone()), plan)
@@ -68,7 +69,9 @@ async fn reads_its_case(profile: &str) {
                     let wanted = wanted.as_f64().unwrap();
                     value.as_f64().is_some_and(|value| (value - wanted).abs() <= 1e-9 * wanted.abs().max(1.0))
                 }
-                (serde_json::Value::String(wanted), Some(Value::Text(text)), Quality::Good) => **text == **wanted,
+                (serde_json::Value::String(wanted), Some(Value::Text(text)), Quality::Good) => {
+                    **text == **wanted
+                }
                 (serde_json::Value::Bool(wanted), Some(Value::Bool(state)), Quality::Good) => state == wanted,
                 (serde_json::Value::Object(bad), _, Quality::Bad(reason)) => bad["bad"] == reason.code(),
                 _ => false,
@@ -126,11 +129,83 @@ async fn a_wrong_device_is_named_and_still_polled() {
     let mut case = case("moxa/e1240");
     let name = case.registers.get_mut("input").unwrap().get_mut(&5000).unwrap();
     // The last character of E1240 becomes another.
-    let at = name.iter().position(|word| *word == u16::from_be_bytes(*b"40") || word.to_be_bytes()[1] == b'0').unwrap();
-    name[at] += 2;
+    let last = name.iter_mut().find(|word| **word == u16::from_be_bytes([b'0', 0])).unwrap();
+    *last = u16::from_be_bytes([b'2', 0]);
     let (_peer, running, plan) = on_pymodbus("moxa/e1240", &case.registers);
-    until_notice(&running, "wrong device: moxa/e1240 has `E1240` in input 5000, this one has `ioLogik E12").await;
+    until_notice(
+        &running,
+        "wrong device: moxa/e1240 has `E1240` in input 5000, this one has `ioLogik E1242`",
+    )
+    .await;
     running.until_good(number(&plan, "value-0")..number(&plan, "value-0") + 1).await;
+    running.stop().await;
+}
+
+/// A device by the text of its section, on pymodbus with ten registers that hold their addresses.
+fn described(device: &str) -> (Peer, Running, Plan) {
+    let registers = Registers::from([("holding".into(), BTreeMap::from([(0, (0..10).collect())]))]);
+    let (peer, port) = map_server(&serde_json::to_string(&registers).unwrap());
+    let text = format!(
+        "site: s\nchannels: {{ c: {{ modbus-tcp: {{ address: '127.0.0.1:{port}' }} }} }}\ndevices:\n  device:\n    channel: c\n    poll: 50ms\n{device}"
+    );
+    let plan =
+        config::load_str(&text, "test", &Surroundings::none()).unwrap_or_else(|report| panic!("{report}"));
+    let driver = plan.channels[0].driver.get::<modbus::Plan>().unwrap();
+    let running = Running::start(driver.transport.clone(), driver.devices.clone());
+    (peer, running, plan)
+}
+
+const POINTS: &str = "    points:
+      five: { holding: 5 }
+      seven: { holding: 7 }
+      locked: { holding: 6, access: rw, safe: none, before: [{ holding: 7, words: [1000] }] }
+      narrow: { holding: 8, access: rw, safe: none, accepts: [3..4] }
+";
+
+#[tokio::test]
+async fn setups_and_unlocking_writes_go_first() {
+    let setup = "    probe: [{ holding: 1, is: [1] }]\n    setup: [{ holding: 5, words: [77] }]\n";
+    let (_peer, running, plan) = described(&format!("{setup}{POINTS}"));
+    let [five, seven, locked, narrow] = ["five", "seven", "locked", "narrow"].map(|name| number(&plan, name));
+    running.until("the setup", |this| this.latest(five).value == Some(Value::Int(77))).await;
+    running.until("its own number", |this| this.latest(seven).value == Some(Value::Int(7))).await;
+    assert_eq!(running.write(locked, 9i64).await, Outcome::Verified { read_back: Value::Int(9) });
+    running.until("the key", |this| this.latest(seven).value == Some(Value::Int(1000))).await;
+    let refused = running.write(narrow, 5i64).await;
+    assert!(matches!(&refused, Outcome::Rejected(why) if why.contains("3..4 only")), "{refused:?}");
+    assert_eq!(running.write(narrow, 4i64).await, Outcome::Verified { read_back: Value::Int(4) });
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_set_up_on_a_wrong_device() {
+    let setup = "    probe: [{ holding: 1, is: [2] }]\n    setup: [{ holding: 5, words: [77] }]\n";
+    let (_peer, running, plan) = described(&format!("{setup}{POINTS}"));
+    until_notice(&running, "wrong device: device has 2 in holding 1, this one has 1").await;
+    let five = number(&plan, "five");
+    running.until_good(five..five + 1).await;
+    assert_eq!(running.latest(five).value, Some(Value::Int(5)));
+    assert_eq!(running.context.stats.devices[0].writes.load(std::sync::atomic::Ordering::Relaxed), 0);
+    running.stop().await;
+}
+
+/// A register that tells the scale of others, in another table of requests than they, and one that is not there.
+#[tokio::test]
+async fn scales_and_presence_come_from_other_registers() {
+    let points = "    points:
+      scaled: { holding: 4, scale-by: { holding: 9, poll: 200ms, codes: { 9: { scale: 0.5 } } } }
+      hundreds: { holding: 3, exponent: 2 }
+      gone: { holding: 4, when: { holding: 0, is: [1] } }
+      unread: { holding: 4, when: { holding: 99, is: [1] } }
+";
+    let (_peer, running, plan) = described(points);
+    let [scaled, hundreds, gone, unread] =
+        ["scaled", "hundreds", "gone", "unread"].map(|name| number(&plan, name));
+    running.until("a scaled value", |this| this.latest(scaled).value == Some(Value::Float(2.0))).await;
+    running.until("a power of ten", |this| this.latest(hundreds).value == Some(Value::Float(300.0))).await;
+    running.until_bad(gone, Reason::NotAvailable).await;
+    running.until_bad(unread, Reason::DeviceException(2)).await;
+    assert_eq!(running.latest(unread).value, None, "nothing is assumed");
     running.stop().await;
 }
 
@@ -144,12 +219,13 @@ async fn a_toggle_turns_its_relay_over() {
         Simulation::start(&plan.points, &drivers, &plan.behaviours, &Options::default()).await.unwrap();
     let address = simulation.endpoint("device").unwrap().to_owned();
     let (running, plan) = start(profile, &address);
-    let (relay, toggle, pulse) = (number(&plan, "relay-3"), number(&plan, "toggle-3"), number(&plan, "pulse-3"));
+    let (relay, toggle, pulse) =
+        (number(&plan, "relay-3"), number(&plan, "toggle-3"), number(&plan, "pulse-3"));
     running.until("relay 3 off", |this| this.latest(relay).value == Some(Value::Bool(false))).await;
     assert_eq!(running.write(toggle, 0x5500i64).await, Outcome::Confirmed);
     running.until("relay 3 on", |this| this.latest(relay).value == Some(Value::Bool(true))).await;
     let refused = running.write(toggle, 1i64).await;
     assert!(matches!(&refused, Outcome::Rejected(why) if why.contains("21760")), "{refused:?}");
-    assert_eq!(running.write(pulse, Value::Float(1.5)).await, Outcome::Confirmed, "15 tenths of a second");
+    assert_eq!(running.write(pulse, Value::Float(1.5)).await, Outcome::Confirmed, "15 hundreds of a second");
     running.stop().await;
 }

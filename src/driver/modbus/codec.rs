@@ -196,15 +196,19 @@ fn low_bytes(pair: &[u16]) -> u16 {
 }
 
 fn decode_mac(words: &[u16], order: Order) -> Value {
-    let bytes: Vec<String> = order.join(words).to_be_bytes()[2..].iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes: Vec<String> =
+        order.join(words).to_be_bytes()[2..].iter().map(|byte| format!("{byte:02x}")).collect();
     Value::Text(bytes.join(":").into())
 }
 
 fn encode_mac(raw: &Value, order: Order) -> Result<Vec<u16>, String> {
     let wrong = || format!("a MAC address such as 00:c0:3d:01:02:03 is needed, not {raw}");
     let Value::Text(text) = raw else { return Err(wrong()) };
-    let bytes: Vec<u8> =
-        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let bytes: Vec<u8> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong())?;
     let bytes: [u8; 6] = bytes.try_into().map_err(|_| wrong())?;
     Ok(order.split(bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)), 3))
 }

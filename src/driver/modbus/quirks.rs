@@ -61,16 +61,19 @@ impl WriteConfig {
         let place = |number: u32| device.wire_address(key, number);
         match (self.coil, self.holding, &self.words[..]) {
             (_, _, []) => Err(format!("{key} needs words: what is written, such as [3]")),
-            (_, _, words) if words.len() > 123 => Err(format!("{key}: a write carries at most 123 registers")),
+            (_, _, words) if words.len() > 123 => {
+                Err(format!("{key}: a write carries at most 123 registers"))
+            }
             (Some(_), _, words) if words.iter().any(|word| *word > 1) => {
                 Err(format!("{key}: a coil is written 1 for on or 0 for off"))
             }
             (Some(coil), None, [word]) if !self.multiple => {
                 Ok(Ask::WriteCoil { address: place(coil)?, on: *word == 1 })
             }
-            (Some(coil), None, words) => {
-                Ok(Ask::WriteCoils { address: place(coil)?, states: words.iter().map(|word| *word == 1).collect() })
-            }
+            (Some(coil), None, words) => Ok(Ask::WriteCoils {
+                address: place(coil)?,
+                states: words.iter().map(|word| *word == 1).collect(),
+            }),
             (None, Some(holding), [word]) if !self.multiple => {
                 Ok(Ask::WriteRegister { address: place(holding)?, word: *word })
             }
@@ -129,7 +132,9 @@ impl Probe {
     pub fn complaint(&self, model: &str, raw: Option<&Value>) -> Option<String> {
         let fits = match (&self.wanted, raw) {
             (Wanted::Text(wanted), Some(Value::Text(text))) => text.contains(wanted.as_str()),
-            (Wanted::Codes(wanted), Some(Value::Int(number))) => wanted.iter().any(|codes| codes.hold(*number)),
+            (Wanted::Codes(wanted), Some(Value::Int(number))) => {
+                wanted.iter().any(|codes| codes.hold(*number))
+            }
             (Wanted::Codes(wanted), Some(Value::Bool(state))) => {
                 wanted.iter().any(|codes| codes.hold(i64::from(*state)))
             }

@@ -8,7 +8,9 @@ fn device(yaml: &str) -> DeviceConfig {
 
 #[test]
 fn a_probe_names_both_devices() {
-    let config = device("{ probe: [{ input: 5000, type: text, length: 20, contains: E1210 }, { holding: 0x2002, is: [0x1234] }] }");
+    let config = device(
+        "{ probe: [{ input: 5000, type: text, length: 20, contains: E1210 }, { holding: 0x2002, is: [0x1234] }] }",
+    );
     let probes = config.probes().unwrap();
     let text = |text: &str| Some(Value::Text(text.into()));
     assert_eq!(probes[0].complaint("moxa/e1210", text("ioLogik E1210").as_ref()), None);
@@ -49,7 +51,9 @@ fn mistakes_are_named_with_their_remedy() {
 
 #[test]
 fn fixed_writes_become_the_functions_that_fit_them() {
-    let config = device("{ address-offset: 100, setup: [{ holding: 1, words: [7] }, { holding: 2, words: [7], multiple: true }, { coil: 3, words: [1] }, { coil: 4, words: [1, 0] }] }");
+    let config = device(
+        "{ address-offset: 100, setup: [{ holding: 1, words: [7] }, { holding: 2, words: [7], multiple: true }, { coil: 3, words: [1] }, { coil: 4, words: [1, 0] }] }",
+    );
     assert_eq!(
         config.writes(&config.setup, "setup").unwrap(),
         [

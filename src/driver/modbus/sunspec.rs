@@ -140,7 +140,8 @@ impl Device {
         for point in &mut device.points {
             let Some(membership) = &mut point.rules.model else { continue };
             let model = membership.of(chain);
-            let places = std::iter::once(&point.register).chain(point.rules.companions.iter().map(|beside| &beside.register));
+            let places = std::iter::once(&point.register)
+                .chain(point.rules.companions.iter().map(|beside| &beside.register));
             let fits = model.filter(|model| {
                 places.clone().all(|register| {
                     let end = u32::from(register.address) + u32::from(register.width());
@@ -169,8 +170,12 @@ impl Device {
         for point in &self.points {
             let Some(membership) = &point.rules.model else { continue };
             let Some(id) = membership.models.first() else { continue };
-            let registers = std::iter::once(&point.register).chain(point.rules.companions.iter().map(|beside| &beside.register));
-            let end = registers.map(|register| register.address.saturating_add(register.width())).max().unwrap_or(2);
+            let registers = std::iter::once(&point.register)
+                .chain(point.rules.companions.iter().map(|beside| &beside.register));
+            let end = registers
+                .map(|register| register.address.saturating_add(register.width()))
+                .max()
+                .unwrap_or(2);
             let length = end.saturating_sub(2);
             match wanted.iter_mut().find(|(key, _)| *key == (*id, membership.instance)) {
                 Some((_, known)) => *known = length.max(*known),
@@ -191,7 +196,9 @@ impl Device {
     #[must_use]
     pub fn chain_words(chain: &[Model]) -> Vec<(u16, Vec<u16>)> {
         let base = chain.first().map_or(BASES[0], |first| first.start.saturating_sub(2));
-        let end = chain.last().map_or(base.saturating_add(2), |last| last.start.saturating_add(2).saturating_add(last.length));
+        let end = chain
+            .last()
+            .map_or(base.saturating_add(2), |last| last.start.saturating_add(2).saturating_add(last.length));
         let heads = chain.iter().map(|model| (model.start, vec![model.id, model.length]));
         std::iter::once((base, MARK.to_vec())).chain(heads).chain([(end, vec![END, 0])]).collect()
     }
@@ -210,7 +217,8 @@ impl Device {
             }
         }
         for probe in &self.identify {
-            presets.extend(probe.example().map(|words| (probe.register.table, probe.register.address, words)));
+            presets
+                .extend(probe.example().map(|words| (probe.register.table, probe.register.address, words)));
         }
         if self.is_sunspec() {
             let words = Self::chain_words(&self.models).into_iter();

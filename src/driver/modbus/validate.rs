@@ -3,9 +3,9 @@
 //! Pure. Invariant: a [`Register`] that leaves here fits its table, its device's limits and the address
 //! space. Absent: checks across points (overlapping writes, equal topics), which need the whole plan.
 
+use super::Rules;
 use super::Transport;
 use super::config::{AddressBase, DeviceConfig, LineConfig, PointConfig, TcpConfig};
-use super::Rules;
 use super::register::{BitField, RawType, Register, Table, WriteMethod};
 use super::sunspec::{Binding, Membership};
 use crate::model::units::Period;
@@ -169,7 +169,8 @@ impl PointConfig {
     pub fn register(&self, device: &DeviceConfig, writable: bool) -> Result<(Register, WriteMethod), String> {
         let (table, number) = self.table()?;
         let within_model = |number: u32| {
-            u16::try_from(number).map_err(|_| format!("{} {number}: a model has 65535 registers", table.word()))
+            u16::try_from(number)
+                .map_err(|_| format!("{} {number}: a model has 65535 registers", table.word()))
         };
         let address = match self.model.is_empty() {
             true => device.wire_address(table.word(), number)?,
@@ -221,7 +222,8 @@ impl PointConfig {
             (true, Some(_)) => Err("instance belongs to model: name the model, or remove it".into()),
             (false, Some(0)) => Err("instance 0: the first model of a number is instance 1".into()),
             (false, _) if table != Table::Holding => {
-                Err("model: SunSpec models are in holding registers: name the point's place by holding".into())
+                Err("model: SunSpec models are in holding registers: name the point's place by holding"
+                    .into())
             }
             (false, _) if self.write_address.is_some() => {
                 Err("write-address has no meaning in a SunSpec model: remove it".into())
@@ -292,7 +294,9 @@ impl PointConfig {
             (RawType::Text | RawType::Chars, None) => {
                 Err("type text: give its length in characters, such as length: 16".into())
             }
-            (RawType::Text | RawType::Chars, Some(0)) => Err("length 0: a text has at least one character".into()),
+            (RawType::Text | RawType::Chars, Some(0)) => {
+                Err("length 0: a text has at least one character".into())
+            }
             (RawType::Text | RawType::Chars, Some(_)) | (_, None) => Ok((raw, bits)),
             (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
         }

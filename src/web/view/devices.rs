@@ -66,7 +66,8 @@ pub(in crate::web) fn notice_metrics(channels: &[Arc<ChannelStats>]) -> String {
     let escape = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     for channel in channels {
         for device in &channel.devices {
-            let (name, own, odd) = (escape(&channel.name), escape(&device.name), u8::from(device.notice().is_some()));
+            let (name, own, odd) =
+                (escape(&channel.name), escape(&device.name), u8::from(device.notice().is_some()));
             // Writing to a String cannot fail.
             let _ = writeln!(out, "iogate_device_notice{{channel=\"{name}\",device=\"{own}\"}} {odd}");
         }

@@ -237,7 +237,9 @@ pub(super) fn now_of(point: &Point, beside: &HashMap<Register, Beside>) -> Now {
     if point.rules.companions.is_empty() {
         return Now::Own;
     }
-    judge(&point.rules.companions, &point.conversion, |register| beside.get(register).unwrap_or(&Beside::Unread))
+    judge(&point.rules.companions, &point.conversion, |register| {
+        beside.get(register).unwrap_or(&Beside::Unread)
+    })
 }
 
 impl<O> Owner<O> {

@@ -11,8 +11,8 @@ use crate::driver::modbus::planner::{Block, Group, device_groups};
 use crate::driver::modbus::sunspec::{BASES, Binding, Chain, Step, Walk};
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 use crate::driver::modbus::{Device, Plan};
-use crate::model::{Reason, Value};
 use crate::driver::schedule::EntryId;
+use crate::model::{Reason, Value};
 
 /// The pause after a survey that was left without an answer, at first and at last; it doubles.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
@@ -172,9 +172,11 @@ fn raw(register: &crate::driver::modbus::Register, answer: &Answer) -> Option<Va
 /// What to ask a SunSpec unit of which nothing else is known yet, to see whether it is there.
 pub(super) fn first_asks(plan: &Plan) -> impl Iterator<Item = (usize, Ask)> + '_ {
     let devices = plan.devices.iter().enumerate().filter(|(_, device)| device.is_sunspec());
-    devices.flat_map(|(index, _)| BASES.map(|address| {
-        (index, Ask::Read { table: crate::driver::modbus::register::Table::Holding, address, count: 2 })
-    }))
+    devices.flat_map(|(index, _)| {
+        BASES.map(|address| {
+            (index, Ask::Read { table: crate::driver::modbus::register::Table::Holding, address, count: 2 })
+        })
+    })
 }
 
 /// What is said of points that the device does not have.
@@ -263,9 +265,11 @@ impl<O: Opener> Owner<O> {
         }
         let bound = self.original.devices[device].bound(&chain);
         self.surveys[device].complaints.extend(missing(&bound, &chain));
-        let absent: Vec<_> = bound.points.iter().filter(|point| !point.is_bound()).map(|point| point.id).collect();
+        let absent: Vec<_> =
+            bound.points.iter().filter(|point| !point.is_bound()).map(|point| point.id).collect();
         let at = self.context.clock.stamp();
-        self.readings.extend(absent.into_iter().map(|id| crate::model::Reading::bad(id, Reason::NotAvailable, at)));
+        self.readings
+            .extend(absent.into_iter().map(|id| crate::model::Reading::bad(id, Reason::NotAvailable, at)));
         self.flush();
         if self.surveys[device].chain.as_ref() == Some(&chain) {
             return;
@@ -327,7 +331,9 @@ impl<O: Opener> Owner<O> {
         }
         match text {
             Some(text) => tracing::warn!(channel = %self.plan.name, device = %name, "{text}"),
-            None => tracing::info!(channel = %self.plan.name, device = %name, "the device is as its profile says"),
+            None => {
+                tracing::info!(channel = %self.plan.name, device = %name, "the device is as its profile says")
+            }
         }
     }
 

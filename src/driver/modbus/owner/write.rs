@@ -78,7 +78,11 @@ impl<O: Opener> Owner<O> {
             match self.exchange(place.device, first, terms).await {
                 Ok(_) => {}
                 Err(ExchangeError::Expired) => return Outcome::Expired,
-                Err(error) => return Outcome::Failed(format!("write {step} before it: {error}; nothing else was written")),
+                Err(error) => {
+                    return Outcome::Failed(format!(
+                        "write {step} before it: {error}; nothing else was written"
+                    ));
+                }
             }
         }
         let result = self.exchange(place.device, &ask, terms).await;
@@ -138,7 +142,8 @@ impl<O: Opener> Owner<O> {
             };
             match back.value {
                 Some(read_back) if back.quality.is_usable() => {
-                    let step = self.conversion(place, point).unwrap_or_else(|_| point.conversion.clone()).step();
+                    let step =
+                        self.conversion(place, point).unwrap_or_else(|_| point.conversion.clone()).step();
                     if agrees(point, step, setpoint, &read_back) {
                         return Outcome::Verified { read_back };
                     }
@@ -258,11 +263,7 @@ fn agrees(point: &Point, step: f64, setpoint: &Value, read_back: &Value) -> bool
         return setpoint == read_back;
     };
     // Half a step lies between a setpoint and the nearest register contents; a 32-bit real has 24 bits.
-    let half = if point.register.raw.is_whole() {
-        step / 2.0
-    } else {
-        wanted.abs() / 8_388_608.0
-    };
+    let half = if point.register.raw.is_whole() { step / 2.0 } else { wanted.abs() / 8_388_608.0 };
     (wanted - got).abs() <= point.tolerance.max(half * 1.000_001)
 }
 

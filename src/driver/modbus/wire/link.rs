@@ -150,7 +150,9 @@ impl Link {
             // As above; an exception has the code behind its function.
             let pdu = frame.get(self.line.framing.head()..).unwrap_or_default();
             return match pdu {
-                [function, code, ..] if *function == ask.function() | 0x80 => Err(ExchangeError::Exception(*code)),
+                [function, code, ..] if *function == ask.function() | 0x80 => {
+                    Err(ExchangeError::Exception(*code))
+                }
                 _ => Ok(Answer::Done),
             };
         }

@@ -83,7 +83,10 @@ fn mistakes_are_named_with_their_remedy() {
         ("{ holding: 0, when: { holding: 1 } }", "needs is"),
         ("{ holding: 0, when: { holding: 1, type: f32, is: [1] } }", "whole number"),
         ("{ holding: 0, scale-by: { holding: 1, codes: { 1: { scale: 0 } } } }", "scale of 0"),
-        ("{ holding: 0, scale-by: { holding: 1, codes: { 1: { scale: 2, raw: [0, 1], value: [0, 1] } } } }", "either scale"),
+        (
+            "{ holding: 0, scale-by: { holding: 1, codes: { 1: { scale: 2, raw: [0, 1], value: [0, 1] } } } }",
+            "either scale",
+        ),
     ] {
         let point = point.replace(": on", ": true");
         let message = rules(&point).unwrap_err();
