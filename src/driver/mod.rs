@@ -14,6 +14,7 @@ pub mod modbus;
 pub mod onewire;
 pub mod queue;
 pub mod schedule;
+pub mod snmp;
 pub mod spi;
 pub mod stats;
 pub mod system;
