@@ -5,17 +5,16 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::conversion::{self, RawForm};
+use super::conversion;
 use super::draft::{Around, PointDraft};
-use super::drivers::Taker;
-use super::modbus as adapter;
+use super::drivers::{About, Read};
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
-use super::place;
 use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::values::ReportWhen;
+use crate::driver::entry::Wiring;
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::{
@@ -52,7 +51,7 @@ struct Sections {
     point: Option<PointSection>,
     conversion: Option<ConversionSection>,
     publish: Option<PublishSection>,
-    wire: Option<place::Section>,
+    own: Option<Read>,
 }
 
 /// Builds the point of one entry.
@@ -87,7 +86,7 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         point: read_part(cx, node),
         conversion: read_part(cx, node),
         publish: read_part(cx, node),
-        wire: place::section(cx, node, around.settings),
+        own: around.kind.section(cx, node),
     }
 }
 
@@ -98,22 +97,21 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let section = sections.point?;
     let access = section.access.unwrap_or_default();
     let topic = topic(cx, around, item, &section);
-    if let (Some(transport), Some(unit)) =
-        (around.driver.and_then(|driver| driver.modbus()), around.settings.modbus())
-    {
-        let place = node.span_of(&["access"]).unwrap_or(item.key_span);
-        adapter::check_unit(cx, transport, unit.unit, access, place);
+    let (settings, shift) = (around.settings, item.shift);
+    let about = About { node, name_span: item.key_span, settings, access, shift };
+    if let Some(channel) = around.driver {
+        around.kind.object(cx, &channel.settings, &about);
     }
-    let wired = place::of(cx, around, item, sections.wire?, access)?;
-    let form = wired.form();
+    let wiring = around.kind.wiring(cx, sections.own?, &about)?;
+    let form = wiring.form();
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
-    let output = Output { conversion: &conversion, kind, taker: wired.taker() };
+    let output = Output { conversion: &conversion, kind, wiring: &*wiring };
     let safe = safe_state(cx, item, &section, access, &output);
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
     let unconverted = conversion.linear == Linear::Identity;
-    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
+    let unit = section.unit.as_deref().or_else(|| form.unit.filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -131,9 +129,9 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         safe,
         tolerance,
     };
-    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
-    Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
+    let (place, node) = (item.key_span, node.clone());
+    Some(PointDraft { point, place, node, wiring, conversion, behaviour, grade })
 }
 
 fn report_policy(publish: &PublishSection) -> ReportPolicy {
@@ -203,7 +201,7 @@ fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
 pub(super) struct Output<'a> {
     pub(super) conversion: &'a Conversion,
     pub(super) kind: ValueKind,
-    pub(super) taker: Taker<'a>,
+    pub(super) wiring: &'a dyn Wiring,
 }
 
 impl Output<'_> {
@@ -221,8 +219,9 @@ impl Output<'_> {
             },
             _ => value,
         };
-        let raw = self.conversion.invert(&value, self.taker.is_whole()).map_err(|error| error.to_string())?;
-        self.taker.encodable(&raw)?;
+        let raw =
+            self.conversion.invert(&value, self.wiring.is_whole()).map_err(|error| error.to_string())?;
+        self.wiring.encodable(&raw)?;
         Ok(value)
     }
 }
@@ -271,7 +270,7 @@ fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Out
     }
     match output.kind {
         ValueKind::Bool | ValueKind::Text | ValueKind::Integer => 0.0,
-        ValueKind::Float if output.taker.is_whole() => output.conversion.step() * 0.500_001,
+        ValueKind::Float if output.wiring.is_whole() => output.conversion.step() * 0.500_001,
         ValueKind::Float => {
             let size = output.conversion.range.map_or(1e3, |(low, high)| low.abs().max(high.abs()));
             let rounding = output.conversion.round.map_or(0.0, |places| 10f64.powi(-i32::from(places)));
@@ -290,6 +289,5 @@ fn check_behaviour(cx: &Context<'_>, node: &Node, section: &PointSection, kind: 
 
 /// The raw form, for messages about values of a point.
 pub(super) fn reach_of(draft: &PointDraft) -> Option<(f64, f64)> {
-    let form: &RawForm = &draft.form;
-    draft.point.range.or_else(|| conversion::reach(draft.wire.conversion(), form))
+    draft.point.range.or_else(|| conversion::reach(&draft.conversion, &draft.wiring.form()))
 }

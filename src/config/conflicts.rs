@@ -3,37 +3,21 @@
 //! Invariant: every complaint stands at the later of the two places and names the earlier one's line.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use super::context::Context;
 use super::draft::{ChannelDraft, DeviceDraft, PointDraft};
-use super::drivers::{ChannelDriver, Wire};
+use super::drivers::read_as;
 use super::source::Span;
-use crate::driver::ascii;
-use crate::driver::http::Request;
+use crate::driver::entry::Endpoint;
 use crate::driver::modbus::Transport;
-use crate::driver::modbus::register::Table;
 use crate::model::Topic;
 use crate::publish::topics::GATEWAY_LEVEL;
-
-/// The register that writes go to, its first and last address, and which bits of it.
-struct Written<'a> {
-    table: Table,
-    first: u32,
-    last: u32,
-    mask: u16,
-    draft: &'a PointDraft,
-}
 
 /// Checks everything that concerns two parts of the configuration.
 pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
     same_port(cx, channels);
     same_topic(cx, site, devices);
-    for sharing in by_unit(devices).values() {
-        overlapping_writes(cx, sharing);
-    }
-    same_write(cx, devices);
-    super::local::clashes(cx, devices);
+    clashes(cx, channels, devices);
 }
 
 /// What should be looked at in a configuration that is right otherwise.
@@ -82,10 +66,12 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     let mut seen: HashMap<String, &ChannelDraft> = HashMap::new();
     for channel in channels {
         let Some(driver) = &channel.driver else { continue };
-        let Some((end, serial)) = endpoint(driver) else { continue };
+        let Some(Endpoint { place: end, exclusive }) = driver.kind.endpoint(&driver.settings) else {
+            continue;
+        };
         let place = channel.node.span_of(&["port", "address"]).unwrap_or(channel.key_span);
         let Some(first) = seen.insert(end.clone(), channel) else { continue };
-        if serial {
+        if exclusive {
             let help = format!("put all devices of the port on the channel `{}`", first.name);
             cx.error(
                 place,
@@ -103,109 +89,26 @@ fn same_port(cx: &Context<'_>, channels: &[ChannelDraft]) {
     }
 }
 
-/// Where a channel leads to, and whether that can have only one user; `None` when it leads nowhere.
-fn endpoint(driver: &ChannelDriver) -> Option<(String, bool)> {
-    let transport = match driver {
-        ChannelDriver::Modbus(transport) => transport,
-        ChannelDriver::Http(config) => {
-            let end = config.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
-            return Some((end.unwrap_or_else(|_| config.address.clone()), false));
-        }
-        ChannelDriver::Ascii(ascii::Transport::Serial(line)) => return Some((real_port(&line.port), true)),
-        ChannelDriver::Ascii(transport) => return Some((transport.endpoint().to_ascii_lowercase(), false)),
-        ChannelDriver::Local(bus) => return Some((bus.place(), true)),
-        ChannelDriver::System | ChannelDriver::Virtual(_) => return None,
-    };
-    Some(match transport {
-        Transport::Tcp(tcp) | Transport::RtuOverTcp(tcp) => {
-            let end = tcp.endpoint().map(|(host, port)| format!("{}:{port}", host.to_ascii_lowercase()));
-            (end.unwrap_or_else(|_| tcp.address.clone()), false)
-        }
-        Transport::Rtu(line) | Transport::Ascii(line) => (real_port(&line.port), true),
-    })
-}
-
-/// A port under the name that it really has.
-fn real_port(port: &str) -> String {
-    let port = Path::new(port.trim());
-    let real = std::fs::canonicalize(port).unwrap_or_else(|_| port.to_path_buf());
-    real.display().to_string()
-}
-
-fn written(draft: &PointDraft) -> Option<Written<'_>> {
-    if !draft.point.access.writable() {
-        return None;
-    }
-    let register = draft.register()?;
-    let first = u32::from(register.write_address);
-    let mask = register.bits.map_or(u16::MAX, |bits| {
-        let ones = if bits.width >= 16 { u16::MAX } else { (1 << bits.width) - 1 };
-        ones << bits.shift
-    });
-    let last = first + u32::from(register.width()).max(1) - 1;
-    Some(Written { table: register.table, first, last, mask, draft })
-}
-
-fn overlapping_writes(cx: &Context<'_>, devices: &[&DeviceDraft]) {
-    let mut writes: Vec<Written<'_>> =
-        devices.iter().flat_map(|device| &device.points).filter_map(written).collect();
-    writes.sort_by_key(|write| (write.table, write.first, write.draft.place));
-    for (at, write) in writes.iter().enumerate() {
-        let before = writes[..at].iter().rev().take_while(|other| other.table == write.table);
-        let clash = before
-            .take(usize::from(MAX_WIDTH))
-            .find(|other| other.last >= write.first && other.mask & write.mask != 0);
-        if let Some(other) = clash {
-            let (later, earlier) = if write.draft.place >= other.draft.place {
-                (write.draft, other.draft)
-            } else {
-                (other.draft, write.draft)
-            };
-            let place = later.node.span_of(&super::modbus::oneline::TABLES).unwrap_or(later.place);
-            let message = format!(
-                "`{}` and `{}` write to the same {} address {}",
-                earlier.point.name,
-                later.point.name,
-                write.table.word(),
-                write.first
-            );
-            let help = format!(
-                "an output has one point ({}); make one of them read-only or correct the address",
-                line_of(cx, earlier.place)
-            );
-            cx.error(place, message, help);
+/// Points of one channel that exclude each other, as its driver says.
+fn clashes(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]) {
+    for (at, channel) in channels.iter().enumerate() {
+        let Some(driver) = &channel.driver else { continue };
+        let own = devices.iter().filter(|device| device.channel == at);
+        let drafts: Vec<(&DeviceDraft, &PointDraft)> =
+            own.flat_map(|device| device.points.iter().map(move |draft| (device, draft))).collect();
+        let neighbours: Vec<_> = drafts
+            .iter()
+            .map(|(device, draft)| (&device.settings, &draft.wiring, draft.point.access))
+            .collect();
+        for clash in driver.kind.clashes(&neighbours) {
+            let (one, two) = (drafts[clash.points.0].1, drafts[clash.points.1].1);
+            let (earlier, later) = if one.place <= two.place { (one, two) } else { (two, one) };
+            let message = format!("`{}` and `{}` {}", earlier.point.name, later.point.name, clash.why);
+            let help = clash.help.replace("{first}", &line_of(cx, earlier.place));
+            cx.error(later.node.span_of(clash.keys).unwrap_or(later.place), message, help);
         }
     }
 }
-
-/// Two HTTP outputs with one request would overrule each other.
-fn same_write(cx: &Context<'_>, devices: &[DeviceDraft]) {
-    let mut seen: Vec<(usize, &Request, &PointDraft)> = Vec::new();
-    for device in devices {
-        for draft in &device.points {
-            let Wire::Http(point) = &draft.wire else { continue };
-            let Some(template) = &point.wiring.template else { continue };
-            let written = (device.channel, &template.request);
-            if let Some((_, _, other)) =
-                seen.iter().find(|(channel, request, _)| (*channel, *request) == written)
-            {
-                let help = format!(
-                    "an output has one point ({}); make one of them read-only",
-                    line_of(cx, other.place)
-                );
-                let message = format!(
-                    "`{}` and `{}` are written by the same request",
-                    other.point.name, draft.point.name
-                );
-                cx.error(draft.place, message, help);
-            }
-            seen.push((device.channel, &template.request, draft));
-        }
-    }
-}
-
-/// No point is wider than what one request can write, so no overlap begins further back.
-const MAX_WIDTH: u16 = 125;
 
 /// Two devices with one unit are fine when they read different registers: one device shown as two.
 fn same_unit(cx: &Context<'_>, devices: &[&DeviceDraft]) {
@@ -234,7 +137,7 @@ fn any_unit(cx: &Context<'_>, channels: &[ChannelDraft], devices: &[DeviceDraft]
     let above = |device: &DeviceDraft| device.unit().filter(|unit| *unit > 247);
     for (device, unit) in devices.iter().filter_map(|device| Some((device, above(device)?))) {
         let serial = matches!(
-            channels[device.channel].driver.as_ref().and_then(ChannelDriver::modbus),
+            channels[device.channel].driver.as_ref().and_then(|driver| read_as(&driver.settings)),
             Some(Transport::Rtu(_) | Transport::Ascii(_))
         );
         let others = || devices.iter().filter(|other| other.channel == device.channel).count() > 1;

@@ -5,7 +5,7 @@
 //! clocks. Invariant: a [`Plan`] needs no further check; nothing in it can be refused later for what it says.
 
 mod alarms;
-mod ascii;
+mod blame;
 mod bridges;
 mod build;
 mod check;
@@ -17,13 +17,10 @@ mod devices;
 mod draft;
 mod drivers;
 mod environment;
-mod http;
-mod local;
-mod modbus;
 mod node;
+mod oneline;
 mod parse;
 mod parts;
-mod place;
 mod plan;
 mod points;
 mod problem;

@@ -63,7 +63,11 @@ impl Mosquitto {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        until("Mosquitto", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        // It opens its listeners one by one.
+        let more = lines.lines().filter_map(|line| line.strip_prefix("listener ")?.split(' ').next());
+        for port in more.map(|port| port.parse().unwrap()).chain([port]) {
+            until("Mosquitto", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        }
         process
     }
 

@@ -1,7 +1,7 @@
 //! The shipped W&T profiles: raw answers as the devices print them become the expected values.
 
 use iogate::config::shipped_profiles;
-use iogate::driver::DriverPlan;
+use iogate::driver::http;
 use iogate::driver::http::extract::Reply;
 use iogate::model::{Quality, Reason, Value};
 
@@ -13,7 +13,7 @@ fn read(model: &str, single: &str, allout: &str) -> Vec<(String, Option<Value>, 
         "site: s\nchannels: {{ c: {{ http: {{ address: 192.0.2.1 }} }} }}\ndevices: {{ d: {{ channel: c, profile: wut/{model} }} }}\n"
     );
     let plan = plan(&yaml);
-    let DriverPlan::Http(http) = &plan.channels[0].driver else { panic!("it speaks HTTP") };
+    let http: &http::Plan = plan.channels[0].driver.get().unwrap();
     let points = http.devices[0].points.iter().filter(|point| point.access.readable());
     let read = points.map(|point| {
         let request = point.wiring.request.as_ref().unwrap();

@@ -52,11 +52,7 @@ impl Plant {
                 .into_iter()
                 .map(|(device, unit)| plant.device(&mut points, name, device, unit))
                 .collect();
-            plant.plans.push(DriverPlan::Modbus(Arc::new(modbus::Plan {
-                name: name.into(),
-                transport,
-                devices,
-            })));
+            plant.plans.push(DriverPlan::new(modbus::Plan { name: name.into(), transport, devices }));
         }
         plant.points = Arc::new(PointTable::new(points));
         plant

@@ -185,6 +185,18 @@ impl LineConfig {
     }
 }
 
+impl Parity {
+    /// Its letter in forms such as `8N1`.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::None => 'N',
+            Self::Even => 'E',
+            Self::Odd => 'O',
+        }
+    }
+}
+
 impl DeviceConfig {
     const fn default_unit() -> u8 {
         1

@@ -10,6 +10,7 @@
 pub mod budget;
 pub mod codec;
 pub mod config;
+mod entry;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
@@ -23,23 +24,31 @@ pub mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
 pub use budget::Budget;
 pub use config::{DeviceConfig, LineConfig, PointConfig, TcpConfig};
+pub use entry::{Modbus, Place, TABLES};
 pub use register::{Register, WriteMethod};
 
-/// How frames travel.
-#[derive(Debug, Clone, PartialEq)]
+/// How frames travel. In the configuration, one of these words stands under a channel's name.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub enum Transport {
-    /// Modbus TCP with its own header.
+    /// Modbus TCP.
+    #[serde(rename = "modbus-tcp")]
     Tcp(TcpConfig),
-    /// RTU frames on a serial line.
+    /// Modbus RTU on a serial line.
+    #[serde(rename = "modbus-rtu")]
     Rtu(LineConfig),
-    /// RTU frames through a TCP connection (serial servers).
+    /// Modbus RTU frames through a TCP connection: serial servers.
+    #[serde(rename = "modbus-rtu-over-tcp")]
     RtuOverTcp(TcpConfig),
-    /// ASCII frames on a serial line.
+    /// Modbus ASCII on a serial line.
+    #[serde(rename = "modbus-ascii")]
     Ascii(LineConfig),
 }
 

@@ -107,6 +107,15 @@ impl Transport {
         }
     }
 
+    /// How long to wait for an answer where a device says nothing.
+    #[must_use]
+    pub const fn timeout(&self) -> Period {
+        match self {
+            Self::Tcp(tcp) | Self::RtuOverTcp(tcp) => tcp.timeout,
+            Self::Rtu(line) | Self::Ascii(line) => line.timeout,
+        }
+    }
+
     /// Whether this unit number means every unit at once, none of which answers. On Modbus TCP, unit 0 is
     /// an ordinary device (Messaging on TCP/IP 1.0b, section 4.4.2.1).
     #[must_use]

@@ -100,6 +100,8 @@ fn dropped_segments_show_as_a_gap_and_a_full_buffer_refuses_if_it_should() {
 async fn whoever_waits_is_woken_once_something_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let backlog = open(folder.path(), &limits(10 << 20, OnFull::DropOldest), 1);
+    // What the start notes wakes nobody later.
+    written(&backlog);
     let mut reader = backlog.reader(backlog.cursor());
     for round in 0..200 {
         assert_eq!(reader.next().unwrap(), None);

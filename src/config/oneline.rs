@@ -13,14 +13,12 @@
 
 use std::ops::Range;
 
-use super::super::node::{Entry, Kind, Node};
-use super::super::parts::words_of;
-use super::super::scalar::{parse_float, parse_int};
-use super::super::suggest::{advice, nearest};
+use super::node::{Entry, Kind, Node};
+use super::parts::words_of;
+use super::scalar::{parse_float, parse_int};
+use super::suggest::{advice, nearest};
+use crate::driver::modbus::TABLES;
 use crate::driver::modbus::register::{Order, RawType};
-
-/// The tables, as they are written.
-pub(in crate::config) const TABLES: [&str; 4] = ["coil", "discrete", "input", "holding"];
 
 /// What is wrong with a line, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
