@@ -37,6 +37,7 @@ pub struct SnmpConfig {
 
 /// A version of SNMP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "SnmpVersion")]
 pub enum Version {
     /// SNMP version 1 (RFC 1157).
     #[serde(rename = "1")]
@@ -49,9 +50,22 @@ pub enum Version {
     V3,
 }
 
+impl Version {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V1 => "1",
+            Self::V2c => "2c",
+            Self::V3 => "3",
+        }
+    }
+}
+
 /// Who the gateway is to an agent of version 3, and how that is proved.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "SnmpUser")]
 pub struct UserConfig {
     /// The user's name.
     pub name: String,
@@ -76,6 +90,7 @@ pub struct UserConfig {
 /// A hash that authenticates messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SnmpAuth")]
 pub enum AuthHash {
     /// HMAC-192-SHA-256 (RFC 7860).
     #[default]
@@ -91,6 +106,7 @@ pub enum AuthHash {
 /// A cipher for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SnmpPrivacy")]
 pub enum Cipher {
     /// AES-128 in CFB mode (RFC 3826).
     #[default]
@@ -116,6 +132,7 @@ pub struct PointConfig {
 /// What of a counter is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "SnmpCounts")]
 pub enum Counter {
     /// All that has been counted since the first reading.
     Total,

@@ -10,6 +10,7 @@
 pub mod budget;
 pub mod config;
 mod counter;
+mod entry;
 mod owner;
 pub mod planner;
 mod validate;
@@ -23,9 +24,11 @@ use crate::driver::text::Extract;
 use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Conversion, PointId};
 
+pub use super::text::ExtractConfig;
 pub use async_snmp::Oid;
 pub use budget::Budget;
 pub use config::{PointConfig, SnmpConfig};
+pub use entry::Snmp;
 
 /// One agent with everything that is read from it.
 #[derive(Debug, Clone)]

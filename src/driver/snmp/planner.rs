@@ -61,8 +61,7 @@ pub(super) mod tests {
 
     #[test]
     fn points_of_one_period_share_requests_up_to_the_limit() {
-        let plan =
-            plan("{ address: 192.0.2.1, max-objects: 2 }", &[1000, 500, 1000, 1000, 500, 1000, 1000]);
+        let plan = plan("{ address: 192.0.2.1, max-objects: 2 }", &[1000, 500, 1000, 1000, 500, 1000, 1000]);
         let jobs: Vec<_> = jobs(&plan).into_iter().map(|job| job.points).collect();
         assert_eq!(jobs, [vec![0, 2], vec![1, 4], vec![3, 5], vec![6]]);
     }
@@ -70,7 +69,10 @@ pub(super) mod tests {
     #[test]
     fn the_budget_counts_each_request() {
         let budget = plan("{ address: 192.0.2.1 }", &[100, 100, 200]).budget();
-        assert!((budget.requests_per_second - 15.0).abs() < 1e-9 && (budget.share - 0.3).abs() < 1e-9, "{budget}");
+        assert!(
+            (budget.requests_per_second - 15.0).abs() < 1e-9 && (budget.share - 0.3).abs() < 1e-9,
+            "{budget}"
+        );
         assert_eq!(budget.suggestion, None);
         let busy = plan("{ address: 192.0.2.1, max-objects: 1 }", &[50, 50, 50]).budget();
         assert!(busy.suggestion.unwrap().contains("by 1.4"));

@@ -102,11 +102,13 @@ impl UserConfig {
         }
         for (key, password) in [("password", &self.password), ("privacy-password", &self.privacy_password)] {
             if password.as_ref().is_some_and(|password| password.reveal().len() < MIN_PASSWORD) {
-                problems.push(format!("{key}: a password of version 3 has at least {MIN_PASSWORD} characters"));
+                problems
+                    .push(format!("{key}: a password of version 3 has at least {MIN_PASSWORD} characters"));
             }
         }
         if self.privacy_password.is_some() && self.password.is_none() {
-            problems.push("privacy-password needs a password: what is encrypted is authenticated, too".into());
+            problems
+                .push("privacy-password needs a password: what is encrypted is authenticated, too".into());
         }
         if self.context.as_ref().is_some_and(|context| context.len() > MAX_WORD) {
             problems.push(format!("context: at most {MAX_WORD} bytes"));

@@ -32,12 +32,19 @@ fn each_mistake_is_named_with_its_remedy() {
         ("{ address: a, community: x, user: { name: m } }", "keep one"),
         ("{ address: a, community: \"\" }", "community: 1 … 255 bytes"),
         ("{ address: a, user: { name: \"\" } }", "a name has 1 … 32 bytes"),
-        ("{ address: a, user: { name: m, password: short } }", "password: a password of version 3 has at least 8"),
-        ("{ address: a, user: { name: m, privacy-password: long enough } }", "privacy-password needs a password"),
+        (
+            "{ address: a, user: { name: m, password: short } }",
+            "password: a password of version 3 has at least 8",
+        ),
+        (
+            "{ address: a, user: { name: m, privacy-password: long enough } }",
+            "privacy-password needs a password",
+        ),
     ] {
         assert!(problems(yaml).contains(complaint), "{yaml}: {}", problems(yaml));
     }
-    let config: SnmpConfig = serde_yaml::from_str("{ address: a, user: { name: m, password: short } }").unwrap();
+    let config: SnmpConfig =
+        serde_yaml::from_str("{ address: a, user: { name: m, password: short } }").unwrap();
     assert!(!config.validate().join("").contains("short"), "no complaint shows a secret");
 }
 

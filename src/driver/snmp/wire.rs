@@ -17,7 +17,7 @@ use crate::model::Reason;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// No answer in time: it is asked again, and then the agent is down.
-    #[error("no answer in time")]
+    #[error("no answer in time, or none that user and password vouch for")]
     Timeout,
     /// It cannot be spoken to from here: the name is not known, the network not there.
     #[error("{0}")]
