@@ -33,6 +33,7 @@ const STATUS: PublishOptions<'static> = PublishOptions {
     response_topic: None,
     correlation: None,
     user: &[],
+    urgent: true,
 };
 
 /// The name under which the gateway publishes.

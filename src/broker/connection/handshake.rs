@@ -256,14 +256,19 @@ impl Welcome {
         early: Vec<u8>,
     ) -> Box<Connection<S>> {
         // Boxed, because a future keeps room for every step that a value takes through it.
-        let mut connection =
-            Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));
+        let mut connection = Box::new(Connection::new(
+            Arc::clone(core),
+            stream,
+            self.attached,
+            self.version,
+            self.silence,
+            self.bounds,
+        ));
         connection.control = self.connack;
         connection.partial = early;
         connection.ends_with_connection = self.ends_with_connection;
         connection.takes = self.takes;
         connection.explains = self.explains;
-        connection.bounds = self.bounds;
         connection.enhanced = self.enhanced;
         connection
     }
