@@ -130,7 +130,7 @@ async fn assert_all(running: &Running) {
 async fn every_type_is_read_in_every_version() {
     let agent = Agent::start(OBJECTS);
     for channel in [
-        "version: 1, community: lookonly",
+        "version: v1, community: lookonly",
         "community: lookonly",
         "community: lookonly, max-objects: 2",
         "user: { name: modern, password: the modern password, privacy-password: the modern secret }",

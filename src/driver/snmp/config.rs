@@ -15,7 +15,7 @@ use crate::model::units::Period;
 pub struct SnmpConfig {
     /// Host and port, such as `192.0.2.40`. Without a port, 161.
     pub address: String,
-    /// The version: `1`, `2c` or `3`. With `user`, 3; otherwise `2c` when left out.
+    /// The version: `v1`, `v2c` or `v3`. With `user`, `v3`; otherwise `v2c` when left out.
     #[serde(default)]
     pub version: Option<Version>,
     /// The community of versions 1 and 2c, which is sent as it is; `public` when left out.
@@ -40,13 +40,13 @@ pub struct SnmpConfig {
 #[schemars(rename = "SnmpVersion")]
 pub enum Version {
     /// SNMP version 1 (RFC 1157).
-    #[serde(rename = "1")]
+    #[serde(rename = "v1")]
     V1,
     /// SNMP version 2c (RFC 1901, RFC 3416).
-    #[serde(rename = "2c")]
+    #[serde(rename = "v2c")]
     V2c,
     /// SNMP version 3 with the user-based security model (RFC 3414).
-    #[serde(rename = "3")]
+    #[serde(rename = "v3")]
     V3,
 }
 
@@ -55,9 +55,9 @@ impl Version {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::V1 => "1",
-            Self::V2c => "2c",
-            Self::V3 => "3",
+            Self::V1 => "v1",
+            Self::V2c => "v2c",
+            Self::V3 => "v3",
         }
     }
 }

@@ -130,7 +130,7 @@ impl driver::Plan for Plan {
             (Arc::clone(&device.name), format!("{points}, {requests}, {:.1} %", share * 100.0))
         };
         Description {
-            line: format!("SNMP {} to {}", self.config.spoken().word(), self.config.address),
+            line: format!("SNMP{} to {}", self.config.spoken().word(), self.config.address),
             load: Some(budget.to_string()),
             devices: self.devices.iter().zip(&budget.devices).map(device).collect(),
         }

@@ -51,9 +51,9 @@ impl SnmpConfig {
                 problems.push("community belongs to versions 1 and 2c, user to version 3: keep one".into());
             }
             (Some(_), None, Version::V1 | Version::V2c) => {
-                problems.push("user belongs to version 3: say version: 3, or leave it out".into());
+                problems.push("user belongs to version 3: say version: v3, or leave it out".into());
             }
-            (None, _, Version::V3) => problems.push("version 3 needs a user: user: { name: … }".into()),
+            (None, _, Version::V3) => problems.push("version v3 needs a user: user: { name: … }".into()),
             (None, Some(community), _) if !(1..=MAX_WORD).contains(&community.reveal().len()) => {
                 problems.push(format!("community: 1 … {MAX_WORD} bytes"));
             }

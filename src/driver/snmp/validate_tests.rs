@@ -10,10 +10,10 @@ fn problems(yaml: &str) -> String {
 fn a_right_channel_has_no_complaints() {
     for yaml in [
         "{ address: 192.0.2.1 }",
-        "{ address: \"[2001:db8::1]:1161\", version: 1, community: secret, retries: 0 }",
-        "{ address: ups.example, version: 2c, max-objects: 1, timeout: 500ms }",
+        "{ address: \"[2001:db8::1]:1161\", version: v1, community: secret, retries: 0 }",
+        "{ address: ups.example, version: v2c, max-objects: 1, timeout: 500ms }",
         "{ address: ups.example, user: { name: monitor } }",
-        "{ address: ups.example, version: 3, user: { name: m, password: long enough, privacy-password: longer still, privacy: des, auth: md5 } }",
+        "{ address: ups.example, version: v3, user: { name: m, password: long enough, privacy-password: longer still, privacy: des, auth: md5 } }",
     ] {
         assert_eq!(problems(yaml), "", "{yaml}");
     }
@@ -27,8 +27,8 @@ fn each_mistake_is_named_with_its_remedy() {
         ("{ address: a, timeout: 0s }", "timeout 0us: use more than nothing"),
         ("{ address: a, retries: 9 }", "retries 9: use 0 … 5"),
         ("{ address: a, max-objects: 0 }", "max-objects 0: use 1 … 64"),
-        ("{ address: a, version: 3 }", "version 3 needs a user"),
-        ("{ address: a, version: 1, user: { name: m } }", "say version: 3"),
+        ("{ address: a, version: v3 }", "v3 needs a user"),
+        ("{ address: a, version: v1, user: { name: m } }", "say version: v3"),
         ("{ address: a, community: x, user: { name: m } }", "keep one"),
         ("{ address: a, community: \"\" }", "community: 1 … 255 bytes"),
         ("{ address: a, user: { name: \"\" } }", "a name has 1 … 32 bytes"),
