@@ -119,7 +119,8 @@ fn every_shipped_profile_loads_with_all_its_points() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, &everything).unwrap();
         let around = Surroundings { profile_dirs: vec![folder.path().into()], ..Surroundings::none() };
-        let driver = if text.contains("\nhttp:") { "http" } else { "modbus-tcp" };
+        let driver = ["http", "snmp"].into_iter().find(|key| text.contains(&format!("\n{key}:")));
+        let driver = driver.unwrap_or("modbus-tcp");
         let yaml = format!(
             "site: s\nchannels: {{ c: {{ {driver}: {{ address: 192.0.2.1 }} }} }}\n\
              devices: {{ d: {{ channel: c, profile: {name}, poll: 1m }} }}\n"
