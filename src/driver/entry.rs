@@ -118,6 +118,11 @@ pub trait Wiring: Any + fmt::Debug + Send + Sync {
     /// Whether it takes whole numbers only.
     fn is_whole(&self) -> bool;
 
+    /// Whether the device tells the scale elsewhere, so that whole raw numbers become real ones.
+    fn is_scaled(&self) -> bool {
+        false
+    }
+
     /// Whether it takes a raw value.
     ///
     /// # Errors
