@@ -135,7 +135,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         range: conversion.range,
         report: report_policy(&publish),
         publish: publish_policy(&publish),
-        poll,
+        poll: wiring.rhythm().unwrap_or(poll),
         safe,
         tolerance,
     };
