@@ -31,6 +31,9 @@ pub(crate) struct Step {
     /// Lines of an instrument, by the question, or by the beginning of those that it sends by itself.
     #[serde(default)]
     pub(crate) lines: BTreeMap<String, String>,
+    /// Objects of an SNMP agent, as texts.
+    #[serde(default)]
+    pub(crate) objects: BTreeMap<String, String>,
     pub(crate) expect: BTreeMap<String, Expected>,
 }
 

@@ -9,7 +9,7 @@ use iogate::driver::modbus::sunspec::{Step as Walked, Walk};
 use iogate::driver::modbus::wire::Ask;
 use iogate::driver::modbus::{Device, Point, Register};
 use iogate::driver::text::Reply;
-use iogate::driver::{ascii, http, modbus};
+use iogate::driver::{ascii, http, modbus, snmp};
 use iogate::model::{PointId, Quality, Reason, Value};
 
 use crate::case::{Case, Expected, Registers, Step};
@@ -90,6 +90,14 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
             ))
         };
         ascii.devices[0].points.iter().filter_map(value).collect()
+    } else if let Some(snmp) = driver.get::<snmp::Plan>() {
+        let value = |point: &snmp::Point| {
+            let oid = point.wiring.oid.to_string();
+            let object = step.objects.get(&oid).or_else(|| case.objects.get(&oid))?;
+            let raw = point.wiring.extract.value(&Reply::new(object.as_str().into()));
+            Some((point.id, text(&point.conversion, raw)))
+        };
+        snmp.devices[0].points.iter().filter_map(value).collect()
     } else {
         panic!("add the driver of {} to this test", case.profile)
     }
