@@ -1,7 +1,7 @@
-//! The program itself in the kernel: it publishes what all buses have, and what it costs.
+//! The program itself in the kernel: it publishes what all buses have, and soon.
 //!
 //! `IOGATE_HIL_PROGRAM` names another build of it than the one that the tests were built with: a release build,
-//! when times and costs are to mean something.
+//! when times are to mean something.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,9 +15,6 @@ const DUMMY: &str = "/sys/kernel/config/iio/devices/dummy/rack";
 
 /// How many edges are timed.
 const EDGES: usize = 400;
-
-/// How long the cost is measured.
-const MEASURE: Duration = Duration::from_secs(10);
 
 fn start(channels_and_devices: &str) -> (Process, SocketAddr, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -121,48 +118,6 @@ fn the_yardstick_of_this_kernel() {
     drop(edge);
     relay.join().unwrap();
     tell("yardstick: pipe to thread to TCP client", times);
-}
-
-/// 200 edges and 50 conversions of a sensor in each second.
-#[tokio::test]
-#[ignore = "runs in the user-mode kernel"]
-async fn edges_and_sensors_cost_little() {
-    if std::env::var_os("HIL_PROGRAM").is_none_or(|path| path.is_empty()) {
-        println!("not measured: costs are those of a release build (IOGATE_HIL_PROGRAM)");
-        return;
-    }
-    let chip = Chip::new("costs", &["A", "B"], None);
-    load("i2c_sim");
-    let (program, mqtt, _folder) = start(
-        "
-channels: { pins: { gpio: { chip: costs } }, onboard: { i2c: { bus: /dev/i2c-0 } } }
-devices:
-  board: { channel: pins, points: { a: { gpio: A }, b: { gpio: B }, n: { gpio: A, measure: count }, m: { gpio: B, measure: count } } }
-  room: { channel: onboard, i2c-chip: sht3x, poll: 20ms, points: { t: { i2c: temperature }, rh: { i2c: humidity } } }
-",
-    );
-    let mut ear = Ear::new(mqtt);
-    ear.until("hil/room/t", |payload| payload.contains("good"));
-    ear.until("hil/board/a", |payload| payload.contains("good"));
-    drop(ear);
-    let (before, begun) = (program.cpu(), Instant::now());
-    let (mut edges, mut up) = (0_u32, false);
-    while begun.elapsed() < MEASURE {
-        up = !up;
-        chip.pull(0, up);
-        chip.pull(1, up);
-        edges += 2;
-        // Two lines and a hundred turns in a second.
-        let next = begun + Duration::from_millis(10) * (edges / 2);
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-    }
-    let (spent, took) = (program.cpu() - before, begun.elapsed());
-    let share = 100.0 * spent.as_secs_f64() / took.as_secs_f64();
-    println!(
-        "program: {:.0} edges and 50 conversions per second cost {share:.1} % of a processor",
-        f64::from(edges) / took.as_secs_f64()
-    );
-    drop(program);
 }
 
 fn tell(what: &str, mut times: Vec<Duration>) {

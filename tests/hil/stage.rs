@@ -52,15 +52,6 @@ impl Process {
         command.args(["run", "-c"]).arg(config).stdout(Stdio::null());
         command
     }
-
-    /// The processor time that it has used, in the kernel's ticks of 10 ms.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // The fields behind the name, which may hold blanks: utime and stime are the 14th and 15th of all.
-        let rest = stat.rsplit(") ").next().unwrap();
-        let ticks = rest.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
-        Duration::from_millis(10) * ticks.sum::<u32>()
-    }
 }
 
 impl Drop for Process {
