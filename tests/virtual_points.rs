@@ -58,7 +58,7 @@ impl Bench {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("computed".into(), driver.device_names())),
             clock: Clock::system(),
-            services: Services { state: Some(state.to_path_buf()) },
+            services: Services { state: Some(state.to_path_buf()), ..Services::default() },
             shutdown: CancellationToken::new(),
         };
         let task = tokio::spawn(driver.channel().run(context.clone()));

@@ -82,6 +82,16 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The topics of the embedded broker that a device uses besides its points.
+    fn device_topics(_device: &Self::Device) -> Vec<BrokerTopic> {
+        Vec::new()
+    }
+
+    /// Those that a point uses.
+    fn point_topics(_wiring: &Self::Wiring) -> Vec<BrokerTopic> {
+        Vec::new()
+    }
+
     /// The channel, ready to run.
     fn plan(
         name: Arc<str>,
@@ -108,11 +118,21 @@ pub trait Wiring: Any + fmt::Debug + Send + Sync {
     /// Whether it takes whole numbers only.
     fn is_whole(&self) -> bool;
 
+    /// Whether the device tells the scale elsewhere, so that whole raw numbers become real ones.
+    fn is_scaled(&self) -> bool {
+        false
+    }
+
     /// Whether it takes a raw value.
     ///
     /// # Errors
     /// Says what does not fit.
     fn encodable(&self, raw: &Value) -> Result<(), String>;
+
+    /// How long the point may be silent, where it is not polled but speaks by itself; its `poll` has no meaning then.
+    fn rhythm(&self) -> Option<Duration> {
+        None
+    }
 }
 
 impl dyn Wiring {
@@ -270,6 +290,17 @@ pub struct Neighbour<'a, D, W> {
     pub wiring: &'a W,
     /// What may be done with it.
     pub access: Access,
+}
+
+/// A topic of the embedded broker that a device uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerTopic {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Whether the gateway publishes to it; otherwise it listens.
+    pub written: bool,
+    /// The key that says so.
+    pub key: &'static str,
 }
 
 /// Two points that exclude each other.

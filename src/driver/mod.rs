@@ -11,7 +11,9 @@ pub mod http;
 pub mod i2c;
 pub mod iio;
 pub mod local;
+pub mod messages;
 pub mod modbus;
+pub mod mqtt;
 pub mod onewire;
 pub mod plan;
 pub mod queue;
@@ -35,6 +37,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 
 pub use entry::Driver;
+pub use messages::Messages;
 pub use plan::{DriverPlan, Plan};
 pub use queue::{WriteJob, WriteQueue};
 pub use stats::{ChannelStats, DeviceStats, LinkState};
@@ -61,6 +64,8 @@ pub struct ChannelContext {
 pub struct Services {
     /// Where totals are kept over restarts; `None` keeps nothing.
     pub state: Option<PathBuf>,
+    /// The messages of the embedded broker that the channel listens to; `None` where it listens to none.
+    pub messages: Option<Arc<dyn Messages>>,
 }
 
 /// A future that owns everything it needs.

@@ -26,6 +26,11 @@ pub trait Plan: Channel + Any + fmt::Debug {
         None
     }
 
+    /// The topics of the embedded broker that it listens to; `None` where it has nothing to do with the broker.
+    fn topics(&self) -> Option<Vec<Arc<str>>> {
+        None
+    }
+
     /// What speaks against its polls; `None` when they can be served.
     fn overload(&self) -> Option<Overload> {
         None
@@ -113,6 +118,12 @@ impl DriverPlan {
     #[must_use]
     pub fn description(&self) -> Description {
         self.0.description()
+    }
+
+    /// The topics of the embedded broker that it listens to, where it has to do with the broker.
+    #[must_use]
+    pub fn topics(&self) -> Option<Vec<Arc<str>>> {
+        self.0.topics()
     }
 
     /// What speaks against its polls.

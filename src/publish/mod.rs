@@ -105,6 +105,11 @@ impl Publisher {
         self.say(topics::device_availability(&self.site, device), text.as_bytes());
     }
 
+    /// Says what is odd about a device; nothing odd takes the message away again.
+    pub fn device_notice(&self, device: &str, notice: Option<&str>) {
+        self.say(topics::device_notice(&self.site, device), notice.unwrap_or_default().as_bytes());
+    }
+
     /// Says where an alarm stands.
     pub fn alarm(&self, status: &AlarmStatus) {
         let payload = alarm_payload(self.points.get(status.point).topic.as_str(), status);

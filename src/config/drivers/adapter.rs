@@ -21,7 +21,7 @@ use super::super::schema::{one, part};
 use super::super::source::Span;
 use crate::driver::DriverPlan;
 use crate::driver::entry::{
-    Attached, Clash, Driver, Endpoint, Neighbour, Shift, Surroundings, Wired, Wiring,
+    Attached, BrokerTopic, Clash, Driver, Endpoint, Neighbour, Shift, Surroundings, Wired, Wiring,
 };
 use crate::model::{Access, Conversion, PointId};
 
@@ -114,6 +114,8 @@ pub(in crate::config) trait Adapter: fmt::Debug + Send + Sync {
     fn endpoint(&self, channel: &Read) -> Option<Endpoint>;
     /// See [`Driver::clashes`].
     fn clashes(&self, points: &[(&Read, &AnyWiring, Access)]) -> Vec<Clash>;
+    /// See [`Driver::device_topics`] and [`Driver::point_topics`].
+    fn topics(&self, device: Option<&Read>, wiring: Option<&AnyWiring>) -> Vec<BrokerTopic>;
     /// The channel, ready to run.
     fn plan(&self, name: Arc<str>, channel: Read, devices: Vec<AttachedDevice>) -> Option<DriverPlan>;
 }
@@ -250,6 +252,12 @@ impl<D: Driver> Adapter for D {
             })
             .collect();
         all.map(|all| D::clashes(&all)).unwrap_or_default()
+    }
+
+    fn topics(&self, device: Option<&Read>, wiring: Option<&AnyWiring>) -> Vec<BrokerTopic> {
+        let mut topics = device.and_then(get).map(D::device_topics).unwrap_or_default();
+        topics.extend(wiring.and_then(|own| own.get()).map(D::point_topics).unwrap_or_default());
+        topics
     }
 
     fn plan(&self, name: Arc<str>, channel: Read, devices: Vec<AttachedDevice>) -> Option<DriverPlan> {

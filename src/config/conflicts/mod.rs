@@ -2,6 +2,8 @@
 //!
 //! Invariant: every complaint stands at the later of the two places and names the earlier one's line.
 
+mod loops;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::context::Context;
@@ -18,6 +20,7 @@ pub(super) fn check(cx: &Context<'_>, site: &Topic, channels: &[ChannelDraft], d
     same_port(cx, channels);
     same_topic(cx, site, devices);
     clashes(cx, channels, devices);
+    loops::check(cx, site, channels, devices);
 }
 
 /// What should be looked at in a configuration that is right otherwise.
