@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod behaviour;
 pub mod command;
 pub mod conversion;
+pub mod expression;
 pub mod point;
 pub mod quality;
 pub mod reading;
