@@ -5,6 +5,7 @@
 //! into their safe states while the channels still run, then everything else ends. Absent: any logic of
 //! the parts themselves.
 
+mod alarms;
 mod alone;
 mod bridges;
 mod parts;
@@ -31,7 +32,7 @@ use crate::command::Commander;
 use crate::config::Plan;
 use crate::driver::{ChannelContext, ChannelStats, LinkState, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
-use crate::publish::{Publisher, Setter};
+use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
 pub use alone::page_of;
 use parts::Parts;
@@ -121,7 +122,7 @@ impl Gateway {
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarm_engine(&plan, &commander, &clock, &publisher, alarm_changed);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed);
         let observers: Vec<Arc<dyn Observer>> =
             vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
@@ -163,8 +164,13 @@ impl Gateway {
         let messages = setter.subscribe()?;
         parts.spawn("set topics", |stop| setter.run(messages, stop));
         parts.spawn("stale points", |stop| stale::watch(Arc::clone(&self.bus), clock.clone(), stop));
-        let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
-        parts.spawn("availability", |stop| announce_links(stats, publisher, stop));
+        let operator = alarms::operator(&self.alarms);
+        let orders = Orders::new(self.broker.clone(), self.publisher.site().clone(), operator);
+        let messages = orders.subscribe()?;
+        parts.spawn("alarm topics", |stop| orders.run(messages, stop));
+        let (stats, publisher, alarms) =
+            (self.stats.clone(), Arc::clone(&self.publisher), Arc::clone(&self.alarms));
+        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, stop));
         parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
         let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
@@ -194,6 +200,7 @@ impl Gateway {
             bus: Arc::clone(&self.bus),
             channels: self.stats.clone(),
             commander: self.commander.clone(),
+            alarm_operator: alarms::operator(&alarms),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
@@ -266,26 +273,6 @@ impl Wiring {
     }
 }
 
-fn alarm_engine(
-    plan: &Plan,
-    commander: &Commander,
-    clock: &Clock,
-    publisher: &Arc<Publisher>,
-    changed: watch::Sender<u64>,
-) -> Arc<alarm::Engine> {
-    let teller = Arc::clone(publisher);
-    let listener: alarm::engine::Listener = Box::new(move |status| {
-        teller.alarm(status);
-        changed.send_modify(|count| *count += 1);
-    });
-    let rules = plan.alarms.clone();
-    let engine = alarm::Engine::new(rules, &plan.points, commander.clone(), clock.clone(), vec![listener]);
-    for status in engine.status() {
-        publisher.alarm(&status);
-    }
-    Arc::new(engine)
-}
-
 fn broker_view(broker: &Broker, listen: SocketAddr) -> web::BrokerView {
     let stats = broker.stats();
     web::BrokerView {
@@ -335,10 +322,11 @@ async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
     }
 }
 
-/// Publishes each device's availability when it changes.
+/// Publishes each device's availability when it changes, and tells the alarms of it.
 async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
+    alarms: Arc<alarm::Engine>,
     shutdown: CancellationToken,
 ) {
     let mut told: Vec<Vec<LinkState>> =
@@ -354,6 +342,11 @@ async fn announce_links(
                 let link = device.link.get();
                 if link != *told {
                     publisher.device_availability(&device.name, link);
+                    match link {
+                        LinkState::Online => alarms.link(&device.name, true),
+                        LinkState::Offline => alarms.link(&device.name, false),
+                        LinkState::Unknown => {}
+                    }
                     *told = link;
                 }
             }

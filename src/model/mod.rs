@@ -17,7 +17,10 @@ pub mod topic;
 pub mod units;
 pub mod value;
 
-pub use alarm::{AlarmState, AlarmStatus, Severity};
+pub use alarm::{
+    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest,
+    AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
+};
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRequest, Origin, Outcome};
 pub use conversion::Conversion;

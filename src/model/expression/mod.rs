@@ -128,6 +128,21 @@ impl Expression {
         }
     }
 
+    /// Gives every input another place: the one that `places` names at its old one.
+    pub fn move_inputs(&mut self, places: &[usize]) {
+        match self {
+            Self::Number(_) => {}
+            Self::Input(own) => *own = places.get(*own).copied().unwrap_or(*own),
+            Self::One(_, part) => part.move_inputs(places),
+            Self::Two(_, left, right) => {
+                left.move_inputs(places);
+                right.move_inputs(places);
+            }
+            Self::Extreme(_, parts) => parts.iter_mut().for_each(|part| part.move_inputs(places)),
+            Self::If(parts) => parts.iter_mut().for_each(|part| part.move_inputs(places)),
+        }
+    }
+
     /// Whether it holds: 1 is true and 0 is not. `None` where it has no value, or another one.
     #[must_use]
     pub fn truth(&self, inputs: &[f64]) -> Option<bool> {
