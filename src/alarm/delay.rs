@@ -151,7 +151,11 @@ mod tests {
         let (mut delay, start, set) = (Delay::default(), Instant::now(), delays(5, 3));
         let at = |s: u64| start + Duration::from_secs(s);
         assert_eq!(delay.step(set, HIGH, at(0)), Some(Turn::Pending));
-        assert_eq!(delay.step(set, Sight::Between, at(4)), Some(Turn::Withdrawn), "not beyond the limit itself");
+        assert_eq!(
+            delay.step(set, Sight::Between, at(4)),
+            Some(Turn::Withdrawn),
+            "not beyond the limit itself"
+        );
         assert_eq!(delay.step(set, HIGH, at(5)), Some(Turn::Pending));
         assert_eq!(delay.tick(at(9)), None);
         assert_eq!(delay.tick(at(10)), Some(Turn::Came(Condition::High)));

@@ -80,18 +80,7 @@ impl Engine {
         }
         let state = Mutex::new(alarms);
         let timer_changed = Notify::new();
-        Self {
-            rules,
-            points,
-            index,
-            by_name,
-            by_device,
-            state,
-            commander,
-            clock,
-            listeners,
-            timer_changed,
-        }
+        Self { rules, points, index, by_name, by_device, state, commander, clock, listeners, timer_changed }
     }
 
     /// Every alarm as it stands now, in the order of the configuration.
@@ -141,7 +130,8 @@ impl Engine {
     pub fn operate(&self, request: &AlarmRequest) -> Result<Vec<AlarmStatus>, AlarmRefusal> {
         let long = |text: &str| text.len() > MAX_WORDS || text.chars().any(char::is_control);
         if request.by.trim().is_empty() || long(&request.by) || request.comment.as_deref().is_some_and(long) {
-            let why = format!("say who you are; name and comment are single lines of up to {MAX_WORDS} bytes");
+            let why =
+                format!("say who you are; name and comment are single lines of up to {MAX_WORDS} bytes");
             return Err(AlarmRefusal::Request(why));
         }
         let now = self.clock.stamp();
@@ -150,7 +140,9 @@ impl Engine {
             AlarmTarget::Alarm(name) => {
                 let place = self.by_name.get(name.as_str()).copied();
                 let place = place.ok_or_else(|| AlarmRefusal::Unknown(format!("alarm `{name}`")))?;
-                self.act(&mut state, place, request, now).map(|status| vec![status]).map_err(AlarmRefusal::State)
+                self.act(&mut state, place, request, now)
+                    .map(|status| vec![status])
+                    .map_err(AlarmRefusal::State)
             }
             AlarmTarget::Group(name) => {
                 let belongs = |rule: &Rule| rule.groups.iter().any(|group| **group == **name);
@@ -277,7 +269,14 @@ fn log(event: &AlarmEvent) {
     match event.change {
         AlarmChange::Raised | AlarmChange::Escalated => {
             let message = message.any().map_or("", |text| text);
-            tracing::warn!(alarm = &**name, condition, value, state, "alarm {}: {message}", event.change.word());
+            tracing::warn!(
+                alarm = &**name,
+                condition,
+                value,
+                state,
+                "alarm {}: {message}",
+                event.change.word()
+            );
         }
         AlarmChange::Pending | AlarmChange::Withdrawn => {
             tracing::debug!(alarm = &**name, value, "alarm {}", event.change.word());

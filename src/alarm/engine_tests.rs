@@ -130,13 +130,17 @@ async fn shelves_end_and_groups_are_acknowledged_as_one() {
     assert!(matches!(rig.ask(group(), AlarmAction::Acknowledge), Err(AlarmRefusal::State(_))));
     let missing = AlarmTarget::Group("pres".into());
     assert!(matches!(rig.ask(missing, AlarmAction::Acknowledge), Err(AlarmRefusal::Unknown(_))));
-    assert!(matches!(rig.ask(AlarmTarget::Alarm("x".into()), AlarmAction::PutBack), Err(AlarmRefusal::Unknown(_))));
+    assert!(matches!(
+        rig.ask(AlarmTarget::Alarm("x".into()), AlarmAction::PutBack),
+        Err(AlarmRefusal::Unknown(_))
+    ));
     let before = rig.clock.mono();
     rig.until(AlarmState::ActiveUnacknowledged).await;
     let took = rig.clock.mono() - before;
     assert!(took >= Duration::from_secs(3600) && took < Duration::from_secs(3601), "{took:?}");
     assert_eq!(rig.engine.status()[2].state, AlarmState::ActiveUnacknowledged);
-    let nobody = AlarmRequest { target: hot(), action: AlarmAction::Acknowledge, by: " ".into(), comment: None };
+    let nobody =
+        AlarmRequest { target: hot(), action: AlarmAction::Acknowledge, by: " ".into(), comment: None };
     assert!(matches!(rig.engine.operate(&nobody), Err(AlarmRefusal::Request(_))));
     rig.shutdown.cancel();
 }

@@ -242,7 +242,7 @@ impl Alarm {
             number(limit(&rule.detector, condition)),
             number(self.reference(rule)),
             condition.map(|condition| condition.word().to_owned()),
-            subject.or(rule.device.as_ref()).map(|subject| subject.to_string()),
+            subject.or(rule.device.as_ref()).map(ToString::to_string),
             Some(rule.name.to_string()),
         ];
         rule.message.fill(&values)

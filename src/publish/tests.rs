@@ -95,7 +95,10 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
     let json: serde_json::Value = serde_json::from_str(&told[1].1).unwrap();
     assert_eq!(told[1].0, "site/gateway/alarms/hot/event");
     assert_eq!((&json["event"], &json["from"]), (&"acknowledged".into(), &"active-unacknowledged".into()));
-    assert_eq!((&json["by"], &json["comment"], &json["at"]), (&"kim".into(), &"seen".into(), &"1970-01-01T00:00:05.000Z".into()));
+    assert_eq!(
+        (&json["by"], &json["comment"], &json["at"]),
+        (&"kim".into(), &"seen".into(), &"1970-01-01T00:00:05.000Z".into())
+    );
     publisher.alarm_event(&AlarmEvent { change: AlarmChange::Pending, ..event });
     assert_eq!(texts(&mut all).len(), 1, "what is pending is a state and no event");
     let mut late = listen(&broker, "site/gateway/alarms/hot/#");
@@ -133,7 +136,9 @@ async fn what_is_asked_of_alarms_reaches_them_and_is_answered() {
     let operator: AlarmOperator = Arc::new(move |request| {
         let known = request.target == AlarmTarget::Alarm("hot".into());
         sink.lock().unwrap().push(request);
-        Box::pin(async move { if known { Ok(vec![hot()]) } else { Err(AlarmRefusal::Unknown("group `x`".into())) } })
+        Box::pin(async move {
+            if known { Ok(vec![hot()]) } else { Err(AlarmRefusal::Unknown("group `x`".into())) }
+        })
     });
     let orders = Orders::new(broker.clone(), site(), operator);
     let (messages, shutdown) = (orders.subscribe().unwrap(), CancellationToken::new());

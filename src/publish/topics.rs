@@ -76,7 +76,11 @@ mod tests {
         assert_eq!(target("busan/factory/gateway/alarms/hot/set"), Some(alarm));
         let group = AlarmTarget::Group("press".into());
         assert_eq!(target("busan/factory/gateway/alarm-groups/press/set"), Some(group));
-        for other in ["busan/factory/gateway/alarms/hot", "busan/gateway/alarms/hot/set", "busan/factory/gateway/x/hot/set"] {
+        for other in [
+            "busan/factory/gateway/alarms/hot",
+            "busan/gateway/alarms/hot/set",
+            "busan/factory/gateway/x/hot/set",
+        ] {
             assert_eq!(target(other), None);
         }
         assert_eq!(alarm_orders(&site)[0], "busan/factory/gateway/alarms/+/set");

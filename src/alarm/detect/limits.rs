@@ -50,7 +50,9 @@ impl Limits {
         });
         match found {
             None => Sight::Inside,
-            Some((level, Some(limit))) if Some(level) == current && !beyond(level, value, limit) => Sight::Between,
+            Some((level, Some(limit))) if Some(level) == current && !beyond(level, value, limit) => {
+                Sight::Between
+            }
             Some((level, _)) => Sight::Beyond(level),
         }
     }

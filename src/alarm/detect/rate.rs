@@ -70,7 +70,8 @@ impl Window {
         // A reading that comes late counts as one of the newest part: its order is kept.
         let place = self.place(self.newest);
         let part = &mut self.parts[place];
-        *part = Some(part.map_or((value, value), |(least, greatest)| (least.min(value), greatest.max(value))));
+        *part =
+            Some(part.map_or((value, value), |(least, greatest)| (least.min(value), greatest.max(value))));
     }
 
     /// Forgets what is older than the time.

@@ -58,18 +58,34 @@ impl Bench {
 const ALL_LIMITS: Limits =
     Limits { high_high: Some(80.0), high: Some(60.0), low: Some(5.0), low_low: Some(0.0), hysteresis: 2.0 };
 
-use Condition::{Above, Bad, Below, High, HighHigh, Low, LowLow, NoAnswer, NoChange, Rising, Falling, Stale, State};
-use Sight::{Beyond, Between, Blind, Inside};
+use Condition::{
+    Above, Bad, Below, Falling, High, HighHigh, Low, LowLow, NoAnswer, NoChange, Rising, Stale, State,
+};
+use Sight::{Between, Beyond, Blind, Inside};
 
 #[test]
 fn levels_exclude_each_other_and_end_by_the_hysteresis() {
     let mut bench = Bench::new(Detector::Limits(ALL_LIMITS), 1);
     assert_eq!(bench.look(0.0), Blind, "nothing was read");
     for (value, sight) in [
-        (59.9, Inside), (60.0, Beyond(High)), (58.1, Between), (58.0, Inside), (58.5, Inside),
-        (80.0, Beyond(HighHigh)), (78.5, Between), (78.0, Beyond(High)), (79.0, Beyond(High)),
-        (80.0, Beyond(HighHigh)), (59.0, Beyond(High)), (58.5, Between), (5.0, Beyond(Low)),
-        (6.9, Between), (-1.0, Beyond(LowLow)), (1.0, Between), (2.5, Beyond(Low)), (7.0, Inside),
+        (59.9, Inside),
+        (60.0, Beyond(High)),
+        (58.1, Between),
+        (58.0, Inside),
+        (58.5, Inside),
+        (80.0, Beyond(HighHigh)),
+        (78.5, Between),
+        (78.0, Beyond(High)),
+        (79.0, Beyond(High)),
+        (80.0, Beyond(HighHigh)),
+        (59.0, Beyond(High)),
+        (58.5, Between),
+        (5.0, Beyond(Low)),
+        (6.9, Between),
+        (-1.0, Beyond(LowLow)),
+        (1.0, Between),
+        (2.5, Beyond(Low)),
+        (7.0, Inside),
     ] {
         assert_eq!(bench.good(0.0, value), sight, "at {value}");
     }

@@ -16,7 +16,11 @@ pub(super) fn formulas(
     inputs: &mut Inputs,
 ) -> Option<(Option<Formula>, Option<Formula>)> {
     if config.inputs.len() > MAX_INPUTS {
-        return at.refuse(&["inputs"], format!("more than {MAX_INPUTS} inputs"), "compute a point of some of them");
+        return at.refuse(
+            &["inputs"],
+            format!("more than {MAX_INPUTS} inputs"),
+            "compute a point of some of them",
+        );
     }
     if let Some(name) = config.inputs.keys().find(|name| !expression::is_name(name)) {
         let help = "begin with a letter and go on with letters, digits and _; not and, or, not, true, false";
@@ -71,7 +75,9 @@ fn placed(at: &At<'_>, mut expression: Expression, config: &Config, inputs: &mut
         match at.point(point, &["inputs", name], false) {
             Some((_, draft)) if draft.point.kind == ValueKind::Text => {
                 let message = format!("`{}` is a text", draft.point.name);
-                sound = at.refuse(&["inputs", name], message, "expressions need numbers and states").unwrap_or(false);
+                sound = at
+                    .refuse(&["inputs", name], message, "expressions need numbers and states")
+                    .unwrap_or(false);
             }
             Some((id, _)) => {
                 places[own] = inputs.add(id);

@@ -45,19 +45,28 @@ pub(super) fn detector(at: &At<'_>, config: &Config, inputs: &mut Inputs) -> Opt
         }
         [key] => key,
         [first, second, ..] => {
-            return at.refuse(&[second], format!("`{first}` and `{second}` exclude each other"), "make two alarms of them");
+            return at.refuse(
+                &[second],
+                format!("`{first}` and `{second}` exclude each other"),
+                "make two alarms of them",
+            );
         }
     };
     check_hysteresis(at, config, key);
     if matches!(key, "device" | "formula") {
         if config.point.is_some() {
-            let help = if key == "formula" { "name its points under `inputs`" } else { "name the device only" };
+            let help =
+                if key == "formula" { "name its points under `inputs`" } else { "name the device only" };
             return at.refuse(&["point"], format!("`{key}` watches no single point"), help);
         }
         return if key == "device" { device(at, config) } else { None };
     }
     let Some(name) = &config.point else {
-        return at.refuse(&[], format!("the alarm `{}` has no `point`", at.entry.key), "add `point: device/point`");
+        return at.refuse(
+            &[],
+            format!("the alarm `{}` has no `point`", at.entry.key),
+            "add `point: device/point`",
+        );
     };
     let numbers = matches!(key, "high" | "low" | "high-high" | "low-low" | "rate" | "deviation");
     let found = at.point(name, &["point"], numbers);
@@ -85,7 +94,9 @@ fn check_hysteresis(at: &At<'_>, config: &Config, key: &str) {
         let help = "write how far the value must come back".to_owned();
         cx.error(at.place(keys), "a hysteresis cannot be negative", help);
     }
-    if config.hysteresis != 0.0 && !matches!(key, "high" | "low" | "high-high" | "low-low" | "rate" | "deviation") {
+    if config.hysteresis != 0.0
+        && !matches!(key, "high" | "low" | "high-high" | "low-low" | "rate" | "deviation")
+    {
         cx.error(at.place(keys), format!("`{key}` knows no hysteresis"), "remove it".to_owned());
     }
     if config.extreme_severity.is_some() && config.high_high.is_none() && config.low_low.is_none() {
@@ -114,7 +125,11 @@ fn rate(at: &At<'_>, config: RateConfig, hysteresis: f64) -> Option<Rate> {
     }
     for (key, limit) in [("rise", rise), ("fall", fall)] {
         if limit.is_some_and(|limit| limit <= 0.0) {
-            return at.refuse(&["rate", key], format!("`{key}` must be above 0"), "write by how much it may not move");
+            return at.refuse(
+                &["rate", key],
+                format!("`{key}` must be above 0"),
+                "write by how much it may not move",
+            );
         }
         if limit.is_some_and(|limit| hysteresis >= limit) {
             let message = "with this hysteresis the alarm could never clear";
@@ -139,7 +154,8 @@ fn deviation(
             return at.refuse(&["deviation", key], format!("`{key}` must be above 0"), "write a distance");
         }
         if limit.is_some_and(|limit| hysteresis >= limit) {
-            let message = "with this hysteresis the alarm could only clear on the other side of the reference";
+            let message =
+                "with this hysteresis the alarm could only clear on the other side of the reference";
             return at.refuse(&["hysteresis"], message, "use less than `above` and `below`");
         }
     }
@@ -185,7 +201,9 @@ fn state(at: &At<'_>, word: &str, draft: &PointDraft) -> Option<Value> {
     }
     match Value::parse(word, kind) {
         Ok(value) => Some(value),
-        Err(why) => at.refuse(&["state"], format!("`{}`: {why}", draft.point.name), "write what the point reads"),
+        Err(why) => {
+            at.refuse(&["state"], format!("`{}`: {why}", draft.point.name), "write what the point reads")
+        }
     }
 }
 

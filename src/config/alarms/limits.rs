@@ -47,8 +47,13 @@ fn check_reach(at: &At<'_>, config: &Config, draft: &PointDraft, levels: &[(&'st
     let name = &draft.point.name;
     let reached = |limit: f64| (low..=high).contains(&limit);
     for (key, limit, _) in levels.iter().filter(|(_, limit, _)| !reached(*limit)) {
-        let help = "a limit that is never reached watches nothing; correct it or the point's range".to_owned();
-        at.cx.error(at.place(&[key]), format!("`{name}` reads {low} … {high} and never reaches {limit}"), help);
+        let help =
+            "a limit that is never reached watches nothing; correct it or the point's range".to_owned();
+        at.cx.error(
+            at.place(&[key]),
+            format!("`{name}` reads {low} … {high} and never reaches {limit}"),
+            help,
+        );
     }
     let back = |(_, limit, upper): &(_, f64, bool)| {
         if *upper { limit - config.hysteresis } else { limit + config.hysteresis }

@@ -11,6 +11,11 @@ mod texts;
 
 use std::sync::Arc;
 
+use crate::alarm::config::{Acknowledge, BadInput};
+use crate::alarm::delay::Delays;
+use crate::alarm::detect::Detector;
+use crate::alarm::life::Manner;
+use crate::alarm::{self, Action, Rule};
 use crate::config::build::{Output, plain_name};
 use crate::config::context::Context;
 use crate::config::de::read;
@@ -19,11 +24,6 @@ use crate::config::node::{Entry, Node};
 use crate::config::parts::expect_map;
 use crate::config::source::Span;
 use crate::config::suggest::advice;
-use crate::alarm::config::{Acknowledge, BadInput};
-use crate::alarm::delay::Delays;
-use crate::alarm::detect::Detector;
-use crate::alarm::life::Manner;
-use crate::alarm::{self, Action, Rule};
 use crate::model::{PointId, ValueKind};
 use quality::input_alarms;
 
@@ -42,7 +42,12 @@ impl<'a> Points<'a> {
     }
 
     /// The point of this name; a mistake is recorded unless the point is there but wrong itself.
-    pub(in crate::config) fn find(&self, cx: &Context<'_>, name: &str, span: Span) -> Option<(PointId, &'a PointDraft)> {
+    pub(in crate::config) fn find(
+        &self,
+        cx: &Context<'_>,
+        name: &str,
+        span: Span,
+    ) -> Option<(PointId, &'a PointDraft)> {
         match self.names.find(name) {
             Some(index) => {
                 let index = index?;
@@ -93,9 +98,14 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    /// Where a key's value is written, or else the alarm's name.
+    /// Where a value is written, by the way of keys to it, as far as that is there; or else the alarm's name.
     fn place(&self, keys: &[&str]) -> Span {
-        self.entry.value.span_of(keys).unwrap_or(self.entry.key_span)
+        let mut place = (&self.entry.value, self.entry.key_span);
+        for key in keys {
+            let Some(value) = place.0.get(key) else { break };
+            place = (value, value.span);
+        }
+        place.1
     }
 
     fn refuse<T>(&self, keys: &[&str], message: impl Into<String>, help: &str) -> Option<T> {
@@ -108,7 +118,11 @@ impl<'a> At<'a> {
         let (id, draft) = self.points.find(self.cx, name, self.place(keys))?;
         let name = &draft.point.name;
         if !draft.point.access.readable() {
-            return self.refuse(keys, format!("`{name}` is write-only and never read"), "name a point that is read");
+            return self.refuse(
+                keys,
+                format!("`{name}` is write-only and never read"),
+                "name a point that is read",
+            );
         }
         match draft.point.kind {
             ValueKind::Bool if numbers => {
@@ -152,7 +166,8 @@ fn rule(at: &At<'_>) -> Option<(Rule, BadInput)> {
     let actions = actions(cx, &entry.value, &config, at.points);
     let message = texts::message(at, config.message.as_ref());
     let help = texts::plain(config.help.as_ref());
-    let groups: Option<Vec<Arc<str>>> = config.groups.iter().map(|group| texts::word(at, "groups", group)).collect();
+    let groups: Option<Vec<Arc<str>>> =
+        config.groups.iter().map(|group| texts::word(at, "groups", group)).collect();
     let class = match &config.class {
         Some(class) => Some(texts::word(at, "class", class)?),
         None => None,

@@ -29,7 +29,8 @@ pub(super) fn input_alarms(cx: &Context<'_>, node: &Node, rules: &[Rule], wanted
         rules.iter().filter(on_quality).flat_map(|rule| rule.inputs.iter().copied()).collect();
     let mut made = Vec::new();
     for (rule, _) in rules.iter().zip(wanted).filter(|(rule, wanted)| **wanted && !on_quality(rule)) {
-        let inputs: Vec<PointId> = rule.inputs.iter().copied().filter(|input| watched.insert(*input)).collect();
+        let inputs: Vec<PointId> =
+            rule.inputs.iter().copied().filter(|input| watched.insert(*input)).collect();
         if inputs.is_empty() {
             continue;
         }
@@ -44,7 +45,8 @@ pub(super) fn input_alarms(cx: &Context<'_>, node: &Node, rules: &[Rule], wanted
 }
 
 fn of_inputs(rule: &Rule, name: Arc<str>, inputs: Vec<PointId>) -> Rule {
-    let en = Template::plain(&format!("An input of the alarm {} is bad: that alarm keeps its state", rule.name));
+    let en =
+        Template::plain(&format!("An input of the alarm {} is bad: that alarm keeps its state", rule.name));
     let ko = Template::plain(&format!("알람 {}의 입력이 불량합니다: 알람 상태가 유지됩니다", rule.name));
     Rule {
         name,
