@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Exit, StopSignals, complain, print, run, with_causes};
+use super::{Exit, StopSignals, complain, footprint, print, run, with_causes};
 use crate::broker::{Broker, Config, Listeners};
 use crate::clock::Clock;
 use crate::journal::Level;
@@ -116,6 +116,7 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
     run::reload_when_asked(broker);
     print(&welcome);
     systemd::ready(&format!("broker on {mqtt}"));
+    footprint::settle();
     signals.next().await;
     systemd::stopping();
     stop.cancel();

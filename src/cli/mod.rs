@@ -8,6 +8,7 @@ mod bridge;
 mod broker;
 mod check;
 mod demo;
+mod footprint;
 mod import;
 mod log;
 mod logging;

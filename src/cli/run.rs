@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigFile, Exit, Listen, StopSignals, complain, load, with_causes};
+use super::{ConfigFile, Exit, Listen, StopSignals, complain, footprint, load, with_causes};
 use crate::broker::{Broker, ListenError};
 use crate::clock::Clock;
 use crate::config::{Level, Plan};
@@ -64,6 +64,7 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
     );
     reload_when_asked(gateway.broker.clone());
     systemd::ready(&format!("{} points", gateway.bus.points().len()));
+    footprint::settle();
     Ok(gateway)
 }
 

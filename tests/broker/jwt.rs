@@ -238,7 +238,7 @@ async fn forged_tokens_are_delayed_and_old_ones_are_not() {
 
 #[tokio::test]
 async fn a_connection_ends_with_its_token() {
-    let (folder, tokens) = tokens(4);
+    let (folder, tokens) = tokens(15);
     let mut lasting = section(folder.path());
     let site = Site::start(config(folder.path()), tempfile::tempdir().unwrap(), vec![]).await;
     lasting.grace = iogate::model::units::Period::from_secs(3_600);

@@ -138,6 +138,31 @@ async fn the_queue_of_an_absent_client_is_limited() {
 }
 
 #[tokio::test]
+async fn who_publishes_is_told_that_every_queue_is_full() {
+    let config = Config { max_queue_messages: 2, ..Config::default() };
+    let server = Server::with(config).await;
+    for id in ["s", "t"] {
+        let mut subscriber = server.connect(&Connect::v5(id).keeping()).await;
+        subscriber.subscribe(&format!("{id}/#"), 1).await;
+        subscriber.subscribe("both", 1).await;
+    }
+    let mut publisher = server.connect(&Connect::v5("p")).await;
+    let mut code = async |flags: u8, topic: &str| {
+        let (bytes, id) = publisher.publication(flags, topic, &[], b"x");
+        publisher.send(&bytes).await;
+        let (first, body) = publisher.packet().await;
+        assert_eq!((first, &body[..2]), (if flags == 2 { 0x40 } else { 0x50 }, &id[..]));
+        body.get(2).copied().unwrap_or(0)
+    };
+    // The last at QoS 2 is refused as well, and nothing of it stays open.
+    assert_eq!([code(2, "s/1").await, code(2, "s/2").await], [0, 0]);
+    assert_eq!([code(2, "s/3").await, code(4, "s/4").await], [0x97, 0x97]);
+    // One of two takes it: nothing to send again.
+    assert_eq!([code(2, "both").await, code(2, "both").await, code(2, "both").await], [0, 0, 0x97]);
+    assert_eq!(server.broker.stats().dropped_queue_full, 2 + 2 + 2);
+}
+
+#[tokio::test]
 async fn the_bytes_of_a_queue_are_limited() {
     let config = Config {
         max_queue_bytes: iogate::model::units::ByteSize(10_000),

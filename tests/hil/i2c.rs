@@ -1,8 +1,10 @@
 //! An SHT3x on a simulated adapter that knows plain I2C transfers.
 
+use std::time::Duration;
+
 use iogate::model::Reason;
 
-use crate::stage::{Stage, load, parameter};
+use crate::stage::{Stage, load, parameter, prompt};
 
 const CONFIG: &str = "
 channels: { onboard: { i2c: { bus: /dev/i2c-0 } }, other: { i2c: { bus: /dev/i2c-9 } } }
@@ -35,6 +37,6 @@ async fn an_sht3x_with_wrong_checksums_and_without_acknowledge() {
     parameter("i2c_sim", "nack", "0");
     let took = stage.number("room/t", -12.0, 0.01).await;
     println!("I2C: back {took:?} after the replug");
-    assert!(took < std::time::Duration::from_secs(2));
+    prompt(took, Duration::from_secs(2));
     stage.stop().await;
 }

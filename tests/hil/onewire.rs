@@ -1,10 +1,11 @@
 //! Two DS18B20 on a simulated bus master, read by the kernel's own `w1_therm`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use iogate::model::Reason;
 
-use crate::stage::{PATIENCE, Stage, load, parameter, until_there};
+use crate::stage::{Stage, load, parameter, prompt, until_there};
 
 const FIRST: &str = "28-a45100000001";
 
@@ -45,6 +46,6 @@ async fn ds18b20_with_faults_and_replug() {
     parameter("w1_sim", "gone", "0");
     let took = stage.number("warm/t", 21.5, 0.001).await;
     println!("1-Wire: back {took:?} after the replug");
-    assert!(took < PATIENCE);
+    prompt(took, Duration::from_secs(2));
     stage.stop().await;
 }

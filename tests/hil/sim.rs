@@ -58,12 +58,12 @@ impl Chip {
         fs::read_to_string(self.line(number).join("value")).unwrap().trim() == "1"
     }
 
-    /// Waits for a level.
-    pub(crate) fn until(&self, number: usize, level: bool) {
+    /// Waits for a level, and lets the gateway in this thread work meanwhile.
+    pub(crate) async fn until(&self, number: usize, level: bool) {
         let begun = std::time::Instant::now();
         while self.level(number) != level {
             assert!(begun.elapsed() < crate::stage::PATIENCE, "line {number} does not become {level}");
-            std::thread::yield_now();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     }
 }

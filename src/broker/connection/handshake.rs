@@ -116,6 +116,7 @@ impl From<CodecError> for Refused {
     }
 }
 
+/// Waits with little memory for what a client has to say; the steps after it are boxed, as they seldom wait.
 async fn open<S>(core: &Arc<Core>, mut stream: S, peer: Peer) -> Result<Box<Connection<S>>, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -137,7 +138,7 @@ where
     };
     let mut early = input.split_off(frame.len());
     let admitted = match decode_connect(&input[frame.header..]) {
-        Ok(connect) => match welcome(core, &mut stream, &mut early, &peer, &connect).await {
+        Ok(connect) => match Box::pin(welcome(core, &mut stream, &mut early, &peer, &connect)).await {
             Ok(welcome) => Ok(welcome),
             Err(Refused::Code(error)) => Err((error, Some(connect.version), connect.max_packet as usize)),
             Err(lost) => return Err(lost),
@@ -154,7 +155,7 @@ where
         }
         Err((error, version, max_packet)) => {
             if let Some(version) = version {
-                refuse(&mut stream, version, error, max_packet).await;
+                Box::pin(refuse(&mut stream, version, error, max_packet)).await;
             }
             Err(Refused::Code(error))
         }

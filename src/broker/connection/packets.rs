@@ -29,6 +29,9 @@ const FILTERS_AT_ONCE: usize = 64;
 /// Why a bridge did not take a message; everybody else has it.
 const BRIDGE_FULL: &str = "the buffer of a bridge is full";
 
+/// Why nobody got a message; older clients cannot be told.
+const QUEUES_FULL: &str = "the queue of every subscriber is full";
+
 /// Why an acknowledgement of a QoS 2 exchange was answered with a failure.
 const NOTHING_IN_FLIGHT: &str = "no message is in flight under this packet identifier";
 
@@ -244,27 +247,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let number = self.session.own(self.epoch, |state| state.log_number()).ok().flatten();
             round.received = number.map(|number| (number, publish.packet_id));
         }
-        let (unlogged, refused) = (round.unlogged, round.tally.refused);
-        let code = match round.route(&message) {
-            0 => ReasonCode::NO_MATCHING_SUBSCRIBERS,
-            _ => ReasonCode::SUCCESS,
-        };
+        let (unlogged, before) = (round.unlogged, round.tally);
+        let subscribers = round.route(&message) as u64;
         if round.unlogged > unlogged {
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: NOT_KEPT });
         }
-        if round.tally.refused > refused {
+        let full = round.tally.dropped_queue_full - before.dropped_queue_full;
+        let what = match subscribers {
+            0 => return Ok(ReasonCode::NO_MATCHING_SUBSCRIBERS),
             // Other subscribers have it all the same; the publisher may send it again.
-            let packet_id = publish.packet_id;
-            // It was noted as received when it was routed; sent again, it is not a duplicate. Who has taken the session
-            // over meanwhile has taken the note over, too, and is asked for the message again by its client.
+            _ if round.tally.refused > before.refused => BRIDGE_FULL,
+            _ if full >= subscribers && self.version.is_v5() => QUEUES_FULL,
+            _ => return Ok(ReasonCode::SUCCESS),
+        };
+        let packet_id = publish.packet_id;
+        // It was noted as received when it was routed; sent again, it is not a duplicate. Who has taken the session over
+        // meanwhile has taken the note over, too, and is asked for the message again by its client.
+        if publish.qos == QoS::ExactlyOnce {
             let _ = self.session.own(self.epoch, |state| {
-                if publish.qos == QoS::ExactlyOnce {
-                    state.log_must(|session| Record::Completed { session, packet_id });
-                }
+                state.log_must(|session| Record::Completed { session, packet_id });
             });
-            return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: BRIDGE_FULL });
         }
-        Ok(code)
+        Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what })
     }
 
     fn acknowledge(&mut self, kind: AckKind, packet_id: u16, code: ReasonCode) {
