@@ -75,10 +75,18 @@ fn point(number: u32) -> Point {
 fn rule(number: u32) -> Rule {
     let own = PointId(number * (POINTS / ALARMS));
     let next = PointId(own.0 + 1);
-    let limits = Limits { high_high: Some(90.0), high: Some(80.0), low: Some(10.0), hysteresis: 2.0, ..Limits::default() };
+    let limits = Limits {
+        high_high: Some(90.0),
+        high: Some(80.0),
+        low: Some(10.0),
+        hysteresis: 2.0,
+        ..Limits::default()
+    };
     let within = Duration::from_secs(60);
     let (inputs, detector) = match number % 12 {
-        0 => (vec![own], Detector::Rate(Rate { rise: Some(50.0), fall: Some(50.0), within, hysteresis: 1.0 })),
+        0 => {
+            (vec![own], Detector::Rate(Rate { rise: Some(50.0), fall: Some(50.0), within, hysteresis: 1.0 }))
+        }
         1 => (vec![own, next], Detector::Deviation { limits, from: Reference::Input }),
         2 => {
             let (expression, _) = parse("a > 80 and b > 80", &["a", "b"]).unwrap();

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::index::Index;
 use super::instance::Alarm;
 use super::rule::Rule;
+use super::store::{Boot, Saved, Store, Written};
 use super::timers::Timers;
 use crate::bus::Observer;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::model::{
-    AlarmAction, AlarmChange, AlarmEvent, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget,
-    PointTable, Reading, Stamp,
+    AlarmAction, AlarmChange, AlarmEvent, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState,
+    AlarmStatus, AlarmTarget, PointTable, Reading, Stamp,
 };
 
 /// The longest comment and name of a person, in bytes.
@@ -43,6 +44,7 @@ pub struct Engine {
     clock: Clock,
     listeners: Vec<Listener>,
     timer_changed: Notify,
+    store: Option<(Store, Boot)>,
 }
 
 struct Alarms {
@@ -80,7 +82,59 @@ impl Engine {
         }
         let state = Mutex::new(alarms);
         let timer_changed = Notify::new();
-        Self { rules, points, index, by_name, by_device, state, commander, clock, listeners, timer_changed }
+        Self {
+            rules,
+            points,
+            index,
+            by_name,
+            by_device,
+            state,
+            commander,
+            clock,
+            listeners,
+            timer_changed,
+            store: None,
+        }
+    }
+
+    /// The same engine with a store: alarms stand as they stood, and their outputs are held again.
+    #[must_use]
+    pub fn with_store(mut self, store: Store, saved: &HashMap<String, Saved>, boot: Boot) -> Self {
+        let mut state = self.lock();
+        for (place, rule) in self.rules.iter().enumerate() {
+            let Some(saved) = saved.get(&*rule.name) else { continue };
+            let alarm = &mut state.all[place];
+            if !saved.restore(rule, alarm, &boot) {
+                tracing::warn!(alarm = &*rule.name, "its stored state makes no sense; it begins anew");
+                continue;
+            }
+            alarm.held = alarm.life.holds();
+            for action in rule.actions.iter().filter(|_| alarm.held) {
+                self.commander.hold(action.output, &rule.name, action.value.clone());
+            }
+            let due = alarm.due(rule, boot.now.mono);
+            state.timers.set(place, due);
+        }
+        drop(state);
+        self.store = Some((store, boot));
+        self
+    }
+
+    /// Tells when every change so far is stored; `None` when nothing is.
+    #[must_use]
+    pub fn stored(&self) -> Option<Written> {
+        self.store.as_ref().map(|(store, _)| store.written())
+    }
+
+    /// Events from the journal, the newest first. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why there are none to be had.
+    pub fn journal(&self, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, String> {
+        match &self.store {
+            Some((store, _)) => store.journal(query).map_err(|error| error.to_string()),
+            None => Err("there is no journal: the gateway has no state directory".into()),
+        }
     }
 
     /// Every alarm as it stands now, in the order of the configuration.
@@ -223,6 +277,10 @@ impl Engine {
         let (by, comment) = (alarm.by.clone(), alarm.comment.clone());
         let event = AlarmEvent { change, at, from, by, comment, status };
         log(&event);
+        if let Some((store, boot)) = &self.store {
+            let passing = matches!(change, AlarmChange::Pending | AlarmChange::Withdrawn);
+            store.put(&rule.name, Saved::of(alarm, boot, at), (!passing).then_some(&event));
+        }
         for listener in &self.listeners {
             listener(&event);
         }

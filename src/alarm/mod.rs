@@ -2,7 +2,7 @@
 //!
 //! A reading goes through pure parts: `detect` sees whether the condition holds, `delay` whether it has for
 //! long enough, `life` is the state machine of docs/alarms.md, `instance` joins them for one alarm. `engine`
-//! runs every rule on every reading, `config` is what people write. Alarms see each reading in line, before
+//! runs every rule on every reading, `store` keeps states and the journal, `config` is what people write. Alarms see each reading in line, before
 //! report by exception, so no deadband can blind one, and they reach outputs only through the command handle.
 //! Absent: topics and pages, which read [`AlarmStatus`](crate::model::AlarmStatus).
 
@@ -14,9 +14,11 @@ mod index;
 pub mod instance;
 pub mod life;
 pub mod rule;
+pub mod store;
 pub mod text;
 mod timers;
 
 pub use config::Config;
 pub use engine::Engine;
 pub use rule::{Action, Rule};
+pub use store::{Boot, Store};

@@ -74,6 +74,9 @@ pub enum StartError {
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
+    /// The alarms cannot be kept.
+    #[error("the alarms cannot start")]
+    Alarms(#[from] alarm::store::StoreError),
     /// A bridge cannot be made.
     #[error("a bridge cannot start")]
     Bridge(#[from] BridgeError),
@@ -122,7 +125,7 @@ impl Gateway {
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
         let observers: Vec<Arc<dyn Observer>> =
             vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
@@ -201,6 +204,7 @@ impl Gateway {
             channels: self.stats.clone(),
             commander: self.commander.clone(),
             alarm_operator: alarms::operator(&alarms),
+            alarm_journal: alarms::journal(&alarms),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
@@ -243,6 +247,11 @@ impl Gateway {
         }
         self.publisher.gateway_availability(false);
         self.parts.end(STOP_PATIENCE).await;
+        if let Some(stored) = self.alarms.stored()
+            && !matches!(tokio::time::timeout(STOP_PATIENCE, stored).await, Ok(Ok(Ok(()))))
+        {
+            tracing::warn!("the last changes of the alarms are not stored");
+        }
         unsafe_outputs
     }
 }

@@ -18,8 +18,8 @@ pub mod units;
 pub mod value;
 
 pub use alarm::{
-    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest,
-    AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
+    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmJournal, AlarmOperator, AlarmOrder, AlarmQuery,
+    AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
 };
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRequest, Origin, Outcome};

@@ -30,7 +30,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmOperator, AlarmStatus, Stamp, Topic};
+use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, Stamp, Topic};
 
 pub use config::Config;
 pub use server::serve;
@@ -57,6 +57,8 @@ pub struct Context {
     pub alarms: Arc<dyn Fn() -> Vec<AlarmStatus> + Send + Sync>,
     /// Where people's requests on alarms go.
     pub alarm_operator: AlarmOperator,
+    /// Where the journal of the alarms is read.
+    pub alarm_journal: AlarmJournal,
     /// Changes whenever an alarm does; the number itself means nothing.
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.

@@ -129,6 +129,7 @@ impl Plant {
             channels: self.channels.clone(),
             commander: Commander::new(points, queues, self.clock.clone()),
             alarm_operator: self.operator(),
+            alarm_journal: Arc::new(|_| Ok(Vec::new())),
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
