@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use iogate::config::{self, Level, Plan, Surroundings};
-use iogate::driver::DriverPlan;
+use iogate::driver::modbus;
 use iogate::driver::modbus::register::{BitField, Table};
 use iogate::model::{Access, Deadband, PayloadFormat, PointId, Value, ValueKind};
 use proptest::prelude::*;
@@ -62,10 +62,10 @@ fn the_plan_holds_what_was_written() {
 #[test]
 fn copies_move_by_what_one_takes() {
     let plan = plan(GOOD);
-    let DriverPlan::Modbus(line) = &plan.channels[0].driver else { panic!("it speaks Modbus") };
+    let line: &modbus::Plan = plan.channels[0].driver.get().unwrap();
     let units: Vec<u8> = line.devices.iter().map(|device| device.unit).collect();
     assert_eq!(units, [3, 10, 11, 12, 13]);
-    let DriverPlan::Modbus(plc) = &plan.channels[1].driver else { panic!("it speaks Modbus") };
+    let plc: &modbus::Plan = plan.channels[1].driver.get().unwrap();
     let wire = |name: &str| {
         let id = plan.points.by_name(name).unwrap().id;
         plc.devices[0].points.iter().find(|point| point.id == id).unwrap().register

@@ -8,7 +8,7 @@ use std::time::Duration;
 use iogate::bus::{Bus, Latest};
 use iogate::clock::Clock;
 use iogate::config::{self, Plan, Surroundings};
-use iogate::driver::{ChannelContext, ChannelStats, DriverPlan, Services, WriteJob, WriteQueue};
+use iogate::driver::{ChannelContext, ChannelStats, Services, WriteJob, WriteQueue, virtual_points};
 use iogate::model::{CommandId, Outcome, Quality, Reading, Reason, Stamp, Value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -52,13 +52,13 @@ impl Bench {
         let plan =
             config::load_str(CONFIG, "test.yaml", &Surroundings::none()).unwrap_or_else(|r| panic!("{r}"));
         let driver = &plan.channels.iter().find(|channel| &*channel.name == "computed").unwrap().driver;
-        assert!(matches!(driver, DriverPlan::Virtual(_)));
+        assert!(driver.get::<virtual_points::Plan>().is_some());
         let context = ChannelContext {
             bus: Bus::new(Arc::clone(&plan.points), Vec::new()),
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("computed".into(), driver.device_names())),
             clock: Clock::system(),
-            services: Services { state: Some(state.to_path_buf()) },
+            services: Services { state: Some(state.to_path_buf()), ..Services::default() },
             shutdown: CancellationToken::new(),
         };
         let task = tokio::spawn(driver.channel().run(context.clone()));

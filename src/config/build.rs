@@ -5,19 +5,20 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::conversion::{self, RawForm};
+use super::conversion;
 use super::draft::{Around, PointDraft};
-use super::drivers::Taker;
-use super::modbus as adapter;
+use super::drivers::{About, Read};
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
-use super::place;
 use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
+use super::suggest::advice;
 use super::values::ReportWhen;
+use crate::driver::entry::Wiring;
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
+use crate::model::units::Period;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
 };
@@ -27,6 +28,9 @@ pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest time between two readings.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+
+/// The period of points that are read when their device comes online: far enough to be of no weight.
+const ONCE: Duration = POLL_LIMITS.1;
 
 /// How long a value may stay unpublished when nothing is said.
 pub(super) const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
@@ -52,7 +56,7 @@ struct Sections {
     point: Option<PointSection>,
     conversion: Option<ConversionSection>,
     publish: Option<PublishSection>,
-    wire: Option<place::Section>,
+    own: Option<Read>,
 }
 
 /// Builds the point of one entry.
@@ -87,33 +91,37 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
         point: read_part(cx, node),
         conversion: read_part(cx, node),
         publish: read_part(cx, node),
-        wire: place::section(cx, node, around.settings),
+        own: around.kind.section(cx, node),
     }
 }
 
 fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sections) -> Option<PointDraft> {
     let node = &item.node;
     let publish = sections.publish.map(|own| own.over(around.publish));
-    let poll = publish.map(|publish| poll(cx, node, &publish));
     let section = sections.point?;
+    let own_poll = sections.publish.and_then(|own| own.poll);
+    let poll = publish.map(|publish| poll(cx, around, node, &section, (own_poll, publish.poll)));
     let access = section.access.unwrap_or_default();
     let topic = topic(cx, around, item, &section);
-    if let (Some(transport), Some(unit)) =
-        (around.driver.and_then(|driver| driver.modbus()), around.settings.modbus())
-    {
-        let place = node.span_of(&["access"]).unwrap_or(item.key_span);
-        adapter::check_unit(cx, transport, unit.unit, access, place);
+    let (settings, shift) = (around.settings, item.shift);
+    let about = About { node, name_span: item.key_span, settings, access, shift };
+    if let Some(channel) = around.driver {
+        around.kind.object(cx, &channel.settings, &about);
     }
-    let wired = place::of(cx, around, item, sections.wire?, access)?;
-    let form = wired.form();
+    let wiring = around.kind.wiring(cx, sections.own?, &about)?;
+    let form = wiring.form();
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
-    let output = Output { conversion: &conversion, kind, taker: wired.taker() };
+    let kind = match kind {
+        ValueKind::Integer if wiring.is_scaled() => ValueKind::Float,
+        own => own,
+    };
+    let output = Output { conversion: &conversion, kind, wiring: &*wiring };
     let safe = safe_state(cx, item, &section, access, &output);
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
     let unconverted = conversion.linear == Linear::Identity;
-    let unit = section.unit.as_deref().or_else(|| wired.unit().filter(|_| unconverted));
+    let unit = section.unit.as_deref().or_else(|| form.unit.filter(|_| unconverted));
     let point = Point {
         id: PointId(0),
         name: format!("{}/{}", around.device, item.name).into(),
@@ -122,18 +130,18 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         topic: topic?,
         kind,
         unit: unit.map(Into::into),
-        label: section.label.as_deref().map(Into::into),
+        label: section.label_in(around.language).map(Into::into),
         access,
         range: conversion.range,
         report: report_policy(&publish),
         publish: publish_policy(&publish),
-        poll,
+        poll: wiring.rhythm().unwrap_or(poll),
         safe,
         tolerance,
     };
-    let wire = wired.wire(&point.name, conversion, poll, access, tolerance);
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
-    Some(PointDraft { point, place: item.key_span, node: node.clone(), wire, form, behaviour, grade })
+    let (place, node) = (item.key_span, node.clone());
+    Some(PointDraft { point, place, node, wiring, conversion, behaviour, grade })
 }
 
 fn report_policy(publish: &PublishSection) -> ReportPolicy {
@@ -189,8 +197,40 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
     }
 }
 
-fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
-    let poll = publish.poll.map_or(DEFAULT_POLL, |period| period.0);
+/// How often the point is read: as it says itself, as its group, and where neither does, as the device; settings
+/// and diagnoses then no oftener than suits them.
+fn poll(
+    cx: &Context<'_>,
+    around: &Around<'_>,
+    node: &Node,
+    section: &PointSection,
+    (own, wider): (Option<Period>, Option<Period>),
+) -> Duration {
+    let group = section.group.as_deref().and_then(|name| {
+        let found = around.groups.get(name).copied();
+        if found.is_none() {
+            let help = advice(name, around.groups.keys().map(String::as_str)).or_else(|| {
+                Some("name it under `groups:` with its period, such as { energy: 10s }".to_owned())
+            });
+            let place = node.span_of(&["group"]).unwrap_or(node.span);
+            cx.error(place, format!("there is no poll group `{name}`"), help);
+        }
+        found
+    });
+    if section.once == Some(true) {
+        if own.is_some() || section.group.is_some() {
+            let place = node.span_of(&["once"]).unwrap_or(node.span);
+            cx.error(place, "`once` takes the place of `poll` and `group`", "keep one of them".to_owned());
+        }
+        return ONCE;
+    }
+    let poll = match (own.or(group), wider) {
+        (Some(said), _) => said.0,
+        (None, wider) => {
+            let wider = wider.map_or(DEFAULT_POLL, |period| period.0);
+            wider.max(section.class.unwrap_or_default().rest())
+        }
+    };
     if !poll.is_zero() && !(POLL_LIMITS.0..=POLL_LIMITS.1).contains(&poll) {
         let message = format!("a poll period of {poll:?} makes no sense");
         let help = "use 1ms … 7d, or 0s for as often as the line allows".to_owned();
@@ -203,7 +243,7 @@ fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
 pub(super) struct Output<'a> {
     pub(super) conversion: &'a Conversion,
     pub(super) kind: ValueKind,
-    pub(super) taker: Taker<'a>,
+    pub(super) wiring: &'a dyn Wiring,
 }
 
 impl Output<'_> {
@@ -221,8 +261,9 @@ impl Output<'_> {
             },
             _ => value,
         };
-        let raw = self.conversion.invert(&value, self.taker.is_whole()).map_err(|error| error.to_string())?;
-        self.taker.encodable(&raw)?;
+        let raw =
+            self.conversion.invert(&value, self.wiring.is_whole()).map_err(|error| error.to_string())?;
+        self.wiring.encodable(&raw)?;
         Ok(value)
     }
 }
@@ -271,7 +312,7 @@ fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Out
     }
     match output.kind {
         ValueKind::Bool | ValueKind::Text | ValueKind::Integer => 0.0,
-        ValueKind::Float if output.taker.is_whole() => output.conversion.step() * 0.500_001,
+        ValueKind::Float if output.wiring.is_whole() => output.conversion.step() * 0.500_001,
         ValueKind::Float => {
             let size = output.conversion.range.map_or(1e3, |(low, high)| low.abs().max(high.abs()));
             let rounding = output.conversion.round.map_or(0.0, |places| 10f64.powi(-i32::from(places)));
@@ -290,6 +331,5 @@ fn check_behaviour(cx: &Context<'_>, node: &Node, section: &PointSection, kind: 
 
 /// The raw form, for messages about values of a point.
 pub(super) fn reach_of(draft: &PointDraft) -> Option<(f64, f64)> {
-    let form: &RawForm = &draft.form;
-    draft.point.range.or_else(|| conversion::reach(draft.wire.conversion(), form))
+    draft.point.range.or_else(|| conversion::reach(&draft.conversion, &draft.wiring.form()))
 }

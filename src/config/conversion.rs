@@ -7,19 +7,9 @@
 use super::context::Context;
 use super::node::Node;
 use super::sections::{ConversionSection, SpanSection};
+use crate::driver::entry::RawForm;
 use crate::model::conversion::{Linear, Sentinel};
 use crate::model::{Conversion, Value, ValueKind};
-
-/// What a driver's number format can hold.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RawForm {
-    /// The kind of the raw value: a bit, a whole number, a real number or text.
-    pub(super) kind: ValueKind,
-    /// The smallest and the largest raw number, for whole ones.
-    pub(super) limits: Option<(Value, Value)>,
-    /// What people call it: `i16`.
-    pub(super) word: String,
-}
 
 /// Keys that mean nothing for a digital state or a text.
 const NUMERIC: [&str; 7] = ["scale", "offset", "span", "sign-magnitude", "sentinels", "round", "range"];
@@ -40,6 +30,7 @@ pub(super) fn build(
         enumeration: section.enumeration.iter().map(|(code, text)| (code.0, text.as_str().into())).collect(),
         range: section.range,
         invert: section.invert.unwrap_or(false),
+        quadrants: section.quadrants.unwrap_or(false),
     };
     if section.round.is_none() && form.kind == ValueKind::Integer {
         conversion.round = conversion.natural_places();

@@ -5,14 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::build::{self, Built, plain_name};
 use super::context::Context;
-use super::de::{misspelt, read_rest};
-use super::draft::{Around, ChannelDraft, ChannelSection, DeviceDraft, Names};
-use super::drivers::{ChannelDriver, DeviceSettings, DriverKind};
-use super::http as http_adapter;
-use super::local as local_adapter;
-use super::modbus as adapter;
+use super::de::misspelt;
+use super::draft::{Around, ChannelDraft, DeviceDraft, Names};
+use super::drivers::{self, ChannelDriver, DriverKind, names_address, read_as};
 use super::node::Node;
 use super::parts::{check_keys, expect_map, fields_of, read_part_rest};
 use super::points::{expand_points, overlay};
@@ -20,9 +19,10 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use crate::driver::modbus::{DeviceConfig, Transport};
-use crate::driver::{ascii, http};
+use super::values::Language;
+use crate::driver::modbus::Transport;
 use crate::model::Topic;
+use crate::model::units::Period;
 
 /// The most channels, devices and points of one configuration.
 pub(super) const MAX_CHANNELS: usize = 1_000;
@@ -35,6 +35,7 @@ pub(super) const MAX_POINTS: usize = 200_000;
 pub(super) struct Plant<'a> {
     pub(super) site: &'a Topic,
     pub(super) defaults: PublishSection,
+    pub(super) language: Language,
     pub(super) channels: &'a [ChannelDraft],
 }
 
@@ -51,20 +52,8 @@ pub(super) fn channels(cx: &Context<'_>, node: &Node) -> Vec<ChannelDraft> {
         if let Err(help) = plain_name(&entry.key) {
             cx.error(entry.key_span, format!("`{}` cannot be the name of a channel", entry.key), Some(help));
         }
-        let driver = read_rest::<ChannelSection>(cx, &entry.value).0.map(ChannelSection::driver);
+        let driver = drivers::channel(cx, &entry.value);
         let node = entry.value.entries().first().map_or(&entry.value, |driver| &driver.value).clone();
-        match &driver {
-            Some(ChannelDriver::Modbus(transport)) => adapter::check_transport(cx, &node, transport),
-            Some(ChannelDriver::Http(config)) => {
-                http_adapter::check(cx, &node, &["address"], &config.validate());
-            }
-            Some(ChannelDriver::Ascii(transport)) => {
-                http_adapter::check(cx, &node, &["address", "port"], &transport.validate());
-            }
-            Some(ChannelDriver::Local(bus)) => http_adapter::check(cx, &node, &["path"], &bus.validate()),
-            Some(ChannelDriver::Virtual(config)) => http_adapter::check(cx, &node, &[], &config.validate()),
-            Some(ChannelDriver::System) | None => {}
-        }
         channels.push(ChannelDraft { name: entry.key.clone(), key_span: entry.key_span, node, driver });
     }
     channels
@@ -130,7 +119,7 @@ fn device(
     let kind = kind_of(cx, item, profile.as_deref(), driver)?;
     check_keys(cx, node, &device_keys(kind));
     let node = with_profile(node, profile.as_deref());
-    let settings = settings_of(cx, &node, kind, driver, item)?;
+    let settings = kind.device(cx, &node, driver.map(|driver| &driver.settings), item.shift)?;
     if section.enabled == Some(false) {
         return None;
     }
@@ -145,6 +134,8 @@ fn device(
         settings: &settings,
         driver,
         grade: profile.as_ref().and_then(|profile| Some(profile.about.as_ref()?.grade)),
+        groups: groups_of(profile.as_deref(), &section),
+        language: plant.language,
         attached: channel.is_some(),
     };
     let items = points_of(cx, item, &section, profile.as_deref(), kind);
@@ -159,6 +150,14 @@ fn device(
         profile,
         points,
     })
+}
+
+/// The periods of the poll groups: the profile's, changed by the device's.
+fn groups_of(profile: Option<&Profile>, section: &DeviceSection) -> IndexMap<String, Period> {
+    let about = profile.and_then(|profile| profile.about.as_ref());
+    let mut groups = about.map(|about| about.groups.clone()).unwrap_or_default();
+    groups.extend(section.groups.iter().map(|(name, period)| (name.clone(), *period)));
+    groups
 }
 
 /// The part of the topics that is the device's; its name where that is unusable.
@@ -180,53 +179,17 @@ fn kind_of(
     profile: Option<&Profile>,
     driver: Option<&ChannelDriver>,
 ) -> Option<DriverKind> {
-    match (profile.map(|profile| profile.kind), driver.map(ChannelDriver::kind)) {
-        (Some(theirs), Some(ours)) if theirs != ours => {
-            let (theirs, ours) = (theirs.profile_key(), ours.profile_key());
+    match (profile.map(|profile| profile.kind), driver.map(|driver: &ChannelDriver| driver.kind)) {
+        (Some(theirs), Some(ours)) if theirs.key() != ours.key() => {
+            let (theirs, ours) = (theirs.key(), ours.key());
             let place = item.node.span_of(&["profile"]).unwrap_or(item.key_span);
             let help = format!("name a channel of the driver `{theirs}`, or a profile that has `{ours}:`");
             cx.error(place, format!("the profile is for `{theirs}`, and the channel speaks `{ours}`"), help);
             None
         }
         (Some(kind), _) | (None, Some(kind)) => Some(kind),
-        (None, None) => Some(DriverKind::guess(&item.node)),
+        (None, None) => Some(drivers::guess(&item.node)),
     }
-}
-
-/// What the driver adds to the device, checked.
-fn settings_of(
-    cx: &Context<'_>,
-    node: &Node,
-    kind: DriverKind,
-    driver: Option<&ChannelDriver>,
-    item: &Item,
-) -> Option<DeviceSettings> {
-    Some(match kind {
-        DriverKind::Modbus => {
-            let config = read_part_rest::<DeviceConfig>(cx, node)?;
-            DeviceSettings::Modbus(adapter::device(cx, node, config, item.shift))
-        }
-        DriverKind::Http => {
-            let config = read_part_rest::<http::DeviceConfig>(cx, node)?;
-            http_adapter::check(cx, node, &[], &config.validate());
-            DeviceSettings::Http(Box::new(config))
-        }
-        DriverKind::Ascii => {
-            let config = read_part_rest::<ascii::DeviceConfig>(cx, node)?;
-            http_adapter::check(cx, node, &[], &config.validate());
-            DeviceSettings::Ascii(Box::new(config))
-        }
-        DriverKind::System => DeviceSettings::System,
-        DriverKind::OneWire | DriverKind::Iio | DriverKind::Gpio | DriverKind::I2c | DriverKind::Spi => {
-            let mut config = local_adapter::device(cx, node, kind)?;
-            http_adapter::check(cx, node, &[], &config.validate());
-            if let Some(ChannelDriver::Local(bus)) = driver {
-                config.inherit(bus);
-            }
-            DeviceSettings::Local(Box::new(config))
-        }
-        DriverKind::Virtual => DeviceSettings::Virtual,
-    })
 }
 
 /// The keys of a device, section by section.
@@ -278,7 +241,7 @@ fn points_of(
     match profile {
         Some(profile) => overlay(cx, &profile.points, own, &profile.name, kind),
         None if section.profile.is_some() => {
-            own.into_iter().filter(|item| kind.names_address(item)).collect()
+            own.into_iter().filter(|item| names_address(kind, item)).collect()
         }
         None => {
             if own.is_empty() && item.node.get("points").is_none() {
@@ -299,7 +262,7 @@ fn with_profile(node: &Node, profile: Option<&Profile>) -> Node {
             merged.put(setting.clone());
         }
     }
-    if profile.kind != DriverKind::Modbus {
+    if !profile.kind.device_fields().contains(&"unit") {
         return merged;
     }
     let factory = profile.about.as_ref().and_then(|about| about.factory.unit);
@@ -317,7 +280,7 @@ fn channel_of(
     channels: &[ChannelDraft],
 ) -> Option<usize> {
     let Some(name) = section.channel.as_deref() else {
-        let keys = device_keys(DriverKind::guess(&item.node)).concat();
+        let keys = device_keys(drivers::guess(&item.node)).concat();
         let misspelt = misspelt(item.node.entries(), "channel", &keys);
         if item.node.get("channel").is_none() && !misspelt {
             let help = advice("", channels.iter().map(|channel| &*channel.name));
@@ -343,7 +306,7 @@ pub(super) fn note_factory(cx: &Context<'_>, devices: &[DeviceDraft], channels: 
         let Some(profile) = &device.profile else { continue };
         let channel = &channels[device.channel];
         let (Some(Transport::Rtu(line) | Transport::Ascii(line)), Some(about)) =
-            (channel.driver.as_ref().and_then(ChannelDriver::modbus), &profile.about)
+            (channel.driver.as_ref().and_then(|driver| read_as(&driver.settings)), &profile.about)
         else {
             continue;
         };
@@ -354,7 +317,7 @@ pub(super) fn note_factory(cx: &Context<'_>, devices: &[DeviceDraft], channels: 
         factory.stop_bits = about.factory.stop_bits.unwrap_or(line.stop_bits);
         if factory != *line && told.insert((device.channel, Arc::clone(&profile.name))) {
             let (model, name) = (&profile.name, &channel.name);
-            let (theirs, ours) = (adapter::serial_form(&factory), adapter::serial_form(line));
+            let (theirs, ours) = (factory.form(), line.form());
             cx.note(
                 device.key_span,
                 format!("{model} leaves the factory with {theirs}; `{name}` runs at {ours}"),

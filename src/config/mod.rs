@@ -5,7 +5,7 @@
 //! clocks. Invariant: a [`Plan`] needs no further check; nothing in it can be refused later for what it says.
 
 mod alarms;
-mod ascii;
+mod blame;
 mod bridges;
 mod build;
 mod check;
@@ -17,13 +17,12 @@ mod devices;
 mod draft;
 mod drivers;
 mod environment;
-mod http;
-mod local;
-mod modbus;
+mod handbook;
+mod library;
 mod node;
+mod oneline;
 mod parse;
 mod parts;
-mod place;
 mod plan;
 mod points;
 mod problem;
@@ -43,6 +42,11 @@ use std::path::{Path, PathBuf};
 
 pub use check::check_report;
 pub use context::{Environment, Surroundings};
+pub use handbook::pages as profile_pages;
+pub use library::{
+    PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary,
+    profile_trial, shipped_summaries,
+};
 pub use plan::{ChannelPlan, Plan};
 pub use problem::{Level, Problem, Report};
 pub use profile::shipped_profiles;

@@ -1,7 +1,7 @@
 //! One map that several types read their own keys of: common keys beside a driver's keys.
 //!
 //! Every driver owns its struct, and none knows the others. Invariant: a key belongs to exactly one of the
-//! types that share a map; a test holds that.
+//! types that share a map; a test of `drivers` holds that.
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
@@ -84,61 +84,5 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
         unit_struct newtype_struct seq tuple tuple_struct map identifier ignored_any
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::sections::{
-        ConversionSection, DeviceSection, PointSection, PublishSection, RepeatSection,
-    };
-    use super::*;
-    use crate::driver::text::ExtractConfig;
-    use crate::driver::{ascii, gpio, http, i2c, iio, modbus, onewire, spi, system, virtual_points};
-
-    fn assert_disjoint(lists: &[&[&str]]) {
-        let mut all = lists.concat();
-        all.sort_unstable();
-        let count = all.len();
-        all.dedup();
-        assert_eq!(all.len(), count, "a key belongs to two sections: {all:?}");
-        assert!(lists.iter().all(|list| !list.is_empty()));
-    }
-
-    #[test]
-    fn no_two_sections_of_a_map_share_a_key() {
-        // Drivers neither: editors complete from one schema that has the keys of all.
-        let (publish, repeat) = (fields_of::<PublishSection>(), fields_of::<RepeatSection>());
-        assert_disjoint(&[
-            fields_of::<DeviceSection>(),
-            fields_of::<modbus::DeviceConfig>(),
-            fields_of::<http::DeviceConfig>(),
-            fields_of::<ascii::DeviceConfig>(),
-            fields_of::<onewire::DeviceConfig>(),
-            fields_of::<iio::DeviceConfig>(),
-            fields_of::<gpio::DeviceConfig>(),
-            fields_of::<i2c::DeviceConfig>(),
-            fields_of::<spi::DeviceConfig>(),
-            publish,
-            repeat,
-            &["points"],
-        ]);
-        assert_disjoint(&[
-            fields_of::<PointSection>(),
-            fields_of::<ConversionSection>(),
-            fields_of::<modbus::PointConfig>(),
-            fields_of::<http::PointConfig>(),
-            fields_of::<ExtractConfig>(),
-            fields_of::<ascii::PointConfig>(),
-            fields_of::<system::PointConfig>(),
-            fields_of::<onewire::PointConfig>(),
-            fields_of::<iio::PointConfig>(),
-            fields_of::<gpio::PointConfig>(),
-            fields_of::<i2c::PointConfig>(),
-            fields_of::<spi::PointConfig>(),
-            fields_of::<virtual_points::PointConfig>(),
-            publish,
-            repeat,
-        ]);
     }
 }

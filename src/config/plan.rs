@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 
@@ -13,16 +12,15 @@ use super::context::Context;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
-use super::drivers::{ChannelDriver, DeviceSettings, Wire};
+use super::drivers::{AttachedDevice, AttachedPoint};
 use super::node::{Kind, Node};
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
-use super::source::Span;
 use super::values::Grade;
 use super::virtual_points as virtual_adapter;
-use crate::driver::{DriverPlan, ascii, http, local, modbus, system, virtual_points};
+use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
@@ -88,7 +86,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     check_profile_path(cx, root);
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
-    let plant = Plant { site: &site, defaults, channels: &channels };
+    let plant = Plant { site: &site, defaults, language: section.language, channels: &channels };
     let mut devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
@@ -178,7 +176,7 @@ fn check_broker(cx: &Context<'_>, root: &Node, broker: Option<&broker::Config>) 
     }
     for message in problems {
         let message = message.strip_prefix("broker.").unwrap_or(&message);
-        super::modbus::blame(cx, root.get("broker").unwrap_or(root), &[], message);
+        super::blame::blame(cx, root.get("broker").unwrap_or(root), &[], message);
     }
 }
 
@@ -212,27 +210,37 @@ fn assemble(
         devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
     profiles.sort();
     profiles.dedup();
-    let mut lines: Vec<Line> = channels.iter().map(|_| Line::default()).collect();
+    let mut lines: Vec<Vec<AttachedDevice>> = channels.iter().map(|_| Vec::new()).collect();
     for device in devices {
-        let timeout = channels[device.channel].driver.as_ref().map(timeout_of).unwrap_or_default();
-        let mut wires = Vec::with_capacity(device.points.len());
+        let mut wired = Vec::with_capacity(device.points.len());
         for mut draft in device.points {
             let id = PointId(u32::try_from(points.len()).unwrap_or(u32::MAX));
-            draft.wire.set_id(id);
             draft.point.id = id;
             behaviours.extend(draft.behaviour.map(|behaviour| (id, behaviour)));
-            wires.push(draft.wire);
+            let point = &draft.point;
+            wired.push(AttachedPoint {
+                id,
+                name: Arc::clone(&point.name),
+                wiring: draft.wiring,
+                conversion: draft.conversion,
+                poll: point.poll,
+                access: point.access,
+                tolerance: point.tolerance,
+            });
             points.push(draft.point);
         }
         let model =
             device.profile.as_ref().map_or_else(|| Arc::clone(&device.name), |own| Arc::clone(&own.name));
-        lines[device.channel].add(device.name, model, device.settings, wires, timeout);
+        let (name, settings) = (device.name, device.settings);
+        lines[device.channel].push(AttachedDevice { name, model, settings, points: wired });
     }
     let mut plans = Vec::new();
-    for (channel, line) in channels.into_iter().zip(lines) {
-        let (name, place) = (channel.name, channel.key_span);
-        let driver = channel.driver.and_then(|driver| line.plan(cx, driver, &name, place));
-        plans.extend(driver.map(|driver| ChannelPlan { name, driver }));
+    for (channel, devices) in channels.into_iter().zip(lines).filter(|(_, devices)| !devices.is_empty()) {
+        let name = channel.name;
+        let planned = channel.driver.and_then(|own| own.kind.plan(Arc::clone(&name), own.settings, devices));
+        let Some(driver) = planned else { continue };
+        super::check::check_load(cx, &driver, channel.key_span);
+        plans.push(ChannelPlan { name, driver });
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
@@ -267,111 +275,4 @@ fn unconfirmed(devices: &[DeviceDraft]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// The devices of one channel; those of its own driver only.
-#[derive(Default)]
-struct Line {
-    modbus: Vec<modbus::Device>,
-    http: Vec<http::Device>,
-    ascii: Vec<ascii::Device>,
-    figures: Vec<system::Device>,
-    local: Vec<local::Device>,
-    computed: Vec<virtual_points::Device>,
-}
-
-impl Line {
-    /// What the channel runs; `None` where it has no devices.
-    fn plan(
-        self,
-        cx: &Context<'_>,
-        driver: ChannelDriver,
-        name: &Arc<str>,
-        place: Span,
-    ) -> Option<DriverPlan> {
-        Some(match driver {
-            ChannelDriver::Modbus(transport) if !self.modbus.is_empty() => {
-                let plan = modbus::Plan { name: Arc::clone(name), transport, devices: self.modbus };
-                super::check::check_budget(cx, &plan, place);
-                DriverPlan::Modbus(Arc::new(plan))
-            }
-            ChannelDriver::Http(config) if !self.http.is_empty() => {
-                let plan = http::Plan { name: Arc::clone(name), config: *config, devices: self.http };
-                super::check::check_http_budget(cx, &plan, place);
-                DriverPlan::Http(Arc::new(plan))
-            }
-            ChannelDriver::Ascii(transport) if !self.ascii.is_empty() => {
-                let (name, devices) = (Arc::clone(name), self.ascii);
-                DriverPlan::Ascii(Arc::new(ascii::Plan { name, transport, devices }))
-            }
-            ChannelDriver::System if !self.figures.is_empty() => {
-                let (name, devices) = (Arc::clone(name), self.figures);
-                DriverPlan::System(Arc::new(system::Plan { name, root: "/".into(), devices }))
-            }
-            ChannelDriver::Local(bus) if !self.local.is_empty() => {
-                let (name, devices) = (Arc::clone(name), self.local);
-                DriverPlan::Local(Arc::new(local::Plan { name, bus: *bus, devices, stand_in: None }))
-            }
-            ChannelDriver::Virtual(config) if !self.computed.is_empty() => {
-                let plan = virtual_points::Plan { name: Arc::clone(name), config, devices: self.computed };
-                DriverPlan::Virtual(Arc::new(plan))
-            }
-            _ => return None,
-        })
-    }
-
-    fn add(
-        &mut self,
-        name: Arc<str>,
-        model: Arc<str>,
-        settings: DeviceSettings,
-        wires: Vec<Wire>,
-        timeout: Duration,
-    ) {
-        match settings {
-            DeviceSettings::Modbus(config) => self.modbus.push(modbus::Device {
-                name,
-                unit: config.unit,
-                max_registers: config.max_registers,
-                max_bits: config.max_bits,
-                max_gap: config.max_gap,
-                timeout: config.timeout.map_or(timeout, |own| own.0),
-                points: wires.into_iter().filter_map(Wire::into_modbus).collect(),
-            }),
-            DeviceSettings::Http(config) => {
-                let points = wires.into_iter().filter_map(Wire::into_http).collect();
-                self.http.push(http::Device { name, model, config: *config, points });
-            }
-            DeviceSettings::Ascii(config) => {
-                let points = wires.into_iter().filter_map(Wire::into_ascii).collect();
-                self.ascii.push(ascii::Device { name, config: *config, points });
-            }
-            DeviceSettings::System => {
-                let points = wires.into_iter().filter_map(Wire::into_system).collect();
-                self.figures.push(system::Device { name, points });
-            }
-            DeviceSettings::Local(config) => {
-                let points = wires.into_iter().filter_map(Wire::into_local).collect();
-                self.local.push(local::Device { name, config: *config, points });
-            }
-            DeviceSettings::Virtual => {
-                let points = wires.into_iter().filter_map(Wire::into_virtual).collect();
-                self.computed.push(virtual_points::Device { name, points });
-            }
-        }
-    }
-}
-
-fn timeout_of(driver: &ChannelDriver) -> Duration {
-    match driver {
-        ChannelDriver::Modbus(modbus::Transport::Tcp(tcp) | modbus::Transport::RtuOverTcp(tcp)) => {
-            tcp.timeout.0
-        }
-        ChannelDriver::Modbus(modbus::Transport::Rtu(line) | modbus::Transport::Ascii(line)) => {
-            line.timeout.0
-        }
-        ChannelDriver::Http(config) => config.timeout.0,
-        ChannelDriver::Ascii(transport) => transport.timeout().0,
-        ChannelDriver::Local(_) | ChannelDriver::System | ChannelDriver::Virtual(_) => Duration::ZERO,
-    }
 }

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use super::context::Context;
-use super::drivers::DriverKind;
-use super::modbus::oneline::{self, TABLES};
+use super::drivers::{DriverKind, names_address};
 use super::node::{Kind, Node};
+use super::oneline;
 use super::parts::expect_map;
 use super::repeat::{Item, expand};
 use super::suggest::advice;
@@ -15,24 +15,17 @@ use super::suggest::advice;
 /// The most points of one device.
 pub(super) const MAX_DEVICE_POINTS: usize = 20_000;
 
-/// Keys of which an override replaces all when it names one.
-const GROUPS: [(&[&str], &[&str]); 9] = [
-    (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
+/// Keys of which an override replaces all of the second when it names one of the first, whatever the driver;
+/// drivers have further ones.
+const GROUPS: [(&[&str], &[&str]); 4] = [
     (&["span"], &["scale", "offset"]),
     (&["scale", "offset"], &["span"]),
-    (&["bit", "bits"], &["bit", "bits"]),
-    (&["get", "post"], &["get", "post", "body", "content-type"]),
     (&PICKS, &PICKS),
-    (&["ask", "listen"], &["ask", "listen"]),
     (&["as", "hex-bit"], &["as", "hex-bit"]),
-    (&TERMINALS, &TERMINALS),
 ];
 
 /// Where a value stands in a text.
 const PICKS: [&str; 4] = ["json", "split", "regex", "columns"];
-
-/// The terminals of a W&T Web-IO.
-const TERMINALS: [&str; 5] = ["analog-in", "analog-out", "digital-in", "digital-out", "counter"];
 
 /// The points of a `points` section, copies made.
 pub(super) fn expand_points(cx: &Context<'_>, node: &Node) -> Vec<Item> {
@@ -102,9 +95,9 @@ pub(super) fn overlay(
     let places: HashMap<_, _> =
         profile.iter().enumerate().map(|(at, item)| (item.name.clone(), at)).collect();
     for item in own {
-        let addressed = kind.names_address(&item);
+        let addressed = names_address(kind, &item);
         match places.get(&item.name) {
-            Some(at) => merge(&mut points[*at], item, addressed),
+            Some(at) => merge(&mut points[*at], item, addressed, kind),
             None if addressed => points.push(item),
             None => {
                 let help = advice(&item.name, profile.iter().map(|point| &*point.name));
@@ -118,8 +111,8 @@ pub(super) fn overlay(
     points
 }
 
-fn merge(point: &mut Item, change: Item, addressed: bool) {
-    for (named, replaced) in GROUPS {
+fn merge(point: &mut Item, change: Item, addressed: bool, kind: DriverKind) {
+    for (named, replaced) in GROUPS.iter().chain(kind.replaces()) {
         if named.iter().any(|key| change.node.get(key).is_some()) {
             point.node.remove(replaced);
         }

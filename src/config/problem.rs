@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::source::{Place, Sources, Span};
+use crate::model::units::count;
 
 /// The most problems that one report shows; the rest is counted.
 pub(super) const MAX_SHOWN: usize = 100;
@@ -128,11 +129,6 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
-
-/// `1 error`, `2 errors`.
-pub(super) fn count(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
 
 /// The part of the line that is shown, and how many columns stand before the mistake.
 fn excerpt(place: &Place) -> (String, usize) {

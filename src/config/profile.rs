@@ -12,8 +12,7 @@ use std::sync::Arc;
 use rust_embed::Embed;
 
 use super::context::Context;
-use super::de::read;
-use super::drivers::DriverKind;
+use super::drivers::{self, Adapter, DriverKind};
 use super::node::{Entry, Kind, Node};
 use super::parse::{MAX_FILE_BYTES, parse};
 use super::parts::{check_keys, expect_map, fields_of, read_part, read_part_rest};
@@ -22,7 +21,6 @@ use super::repeat::Item;
 use super::sections::{ProfileSection, PublishSection};
 use super::source::Span;
 use super::suggest::advice;
-use crate::driver::{ascii, gpio, http, i2c, iio, modbus, onewire, spi};
 
 /// The profiles that are part of the program.
 #[derive(Embed)]
@@ -133,7 +131,7 @@ impl Library {
     }
 
     /// The names of all profiles that could be found.
-    fn names(&self) -> BTreeSet<String> {
+    pub(super) fn names(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = shipped_profiles().collect();
         for folder in &self.folders {
             let vendors = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -149,6 +147,14 @@ impl Library {
 /// The names of the profiles that are part of the program.
 pub fn shipped_profiles() -> impl Iterator<Item = String> {
     Shipped::iter().filter_map(|file| file.strip_suffix(".yaml").map(str::to_owned))
+}
+
+/// The texts of a list, or the one text.
+pub(super) fn texts(node: &Node) -> Vec<&str> {
+    match &node.kind {
+        Kind::List(nodes) => nodes.iter().filter_map(Node::text).collect(),
+        _ => node.text().into_iter().collect(),
+    }
 }
 
 fn profile_name(folder: &Path, path: &Path) -> Option<String> {
@@ -187,38 +193,27 @@ fn read_profile(cx: &Context<'_>, name: &str, root: &Node) -> Option<Profile> {
     if !expect_map(cx, root, "a profile") {
         return None;
     }
-    let drivers = DriverKind::IN_PROFILES.map(DriverKind::profile_key);
-    let lists = [fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &drivers, &["points"]];
+    let keys: Vec<&str> = drivers::in_profiles().map(Adapter::key).collect();
+    let lists = [fields_of::<ProfileSection>(), fields_of::<PublishSection>(), &keys, &["points"]];
     check_keys(cx, root, &lists);
     let missing = REQUIRED.into_iter().filter(|key| root.get(key).is_none());
     missing.for_each(|key| cx.error(root.span, format!("`{key}` is missing"), format!("add `{key}:`")));
     let about = read_part::<ProfileSection>(cx, root);
     let publish = read_part_rest(cx, root).unwrap_or_default();
-    let mut named = DriverKind::IN_PROFILES.into_iter().filter(|kind| root.get(kind.profile_key()).is_some());
-    let kind = named.next().unwrap_or(DriverKind::Modbus);
+    let mut named = drivers::in_profiles().filter(|kind| root.get(kind.key()).is_some());
+    let kind = named.next().unwrap_or_else(drivers::usual);
     if let Some(second) = named.next() {
-        let key = root.entry(second.profile_key()).map_or(root.span, |entry| entry.key_span);
+        let key = root.entry(second.key()).map_or(root.span, |entry| entry.key_span);
         let help = Some("a profile is for one driver; write two profiles".to_owned());
         cx.error(key, "the profile names two drivers", help);
     }
-    let settings = root.get(kind.profile_key()).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
-    if root.get(kind.profile_key()).is_none() {
+    let settings = root.get(kind.key()).cloned().unwrap_or_else(|| Node::map(root.span, vec![]));
+    if root.get(kind.key()).is_none() {
         let help =
             Some("add `modbus: {}`, with the device's settings where they differ from the usual".to_owned());
         cx.error(root.span, "the profile does not say which driver it is for", help);
     }
-    match kind {
-        DriverKind::Modbus => drop(read::<modbus::DeviceConfig>(cx, &settings)),
-        DriverKind::Http => drop(read::<http::DeviceConfig>(cx, &settings)),
-        DriverKind::Ascii => drop(read::<ascii::DeviceConfig>(cx, &settings)),
-        DriverKind::OneWire => drop(read::<onewire::DeviceConfig>(cx, &settings)),
-        DriverKind::Iio => drop(read::<iio::DeviceConfig>(cx, &settings)),
-        DriverKind::Gpio => drop(read::<gpio::DeviceConfig>(cx, &settings)),
-        DriverKind::I2c => drop(read::<i2c::DeviceConfig>(cx, &settings)),
-        DriverKind::Spi => drop(read::<spi::DeviceConfig>(cx, &settings)),
-        // No profile names one of these.
-        DriverKind::System | DriverKind::Virtual => {}
-    }
+    kind.check_profile(cx, &settings);
     let points = root.get("points").map(|node| expand_points(cx, node)).unwrap_or_default();
     if points.is_empty() {
         cx.error(root.span, "the profile has no points", Some("add `points:`".to_owned()));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::drivers::DRIVERS;
 use super::schema::{profile_schema, schema};
 
 /// The tables of docs/configuration.md.
@@ -35,11 +36,9 @@ pub fn reference() -> String {
     );
     tables.section("`span`", "", tables.definition("SpanSection"), &[]);
     tables.section("`split` of a text", "", tables.definition("SplitConfig"), &[]);
-    tables.section("`set` of an HTTP point", "", tables.definition("SetConfig"), &[]);
-    tables.section("`identify` of an HTTP device", "", tables.definition("IdentifyConfig"), &[]);
-    tables.section("`wut-ports` of a W&T Web-IO", "", tables.definition("PortsConfig"), &[]);
-    tables.section("`dew-point` of a computed point", "", tables.definition("DewPointConfig"), &[]);
-    tables.section("`count-edges` of a computed point", "", tables.definition("EdgesConfig"), &[]);
+    for (title, definition) in DRIVERS.iter().flat_map(|kind| kind.tables()) {
+        tables.section(title, "", tables.definition(definition), &[]);
+    }
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
     tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
@@ -142,9 +141,9 @@ impl<'a> Tables<'a> {
                 &[],
             );
         }
-        self.section("`rs485`", "", self.definition("Rs485Config"), &[]);
-        self.section("`login` of an HTTP channel", "", self.definition("LoginConfig"), &[]);
-        self.section("`tls` of an HTTP channel", "", self.definition("TlsConfig"), &[]);
+        for (title, definition) in DRIVERS.iter().flat_map(|kind| kind.channel_tables()) {
+            self.section(title, "", self.definition(definition), &[]);
+        }
     }
 
     fn bridges(&mut self) {

@@ -11,15 +11,7 @@ use super::node::{Entry, Kind, Node};
 use super::parts::read_part;
 use super::sections::RepeatSection;
 use super::source::Span;
-
-/// How far a copy is moved from the entry as it is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Shift {
-    /// Which copy, from 0.
-    pub(super) index: u32,
-    /// The distance of two neighbours, where it is given.
-    pub(super) step: Option<i64>,
-}
+use crate::driver::entry::Shift;
 
 /// One entry after `repeat`.
 #[derive(Debug, Clone)]

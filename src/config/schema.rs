@@ -9,16 +9,12 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::draft::ChannelSection;
-use super::drivers::DriverKind;
-use super::modbus::oneline;
+use super::drivers::{DRIVERS, channel_schema, in_profiles};
 use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
-use crate::driver::modbus::{DeviceConfig, PointConfig};
-use crate::driver::text::ExtractConfig;
-use crate::driver::{ascii, gpio, http, i2c, iio, onewire, spi, system, virtual_points};
+use crate::driver::modbus::TABLES;
 use crate::{alarm, bridge, broker, web};
 
 /// What stands for a value that is filled in at the load.
@@ -69,6 +65,8 @@ shapes! {
     File = file;
     /// A profile file.
     Profile = profile;
+    /// What stands under a channel's name.
+    ChannelSection = channel_schema;
     /// One entry under `devices`.
     Device = device;
     /// One entry under `points`, in either form.
@@ -76,7 +74,7 @@ shapes! {
 }
 
 fn file(generator: &mut SchemaGenerator) -> Value {
-    let mut root = object(generator, &[part::<SiteSection>]);
+    let mut root = object(vec![part::<SiteSection>(generator)]);
     let sections = [
         (
             "defaults",
@@ -110,44 +108,23 @@ fn file(generator: &mut SchemaGenerator) -> Value {
 }
 
 fn profile(generator: &mut SchemaGenerator) -> Value {
-    let mut root = object(generator, &[part::<ProfileSection>, part::<PublishSection>]);
-    let settings = "The device's Modbus settings, where they differ from the usual.";
-    root["properties"]["modbus"] = one::<DeviceConfig>(generator, settings);
-    let settings = "The device's HTTP settings, for devices with a web interface.";
-    root["properties"]["http"] = one::<http::DeviceConfig>(generator, settings);
-    let settings = "How the lines of the device look, for instruments that speak in text.";
-    root["properties"]["ascii"] = one::<ascii::DeviceConfig>(generator, settings);
-    let settings = "The 1-Wire settings of the device.";
-    root["properties"]["onewire"] = one::<onewire::DeviceConfig>(generator, settings);
-    let settings = "The Industrial I/O settings of the device.";
-    root["properties"]["iio"] = one::<iio::DeviceConfig>(generator, settings);
-    let settings = "The GPIO settings of the device.";
-    root["properties"]["gpio"] = one::<gpio::DeviceConfig>(generator, settings);
-    root["properties"]["i2c"] = one::<i2c::DeviceConfig>(generator, "The I2C settings of the device.");
-    root["properties"]["spi"] = one::<spi::DeviceConfig>(generator, "The SPI settings of the device.");
+    let mut root = object(vec![part::<ProfileSection>(generator), part::<PublishSection>(generator)]);
+    for kind in in_profiles() {
+        root["properties"][kind.key()] = kind.profile_part(generator);
+    }
     root["properties"]["points"] = named::<Point>(generator, "The points of the device.");
     root["required"] = json!(["vendor", "models", "source", "grade", "points"]);
-    let one_driver = DriverKind::IN_PROFILES.map(|kind| json!({ "required": [kind.profile_key()] }));
+    let one_driver: Vec<Value> = in_profiles().map(|kind| json!({ "required": [kind.key()] })).collect();
     root["oneOf"] = json!(one_driver);
     root["title"] = json!("Device profile of iogate");
     root
 }
 
 fn device(generator: &mut SchemaGenerator) -> Value {
-    let parts = [
-        part::<DeviceSection>,
-        part::<PublishSection>,
-        part::<DeviceConfig>,
-        part::<http::DeviceConfig>,
-        part::<ascii::DeviceConfig>,
-        part::<onewire::DeviceConfig>,
-        part::<iio::DeviceConfig>,
-        part::<gpio::DeviceConfig>,
-        part::<i2c::DeviceConfig>,
-        part::<spi::DeviceConfig>,
-        part::<RepeatSection>,
-    ];
-    let mut device = object(generator, &parts);
+    let mut parts = vec![part::<DeviceSection>(generator), part::<PublishSection>(generator)];
+    parts.extend(DRIVERS.iter().map(|kind| kind.device_part(generator)));
+    parts.push(part::<RepeatSection>(generator));
+    let mut device = object(parts);
     let points = "Its points; with a profile, those that differ from it or are added.";
     device["properties"]["points"] = named::<Point>(generator, points);
     device["required"] = json!(["channel"]);
@@ -156,43 +133,30 @@ fn device(generator: &mut SchemaGenerator) -> Value {
 }
 
 fn point(generator: &mut SchemaGenerator) -> Value {
-    let parts = [
-        part::<PointConfig>,
-        part::<http::PointConfig>,
-        part::<ExtractConfig>,
-        part::<ascii::PointConfig>,
-        part::<system::PointConfig>,
-        part::<onewire::PointConfig>,
-        part::<iio::PointConfig>,
-        part::<gpio::PointConfig>,
-        part::<i2c::PointConfig>,
-        part::<spi::PointConfig>,
-        part::<virtual_points::PointConfig>,
-        part::<PointSection>,
-        part::<ConversionSection>,
-        part::<PublishSection>,
-        part::<RepeatSection>,
-    ];
-    let mut long = object(generator, &parts);
+    let mut parts: Vec<Value> = DRIVERS.iter().flat_map(|kind| kind.point_parts(generator)).collect();
+    let common =
+        [part::<PointSection>, part::<ConversionSection>, part::<PublishSection>, part::<RepeatSection>];
+    parts.extend(common.map(|part| part(generator)));
+    let mut long = object(parts);
     long["description"] = json!("The long form of a point.");
     let line = json!({
         "type": "string",
-        "pattern": format!("^\\s*({})\\s", oneline::TABLES.join("|")),
+        "pattern": format!("^\\s*({})\\s", TABLES.join("|")),
         "description": "A point on one line: table address [type] [order] [*scale] [+offset] [unit] [rw] [safe=state].",
     });
     json!({ "anyOf": [long, line, { "type": "null" }] })
 }
 
 /// The schema of one section, as an object with `properties`.
-fn part<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+pub(super) fn part<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     T::json_schema(generator).to_value()
 }
 
 /// One object with the keys of several sections.
-fn object(generator: &mut SchemaGenerator, parts: &[fn(&mut SchemaGenerator) -> Value]) -> Value {
+fn object(parts: Vec<Value>) -> Value {
     let mut properties = Map::new();
-    for part in parts {
-        if let Some(Value::Object(own)) = part(generator).get_mut("properties").map(Value::take) {
+    for mut part in parts {
+        if let Some(Value::Object(own)) = part.get_mut("properties").map(Value::take) {
             properties.extend(own);
         }
     }
@@ -200,7 +164,7 @@ fn object(generator: &mut SchemaGenerator, parts: &[fn(&mut SchemaGenerator) -> 
 }
 
 /// A section of the file.
-fn one<T: JsonSchema>(generator: &mut SchemaGenerator, description: &str) -> Value {
+pub(super) fn one<T: JsonSchema>(generator: &mut SchemaGenerator, description: &str) -> Value {
     let section = generator.subschema_for::<T>().to_value();
     json!({ "anyOf": [section, { "type": "null" }], "description": description })
 }

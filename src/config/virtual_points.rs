@@ -1,7 +1,6 @@
-//! The virtual points of a configuration: how each is computed, and from which points.
+//! The virtual points of a configuration: from which points each is computed.
 //!
-//! The driver owns the types and says what fits; this file finds the place of what it says, and joins names
-//! to points once all of them are known. Invariant: what leaves here depends on no text, no write-only point,
+//! The driver says how; this file joins names to points once all of them are known. Invariant: what leaves here depends on no text, no write-only point,
 //! and never on itself, not even by way of others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,65 +8,12 @@ use std::time::Duration;
 
 use super::alarms::Points;
 use super::context::Context;
-use super::conversion::RawForm;
 use super::draft::{DeviceDraft, Names, PointDraft};
-use super::drivers::{Computed, Wire};
+use super::drivers::wired_as;
 use super::node::{Kind, Node};
 use super::source::Span;
-use crate::driver::virtual_points::{Form, PointConfig, Sources};
-use crate::model::{Access, PointId, Value, ValueKind};
-
-/// How a point is computed, and the names of its sources.
-pub(super) fn sources(
-    cx: &Context<'_>,
-    node: &Node,
-    config: &PointConfig,
-    access: Access,
-) -> Option<Sources> {
-    let found = match config.sources() {
-        Ok(found) => found,
-        Err(mistake) => {
-            let value = mistake.key.and_then(|key| node.get(key));
-            let span = match (value, mistake.at) {
-                (Some(value), Some(at)) => value.part(at.start, at.end),
-                (Some(value), None) => value.span,
-                (None, _) => node.span,
-            };
-            cx.error(span, mistake.message, mistake.help);
-            return None;
-        }
-    };
-    let refuse = |key: &str, message: &str, help: &str| {
-        cx.error(node.span_of(&[key]).unwrap_or(node.span), message, help.to_owned());
-        None
-    };
-    if access.writable() && !found.form.is_total() {
-        return refuse(
-            "access",
-            "a computed point cannot be written",
-            "remove `access`; only totals can be set",
-        );
-    }
-    if access == Access::W {
-        return refuse("access", "a total can be read, too", "use access: rw");
-    }
-    if node.get("simulate").is_some() {
-        return refuse("simulate", "a computed point moves with its inputs", "remove `simulate`");
-    }
-    Some(found)
-}
-
-/// What is computed, as the conversion sees it.
-pub(super) fn raw_form(form: &Form) -> RawForm {
-    let kind = form.kind();
-    let limits = matches!(form, Form::Edges(_)).then_some((Value::Int(0), Value::Int(i64::MAX)));
-    let word = match kind {
-        ValueKind::Bool => "a condition",
-        ValueKind::Integer => "a count",
-        _ => "a number",
-    };
-    RawForm { kind, limits, word: word.into() }
-}
+use crate::driver::virtual_points::{Form, Sources};
+use crate::model::{PointId, ValueKind};
 
 /// What is known of the sources of one computed point.
 struct Resolved {
@@ -84,8 +30,8 @@ pub(super) fn resolve(cx: &Context<'_>, devices: &mut [DeviceDraft], names: &Nam
         let mut id = 0;
         for (device, this) in devices.iter().enumerate() {
             for (point, draft) in this.points.iter().enumerate() {
-                if let Wire::Virtual(computed) = &draft.wire {
-                    let inputs = inputs(cx, draft, computed, &points);
+                if let Some(sources) = wired_as::<Sources>(&draft.wiring) {
+                    let inputs = inputs(cx, draft, sources, &points);
                     found.insert(PointId(id), Resolved { device, point, inputs });
                 }
                 id += 1;
@@ -115,18 +61,18 @@ pub(super) fn resolve(cx: &Context<'_>, devices: &mut [DeviceDraft], names: &Nam
         polls[id.index()] = poll;
         let draft = &mut devices[resolved.device].points[resolved.point];
         draft.point.poll = poll;
-        if let Wire::Virtual(computed) = &mut draft.wire {
-            computed.point.inputs = resolved.inputs;
+        if let Some(sources) = draft.wiring.get_mut::<Sources>() {
+            sources.inputs = resolved.inputs;
         }
     }
 }
 
-fn inputs(cx: &Context<'_>, draft: &PointDraft, computed: &Computed, points: &Points<'_>) -> Vec<PointId> {
-    let mut inputs = Vec::with_capacity(computed.names.len());
-    for (place, name) in computed.names.iter().enumerate() {
+fn inputs(cx: &Context<'_>, draft: &PointDraft, sources: &Sources, points: &Points<'_>) -> Vec<PointId> {
+    let mut inputs = Vec::with_capacity(sources.names.len());
+    for (place, name) in sources.names.iter().enumerate() {
         let span = place_of(&draft.node, name).unwrap_or(draft.place);
         let Some((id, input)) = points.find(cx, name, span) else { continue };
-        check_input(cx, span, &computed.point.form, place, input);
+        check_input(cx, span, &sources.form, place, input);
         inputs.push(id);
     }
     inputs

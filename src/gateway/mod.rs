@@ -8,6 +8,7 @@
 mod alarms;
 mod alone;
 mod bridges;
+mod messages;
 mod parts;
 mod stale;
 mod supervise;
@@ -30,7 +31,7 @@ use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::driver::{ChannelContext, ChannelStats, LinkState, Services, WriteQueue};
+use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
 use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
@@ -101,6 +102,8 @@ pub struct Gateway {
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
     publisher: Arc<Publisher>,
+    /// By channel, what it hears of the broker.
+    messages: Vec<Option<Arc<dyn Messages>>>,
     channels: Vec<JoinHandle<()>>,
     channels_stop: CancellationToken,
     parts: Parts,
@@ -121,6 +124,8 @@ impl Gateway {
         let parts = Parts::default();
         let bridges = bridges::start(&parts, &plan, &broker, &clock)?;
         let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);
+        // Before the first client is served, so that nothing of what devices say at once is missed.
+        let messages = messages::subscribe(&broker, &plan)?;
         let wiring = Wiring::new(&plan);
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
@@ -140,6 +145,7 @@ impl Gateway {
             alarms,
             bridges,
             publisher,
+            messages,
             channels: Vec::new(),
             channels_stop: CancellationToken::new(),
             parts,
@@ -217,14 +223,14 @@ impl Gateway {
     }
 
     fn start_channels(&mut self, plan: &Plan, wiring: &Wiring, clock: &Clock) {
-        let services = Services { state: state_directory() };
+        let state = state_directory();
         for (index, channel) in plan.channels.iter().enumerate() {
             let context = ChannelContext {
                 bus: Arc::clone(&self.bus),
                 writes: Arc::clone(&wiring.queues[index]),
                 stats: Arc::clone(&wiring.stats[index]),
                 clock: clock.clone(),
-                services: services.clone(),
+                services: Services { state: state.clone(), messages: self.messages[index].clone() },
                 shutdown: self.channels_stop.clone(),
             };
             let points = points_of(&plan.points, &channel.name);
@@ -331,15 +337,16 @@ async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
     }
 }
 
-/// Publishes each device's availability when it changes, and tells the alarms of it.
+/// Publishes each device's availability, and what is odd about it, when they change, and tells the alarms who answers.
 async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
     alarms: Arc<alarm::Engine>,
     shutdown: CancellationToken,
 ) {
-    let mut told: Vec<Vec<LinkState>> =
-        stats.iter().map(|channel| vec![LinkState::Unknown; channel.devices.len()]).collect();
+    let nothing = (LinkState::Unknown, None);
+    let mut told: Vec<Vec<(LinkState, Option<Arc<str>>)>> =
+        stats.iter().map(|channel| vec![nothing.clone(); channel.devices.len()]).collect();
     let mut ticks = tokio::time::interval(AVAILABILITY_PERIOD);
     loop {
         tokio::select! {
@@ -348,16 +355,19 @@ async fn announce_links(
         }
         for (channel, told) in stats.iter().zip(&mut told) {
             for (device, told) in channel.devices.iter().zip(told) {
-                let link = device.link.get();
-                if link != *told {
+                let (link, notice) = (device.link.get(), device.notice());
+                if link != told.0 {
                     publisher.device_availability(&device.name, link);
                     match link {
                         LinkState::Online => alarms.link(&device.name, true),
                         LinkState::Offline => alarms.link(&device.name, false),
                         LinkState::Unknown => {}
                     }
-                    *told = link;
                 }
+                if notice != told.1 {
+                    publisher.device_notice(&device.name, notice.as_deref());
+                }
+                *told = (link, notice);
             }
         }
     }

@@ -19,6 +19,12 @@ pub struct Period(pub Duration);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
 
+/// A number of things: `1 point`, `2 points`.
+#[must_use]
+pub fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 const PERIOD_UNITS: [(&str, u64); 6] = [
     ("us", 1),
     ("ms", 1_000),

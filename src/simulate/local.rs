@@ -67,7 +67,7 @@ impl Folder {
                     device: Arc::clone(&device.name),
                     place,
                     kind: point.kind,
-                    raw_kind: planned.wiring.form().kind,
+                    raw_kind: planned.form.kind,
                     output: point.access.writable(),
                     motion: Motion::new(&behaviour, point.kind, seed_of(seed, point.id)).map_err(unsuited)?,
                     depends: output_of(points, point, behaviours)?,
@@ -199,7 +199,7 @@ impl Builder<'_> {
         self.simulation.tasks.push(tokio::spawn(Arc::clone(&folder).run(Arc::clone(&switch))));
         self.simulation.folders.push(folder);
         let (name, load) = (Arc::clone(&plan.name), Arc::new(Mutex::new(LineLoad::default())));
-        let kind = plan.bus.word();
+        let kind = plan.word;
         let channel = Channel { name, kind, framing: Framing::Tcp, endpoint, units: 0..0, switch, load };
         self.simulation.channels.push(channel);
         Ok(())

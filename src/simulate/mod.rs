@@ -41,6 +41,7 @@ use tokio::task::JoinHandle;
 
 use crate::driver::DriverPlan;
 use crate::driver::modbus::{self, Transport};
+use crate::driver::{http as http_driver, local as local_driver};
 use crate::model::units::Period;
 use crate::model::{Behaviour, PointId, PointTable};
 use frame::Framing;
@@ -173,11 +174,7 @@ impl Simulation {
         behaviours: &BTreeMap<PointId, Behaviour>,
         options: &Options,
     ) -> Result<Self, StartError> {
-        let modbus = plans.iter().filter_map(|plan| match plan {
-            DriverPlan::Modbus(plan) => Some(&**plan),
-            _ => None,
-        });
-        let modbus: Vec<&modbus::Plan> = modbus.collect();
+        let modbus: Vec<&modbus::Plan> = plans.iter().filter_map(DriverPlan::get).collect();
         let world = Arc::new(World::new(points, &modbus, behaviours, options.seed, options.strict)?);
         let simulation = Self {
             world,
@@ -193,22 +190,17 @@ impl Simulation {
         let mut builder = Builder { options, simulation, links: None, tcp_channels: 0 };
         let mut first = 0;
         for plan in plans {
-            match plan {
-                DriverPlan::Modbus(plan) => {
-                    let units = first..first + plan.devices.len();
-                    first = units.end;
-                    builder.serve(plan, units).await?;
-                }
-                DriverPlan::Http(plan) => {
-                    let host = Host::new(points, plan, behaviours, options.seed)?;
-                    builder.serve_http(plan, Arc::new(host)).await?;
-                }
-                // Instruments that speak in lines are not simulated.
-                DriverPlan::Ascii(_) => {}
-                DriverPlan::Local(plan) => builder.serve_local(points, plan, behaviours)?,
-                // Computed points need no device, and the box is there.
-                DriverPlan::System(_) | DriverPlan::Virtual(_) => {}
+            if let Some(plan) = plan.get::<modbus::Plan>() {
+                let units = first..first + plan.devices.len();
+                first = units.end;
+                builder.serve(plan, units).await?;
+            } else if let Some(plan) = plan.shared::<http_driver::Plan>() {
+                let host = Host::new(points, &plan, behaviours, options.seed)?;
+                builder.serve_http(&plan, Arc::new(host)).await?;
+            } else if let Some(plan) = plan.get::<local_driver::Plan>() {
+                builder.serve_local(points, plan, behaviours)?;
             }
+            // Whatever else there is needs no device, or is not simulated.
         }
         Ok(builder.simulation)
     }

@@ -1,7 +1,7 @@
 //! The shipped W&T profiles: raw answers as the devices print them become the expected values.
 
 use iogate::config::shipped_profiles;
-use iogate::driver::DriverPlan;
+use iogate::driver::http;
 use iogate::driver::http::extract::Reply;
 use iogate::model::{Quality, Reason, Value};
 
@@ -13,7 +13,7 @@ fn read(model: &str, single: &str, allout: &str) -> Vec<(String, Option<Value>, 
         "site: s\nchannels: {{ c: {{ http: {{ address: 192.0.2.1 }} }} }}\ndevices: {{ d: {{ channel: c, profile: wut/{model} }} }}\n"
     );
     let plan = plan(&yaml);
-    let DriverPlan::Http(http) = &plan.channels[0].driver else { panic!("it speaks HTTP") };
+    let http: &http::Plan = plan.channels[0].driver.get().unwrap();
     let points = http.devices[0].points.iter().filter(|point| point.access.readable());
     let read = points.map(|point| {
         let request = point.wiring.request.as_ref().unwrap();
@@ -98,8 +98,10 @@ fn digital_devices_read_their_answers() {
 
 #[test]
 fn all_fifteen_models_are_there() {
-    let mut models: Vec<String> =
-        shipped_profiles().filter_map(|name| name.strip_prefix("wut/").map(str::to_owned)).collect();
+    let mut models: Vec<String> = shipped_profiles()
+        .filter_map(|name| name.strip_prefix("wut/").map(str::to_owned))
+        .filter(|name| !name.ends_with("-modbus"))
+        .collect();
     models.sort();
     let named = "57707 57708 57713 57714 57720 57721 57725 57726 57728 57729 57730 57734 57737 57761 57762";
     assert_eq!(models, named.split(' ').collect::<Vec<_>>());

@@ -150,14 +150,14 @@ async fn what_cannot_be_served_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_with_like_names_have_links_of_their_own() {
-    use iogate::driver::DriverPlan;
+    use iogate::driver::{DriverPlan, modbus};
     let plant = Plant::new();
-    let DriverPlan::Modbus(line) = &plant.plans[1] else { panic!("the plant speaks Modbus") };
+    let line: &modbus::Plan = plant.plans[1].get().unwrap();
     let named = |name: &str| {
-        let mut plan = (**line).clone();
+        let mut plan = line.clone();
         plan.name = name.into();
         plan.devices.clear();
-        DriverPlan::Modbus(plan.into())
+        DriverPlan::new(plan)
     };
     let plans = [named("line 1"), named("line/1")];
     let options = Options::default();

@@ -52,11 +52,7 @@ impl Plant {
                 .into_iter()
                 .map(|(device, unit)| plant.device(&mut points, name, device, unit))
                 .collect();
-            plant.plans.push(DriverPlan::Modbus(Arc::new(modbus::Plan {
-                name: name.into(),
-                transport,
-                devices,
-            })));
+            plant.plans.push(DriverPlan::new(modbus::Plan { name: name.into(), transport, devices }));
         }
         plant.points = Arc::new(PointTable::new(points));
         plant
@@ -97,6 +93,10 @@ impl Plant {
             max_bits: 2000,
             max_gap: 0,
             timeout: TIMEOUT,
+            model: device.into(),
+            identify: Vec::new(),
+            setup: Vec::new(),
+            models: Vec::new(),
             points: planned,
         }
     }
@@ -129,6 +129,7 @@ fn wire(id: PointId, table: Table, address: u16, raw: RawType, scale: f64) -> mo
         access: if table.is_writable() { Access::Rw } else { Access::R },
         write: WriteMethod::Auto,
         tolerance: 0.0,
+        rules: modbus::Rules::default(),
     }
 }
 

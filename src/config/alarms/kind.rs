@@ -190,7 +190,7 @@ fn state(at: &At<'_>, word: &str, draft: &PointDraft) -> Option<Value> {
     if let (ValueKind::Bool, Some(state)) = (kind, parse_bool(word)) {
         return Some(Value::Bool(state));
     }
-    let names = &draft.wire.conversion().enumeration;
+    let names = &draft.conversion.enumeration;
     if kind == ValueKind::Text && !names.is_empty() {
         if let Some((_, name)) = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(word)) {
             return Some(Value::Text(name.clone()));

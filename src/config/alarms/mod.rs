@@ -212,9 +212,9 @@ fn actions(cx: &Context<'_>, node: &Node, config: &alarm::Config, points: &Point
             cx.error(entry.key_span, format!("`{name}` is named twice"), None);
             continue;
         }
-        let wire = &draft.wire;
-        let taker = Output { conversion: wire.conversion(), kind: draft.point.kind, taker: wire.taker() };
-        match taker.value(text) {
+        let output_as =
+            Output { conversion: &draft.conversion, kind: draft.point.kind, wiring: &*draft.wiring };
+        match output_as.value(text) {
             Ok(value) => actions.push(Action { output, value }),
             Err(message) => cx.error(entry.value.span, format!("`{name}` cannot take this: {message}"), None),
         }

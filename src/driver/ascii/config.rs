@@ -72,14 +72,18 @@ pub struct UdpConfig {
     pub pause: Period,
 }
 
-/// What carries the lines.
-#[derive(Debug, Clone, PartialEq)]
+/// What carries the lines. In the configuration, one of these words stands under a channel's name.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "AsciiTransport")]
 pub enum Transport {
-    /// A serial line.
+    /// Instruments that speak in lines of text, on a serial line.
+    #[serde(rename = "ascii-serial")]
     Serial(SerialConfig),
-    /// A TCP connection.
+    /// Instruments that speak in lines of text, behind a TCP socket.
+    #[serde(rename = "ascii-tcp")]
     Tcp(TcpConfig),
-    /// UDP datagrams.
+    /// Instruments that speak in lines of text, in UDP datagrams.
+    #[serde(rename = "ascii-udp")]
     Udp(UdpConfig),
 }
 

@@ -8,6 +8,7 @@
 //! after its time is thrown away.
 
 pub mod config;
+mod entry;
 mod link;
 mod owner;
 mod validate;
@@ -21,6 +22,7 @@ use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId, Value};
 
 pub use config::{DeviceConfig, PointConfig, SerialConfig, TcpConfig, Transport, UdpConfig};
+pub use entry::Ascii;
 
 /// One line or socket with everything on it.
 #[derive(Debug, Clone)]

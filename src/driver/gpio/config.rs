@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::find::LineId;
-use crate::driver::local::Form;
+use crate::driver::entry::RawForm;
 use crate::model::units::Period;
-use crate::model::{Access, Value, ValueKind};
+use crate::model::{Access, Value};
 
 /// The longest time that a line must rest before it counts, and the longest pulse.
 const MAX_DEBOUNCE: Duration = Duration::from_secs(10);
@@ -244,17 +244,12 @@ impl Wiring {
 
     /// What the line gives.
     #[must_use]
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> RawForm {
         match self.measure {
-            Measure::State => Form::state(),
-            Measure::Count => Form {
-                kind: ValueKind::Integer,
-                limits: Some((Value::Int(0), Value::Int(i64::MAX))),
-                word: "a count",
-                unit: None,
-            },
-            Measure::Frequency => Form::number("a frequency", "Hz"),
-            Measure::Rate => Form::number("a rate", "1/min"),
+            Measure::State => RawForm::state(),
+            Measure::Count => RawForm::whole(Value::Int(0), Value::Int(i64::MAX), "a count"),
+            Measure::Frequency => RawForm::number("a frequency", "Hz"),
+            Measure::Rate => RawForm::number("a rate", "1/min"),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod config;
 mod debounce;
+mod entry;
 mod find;
 mod line;
 mod meter;
@@ -17,13 +18,23 @@ mod store;
 
 use std::sync::Arc;
 
-use super::ChannelContext;
-use super::local::Plan;
+use super::entry::Attached;
+use super::{BoxFuture, Channel, ChannelContext};
 
 pub use config::{Bias, DeviceConfig, Drive, Edge, GpioConfig, Measure, PointConfig, Wiring};
+pub use entry::Gpio;
 pub use find::LineId;
 
-/// Runs the lines of a plan until the shutdown.
-pub(super) async fn run(plan: Arc<Plan>, context: ChannelContext) {
-    owner::run(plan, context).await;
+/// The lines of one channel.
+#[derive(Debug)]
+struct Lines {
+    name: Arc<str>,
+    config: GpioConfig,
+    devices: Vec<Attached<DeviceConfig, Wiring>>,
+}
+
+impl Channel for Lines {
+    fn run(self: Arc<Self>, context: ChannelContext) -> BoxFuture {
+        Box::pin(owner::run(self, context))
+    }
 }

@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod config;
 pub mod digest;
+mod entry;
 mod owner;
 pub mod planner;
 pub mod request;
@@ -25,6 +26,7 @@ use crate::model::{Access, Conversion, PointId};
 pub use super::text::{Extract, ExtractConfig, extract};
 pub use budget::Budget;
 pub use config::{DeviceConfig, HttpConfig, PointConfig};
+pub use entry::Http;
 pub use request::{Request, Template};
 pub use validate::Wiring;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::local::Form;
+use crate::driver::entry::RawForm;
 use crate::model::Access;
 
 /// Addresses that devices can have (I2C specification UM10204, section 3.1.12: the rest is reserved).
@@ -231,14 +231,14 @@ impl PointConfig {
 impl Input {
     /// What the chip gives.
     #[must_use]
-    pub const fn form(self) -> Form {
+    pub const fn form(self) -> RawForm {
         match self.quantity {
-            Quantity::Temperature => Form::number("a temperature", "°C"),
-            Quantity::Humidity => Form::number("a humidity", "%"),
-            Quantity::Pressure => Form::number("a pressure", "hPa"),
-            Quantity::Co2 => Form::number("a concentration", "ppm"),
-            Quantity::Mux(_) => Form::number("a voltage", "V"),
-            Quantity::Pin(_) => Form::state(),
+            Quantity::Temperature => RawForm::number("a temperature", "°C"),
+            Quantity::Humidity => RawForm::number("a humidity", "%"),
+            Quantity::Pressure => RawForm::number("a pressure", "hPa"),
+            Quantity::Co2 => RawForm::number("a concentration", "ppm"),
+            Quantity::Mux(_) => RawForm::number("a voltage", "V"),
+            Quantity::Pin(_) => RawForm::state(),
         }
     }
 

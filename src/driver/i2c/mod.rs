@@ -8,6 +8,7 @@
 mod ads1115;
 mod bme280;
 mod config;
+mod entry;
 mod mcp23017;
 mod sensirion;
 #[cfg(test)]
@@ -18,11 +19,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::local::bench::{self, Bench, Fault, Step};
-use super::local::{self, Wiring};
+use crate::driver::entry::Attached;
 use crate::model::Value;
 use wire::{Linux, Wire};
 
 pub use config::{Chip, DeviceConfig, I2cConfig, Input, PointConfig, Quantity};
+pub use entry::I2c;
 
 /// A chip at work.
 trait Part: Send {
@@ -53,16 +55,12 @@ struct Mounted {
 impl Chips {
     /// The chips of a plan's devices.
     #[must_use]
-    pub fn new(config: &I2cConfig, devices: &[local::Device]) -> Self {
-        let mounted = |device: &local::Device| {
-            let local::DeviceConfig::I2c(own) = &device.config else { return None };
-            let chip = own.i2c_chip?;
-            let input = |point: &local::Point| match point.wiring {
-                Wiring::I2c(input) => Some(input),
-                _ => None,
-            };
-            let inputs = device.points.iter().filter_map(input).collect();
-            let address = own.address();
+    pub fn new(config: &I2cConfig, devices: &[Attached<DeviceConfig, Input>]) -> Self {
+        let mounted = |device: &Attached<DeviceConfig, Input>| {
+            // A device without a chip is refused by the check of its section.
+            let chip = device.config.i2c_chip?;
+            let inputs = device.points.iter().map(|point| point.wiring).collect();
+            let address = device.config.address();
             Some(Mounted { chip, address, inputs, part: part(chip, address) })
         };
         Self { path: config.bus.clone(), wire: None, devices: devices.iter().filter_map(mounted).collect() }

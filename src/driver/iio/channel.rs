@@ -3,9 +3,9 @@
 //! Pure: the caller reads the files. Units of the kernel's ABI document: voltage mV, current mA, temperature
 //! milli-°C, relative humidity milli-%, pressure kPa; what is not listed there stays as it is.
 
-use crate::driver::local::Form;
+use crate::driver::entry::RawForm;
 use crate::driver::local::bench::{Fault, Raw};
-use crate::model::Value;
+use crate::model::{Value, ValueKind};
 
 /// The longest name of a channel.
 const MAX_NAME: usize = 64;
@@ -55,10 +55,10 @@ impl Input {
 
     /// What the channel gives.
     #[must_use]
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> RawForm {
         match self.unit {
-            Some(unit) => Form::number(UNITS[unit].1, UNITS[unit].2),
-            None => Form { unit: None, ..Form::number("a number", "") },
+            Some(unit) => RawForm::number(UNITS[unit].1, UNITS[unit].2),
+            None => RawForm::plain(ValueKind::Float, "a number"),
         }
     }
 

@@ -6,6 +6,7 @@
 //! buffers, triggers, outputs. Invariant: values leave in base units (°C, V, mA, %, kPa) and are finite.
 
 mod channel;
+mod entry;
 mod find;
 
 use std::io;
@@ -15,11 +16,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::local::bench::{self, Bench, Fault, Raw, Step};
-use super::local::{self, Wiring};
 use super::onewire::read_small;
+use crate::driver::entry::Attached;
 use crate::model::Value;
 
 pub use channel::Input;
+pub use entry::Iio;
 
 /// The longest file that is read.
 pub(super) const MAX_FILE: u64 = 256;
@@ -115,21 +117,14 @@ struct Sensor {
 impl Files {
     /// The files of a plan's devices.
     #[must_use]
-    pub fn new(config: &IioConfig, devices: &[local::Device]) -> Self {
-        let sensor = |device: &local::Device| {
-            let local::DeviceConfig::Iio(own) = &device.config else { return None };
-            let input = |point: &local::Point| match &point.wiring {
-                Wiring::Iio(input) => Some(input.clone()),
-                _ => None,
-            };
-            Some(Sensor {
-                name: own.iio_name.clone().unwrap_or_default(),
-                at: own.iio_at.clone(),
-                points: device.points.iter().filter_map(input).collect(),
-                folder: None,
-            })
+    pub fn new(config: &IioConfig, devices: &[Attached<DeviceConfig, Input>]) -> Self {
+        let sensor = |device: &Attached<DeviceConfig, Input>| Sensor {
+            name: device.config.iio_name.clone().unwrap_or_default(),
+            at: device.config.iio_at.clone(),
+            points: device.points.iter().map(|point| point.wiring.clone()).collect(),
+            folder: None,
         };
-        Self { path: config.path.clone(), devices: devices.iter().filter_map(sensor).collect() }
+        Self { path: config.path.clone(), devices: devices.iter().map(sensor).collect() }
     }
 }
 

@@ -40,19 +40,7 @@ impl Tree {
 fn files(tree: &Tree, yaml: &str, channels: &[&str]) -> Files {
     let own: DeviceConfig = serde_yaml::from_str(yaml).unwrap();
     assert_eq!(own.validate(), Vec::<String>::new());
-    let point = |channel: &&str| local::Point {
-        id: crate::model::PointId(0),
-        wiring: Wiring::Iio(Input::new(channel).unwrap()),
-        conversion: crate::model::Conversion::default(),
-        poll: std::time::Duration::from_secs(1),
-        access: crate::model::Access::R,
-        tolerance: 0.0,
-    };
-    let device = local::Device {
-        name: "cabinet".into(),
-        config: local::DeviceConfig::Iio(own),
-        points: channels.iter().map(point).collect(),
-    };
+    let device = Attached::plain(own, channels.iter().map(|channel| Input::new(channel).unwrap()));
     Files::new(&IioConfig { path: tree.root() }, &[device])
 }
 

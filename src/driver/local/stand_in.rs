@@ -8,9 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Device;
 use super::bench::{Bench, Fault, Raw, Step};
-use super::{Device, Wiring};
-use crate::model::{Reason, Value};
+use crate::model::{Reason, Value, ValueKind};
 
 /// The longest text of a value in bytes.
 const MAX_TEXT: usize = 256;
@@ -19,7 +19,7 @@ const MAX_TEXT: usize = 256;
 #[derive(Debug)]
 pub struct Files {
     folder: PathBuf,
-    devices: Vec<(PathBuf, Vec<Wiring>)>,
+    devices: Vec<(PathBuf, Vec<ValueKind>)>,
 }
 
 impl Files {
@@ -27,14 +27,14 @@ impl Files {
     #[must_use]
     pub fn new(folder: &Path, devices: &[Device]) -> Self {
         let devices = devices.iter().map(|device| {
-            let wirings = device.points.iter().map(|point| point.wiring.clone()).collect();
-            (folder.join(&*device.name), wirings)
+            let kinds = device.points.iter().map(|point| point.form.kind).collect();
+            (folder.join(&*device.name), kinds)
         });
         Self { folder: folder.to_path_buf(), devices: devices.collect() }
     }
 
     fn point(&self, device: usize, point: usize) -> Raw {
-        let (folder, wirings) = &self.devices[device];
+        let (folder, kinds) = &self.devices[device];
         let text = fs::read_to_string(folder.join(point.to_string()))
             .map_err(|error| Fault::of(&error, "the simulated device"))?;
         let text = text.trim();
@@ -44,7 +44,7 @@ impl Files {
         if text.len() > MAX_TEXT {
             return Err(Fault::Malformed("the simulated value is too long".into()));
         }
-        Value::parse(text, wirings[point].form().kind).map_err(Fault::Malformed)
+        Value::parse(text, kinds[point]).map_err(Fault::Malformed)
     }
 }
 

@@ -6,6 +6,7 @@
 //! sheet DS18B20. Absent: adding sensors by themselves; a sensor is named by its id, so a sensor that is
 //! swapped is a missing one. Invariant: a value that the chip did not convert is never a reading.
 
+mod entry;
 mod scratchpad;
 
 use std::fs;
@@ -16,9 +17,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::local::bench::{self, Bench, Fault, Raw, Step};
-use super::local::{self, Form, Wiring};
+use crate::driver::entry::{Attached, RawForm};
 use crate::model::Value;
 
+pub use entry::OneWire;
 pub use scratchpad::parse;
 
 /// Families that `w1_therm` reads: DS18S20, DS1822, DS18B20, DS1825, DS28EA00.
@@ -132,10 +134,10 @@ impl PointConfig {
 impl Quantity {
     /// What the sensor gives.
     #[must_use]
-    pub const fn form(self) -> Form {
+    pub const fn form(self) -> RawForm {
         match self {
-            Self::Temperature => Form::number("a temperature", "°C"),
-            Self::ExternalPower => Form::state(),
+            Self::Temperature => RawForm::number("a temperature", "°C"),
+            Self::ExternalPower => RawForm::state(),
         }
     }
 }
@@ -161,22 +163,15 @@ struct Sensor {
 impl Sensors {
     /// The sensors of a plan's devices.
     #[must_use]
-    pub fn new(config: &OneWireConfig, devices: &[local::Device]) -> Self {
-        let sensor = |device: &local::Device| {
-            let local::DeviceConfig::OneWire(own) = &device.config else { return None };
-            let quantity = |point: &local::Point| match point.wiring {
-                Wiring::OneWire(quantity) => Some(quantity),
-                _ => None,
-            };
-            Some(Sensor {
-                id: own.onewire_id.clone().unwrap_or_default(),
-                resolution: own.onewire_resolution,
-                set_up: false,
-                points: device.points.iter().filter_map(quantity).collect(),
-                last: None,
-            })
+    pub fn new(config: &OneWireConfig, devices: &[Attached<DeviceConfig, Quantity>]) -> Self {
+        let sensor = |device: &Attached<DeviceConfig, Quantity>| Sensor {
+            id: device.config.onewire_id.clone().unwrap_or_default(),
+            resolution: device.config.onewire_resolution,
+            set_up: false,
+            points: device.points.iter().map(|point| point.wiring).collect(),
+            last: None,
         };
-        Self { path: config.path.clone(), devices: devices.iter().filter_map(sensor).collect() }
+        Self { path: config.path.clone(), devices: devices.iter().map(sensor).collect() }
     }
 }
 

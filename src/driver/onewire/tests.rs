@@ -11,19 +11,7 @@ const POWER_ON: &str = "50 05 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 05 4b 46 7f 
 fn sensors(root: &Path, yaml: &str) -> Sensors {
     let own: DeviceConfig = serde_yaml::from_str(yaml).unwrap();
     assert_eq!(own.validate(), Vec::<String>::new());
-    let point = |quantity| local::Point {
-        id: crate::model::PointId(0),
-        wiring: Wiring::OneWire(quantity),
-        conversion: crate::model::Conversion::default(),
-        poll: std::time::Duration::from_secs(1),
-        access: crate::model::Access::R,
-        tolerance: 0.0,
-    };
-    let device = local::Device {
-        name: "freezer".into(),
-        config: local::DeviceConfig::OneWire(own),
-        points: vec![point(Quantity::Temperature), point(Quantity::ExternalPower)],
-    };
+    let device = Attached::plain(own, [Quantity::Temperature, Quantity::ExternalPower]);
     Sensors::new(&OneWireConfig { path: root.to_path_buf() }, &[device])
 }
 

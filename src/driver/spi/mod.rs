@@ -4,6 +4,8 @@
 //! nothing; what can be told from the pattern of an answer is. Absent: other chips, sharing by several masters.
 //! Invariant: an answer without the chip's null bit is no value.
 
+mod entry;
+
 use std::path::{Path, PathBuf};
 
 use embedded_hal::spi::SpiDevice;
@@ -13,8 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::local::bench::{self, Bench, Fault, Raw, Step};
-use super::local::{self, Form, Wiring};
+use crate::driver::entry::{Attached, RawForm};
 use crate::model::Value;
+
+pub use entry::Spi;
 
 /// What the clock of the chip allows at 2.7 V and 5 V (table 1-2: 1.35 and 3.6 MHz), and what is slow enough for any wire.
 const SPEEDS: std::ops::RangeInclusive<u32> = 10_000..=3_600_000;
@@ -128,8 +132,8 @@ impl PointConfig {
 impl Input {
     /// What the chip gives.
     #[must_use]
-    pub const fn form(self) -> Form {
-        Form::number("a voltage", "V")
+    pub const fn form(self) -> RawForm {
+        RawForm::number("a voltage", "V")
     }
 
     /// The bytes that ask for it.
@@ -183,16 +187,12 @@ pub struct Converters {
 impl Converters {
     /// The converters of a plan's devices.
     #[must_use]
-    pub fn new(config: &SpiConfig, devices: &[local::Device]) -> Self {
-        let converter = |device: &local::Device| {
-            let local::DeviceConfig::Spi(own) = &device.config else { return None };
-            let input = |point: &local::Point| match point.wiring {
-                Wiring::Spi(input) => Some(input),
-                _ => None,
-            };
-            Some((own.spi_reference.unwrap_or(0.0), device.points.iter().filter_map(input).collect()))
+    pub fn new(config: &SpiConfig, devices: &[Attached<DeviceConfig, Input>]) -> Self {
+        let converter = |device: &Attached<DeviceConfig, Input>| {
+            let reference = device.config.spi_reference.unwrap_or(0.0);
+            (reference, device.points.iter().map(|point| point.wiring).collect())
         };
-        Self { config: config.clone(), port: None, devices: devices.iter().filter_map(converter).collect() }
+        Self { config: config.clone(), port: None, devices: devices.iter().map(converter).collect() }
     }
 
     fn open(&mut self) -> Result<&mut Box<dyn Port>, Fault> {

@@ -5,6 +5,7 @@
 //! needs a command to be run. Invariant: a figure that the box does not give is `not-available`, never zero.
 
 pub mod config;
+mod entry;
 mod owner;
 pub mod read;
 
@@ -16,6 +17,7 @@ use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Conversion, PointId};
 
 pub use config::{Figure, PointConfig, SystemConfig};
+pub use entry::System;
 
 /// The figures of the box.
 #[derive(Debug, Clone)]

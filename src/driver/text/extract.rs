@@ -4,6 +4,7 @@
 //! nothing here panics, whatever a device sends. Absent: scale, sentinels and range, which are the
 //! conversion's.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
@@ -117,6 +118,17 @@ impl Reply {
         self.text.trim_end_matches(['\0', '\r', '\n'])
     }
 
+    /// The word at a JSON pointer, or all of the text.
+    #[must_use]
+    pub fn word(&self, pointer: Option<&str>) -> Option<Cow<'_, str>> {
+        let Some(pointer) = pointer else { return Some(self.text().into()) };
+        match self.json()?.pointer(pointer)? {
+            serde_json::Value::String(text) => Some(text.trim().into()),
+            serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+            other => Some(other.to_string().into()),
+        }
+    }
+
     fn json(&self) -> Option<&serde_json::Value> {
         self.json.get_or_init(|| serde_json::from_str(self.text()).ok()).as_ref()
     }
@@ -148,6 +160,15 @@ impl Extract {
             }
         };
         self.read(text)
+    }
+
+    /// Whether the answer says anything about the value: JSON without anything at the pointer does not.
+    #[must_use]
+    pub fn concerns(&self, reply: &Reply) -> bool {
+        match &self.pick {
+            Pick::Json(pointer) => reply.json().is_none_or(|json| json.pointer(pointer).is_some()),
+            _ => true,
+        }
     }
 
     /// A JSON value that is neither text nor null.

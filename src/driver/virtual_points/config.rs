@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::model::expression::{self, Expression, Kind};
 use crate::model::units::Period;
-use crate::model::{Value, ValueKind};
+use crate::model::{PointId, Value, ValueKind};
 
 /// The most points that one is computed from.
 pub const MAX_SOURCES: usize = 256;
@@ -126,8 +126,10 @@ pub enum Form {
 pub struct Sources {
     /// How it is computed.
     pub form: Form,
-    /// From which points.
+    /// From which points, as they are named.
     pub names: Vec<String>,
+    /// The points themselves, once all of them are known.
+    pub inputs: Vec<PointId>,
 }
 
 /// What is wrong with a point.
@@ -226,7 +228,7 @@ impl PointConfig {
             let message = format!("`{key}` is computed from {} points", names.len());
             return Err(Mistake::new(Some(key), message, &format!("name 1 … {MAX_SOURCES} points")));
         }
-        Ok(Sources { form, names })
+        Ok(Sources { form, names, inputs: Vec::new() })
     }
 
     /// Every form that is named, with its sources; a formula has its own way.

@@ -9,6 +9,7 @@
 pub mod config;
 mod dew_point;
 mod engine;
+mod entry;
 mod owner;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
 pub use config::{Form, PointConfig, Sources, VirtualConfig};
+pub use entry::Virtual;
 
 /// The computed points of one channel.
 #[derive(Debug, Clone)]

@@ -17,9 +17,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
+use super::Lines;
 use super::find::LineId;
 use super::store::{self, Store};
-use crate::driver::local::{Bus, Plan, Wiring};
 use crate::driver::{ChannelContext, LinkState};
 use crate::model::{PointId, Reading, Stamp};
 use port::Port;
@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the thread until the shutdown.
-pub(super) async fn run(plan: Arc<Plan>, context: ChannelContext) {
+pub(super) async fn run(plan: Arc<Lines>, context: ChannelContext) {
     let (wake, done) = match start(plan, context.clone()) {
         Ok(started) => started,
         Err(error) => {
@@ -55,7 +55,10 @@ pub(super) async fn run(plan: Arc<Plan>, context: ChannelContext) {
     let _ = done.await;
 }
 
-fn start(plan: Arc<Plan>, context: ChannelContext) -> std::io::Result<(Arc<OwnedFd>, oneshot::Receiver<()>)> {
+fn start(
+    plan: Arc<Lines>,
+    context: ChannelContext,
+) -> std::io::Result<(Arc<OwnedFd>, oneshot::Receiver<()>)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (tell, done) = oneshot::channel();
     let (bell, runtime) = (Arc::clone(&wake), tokio::runtime::Handle::current());
@@ -88,28 +91,24 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(plan: &Plan, context: ChannelContext) -> Self {
+    fn new(plan: &Lines, context: ChannelContext) -> Self {
         let now = context.clock.mono();
-        let totals = match &plan.bus {
-            Bus::Gpio(config) => config.totals.as_deref(),
-            _ => None,
-        };
-        let counts = |wiring: &Wiring| matches!(wiring, Wiring::Gpio(own) if own.counts());
+        let totals = plan.config.totals.as_deref();
         let counting =
-            plan.devices.iter().flat_map(|device| &device.points).any(|point| counts(&point.wiring));
+            plan.devices.iter().flat_map(|device| &device.points).any(|point| point.wiring.counts());
         let store = if counting { Store::open(totals, &plan.name) } else { Store::none() };
         let mut ports: Vec<Port> = Vec::new();
         let mut at: HashMap<LineId, usize> = HashMap::new();
         let mut places = HashMap::new();
         for (device, this) in plan.devices.iter().enumerate() {
             for point in &this.points {
-                let Wiring::Gpio(wiring) = &point.wiring else { continue };
-                let port = *at.entry(wiring.line.clone()).or_insert_with(|| {
-                    ports.push(Port::new(wiring.line.clone()));
+                let line = &point.wiring.line;
+                let port = *at.entry(line.clone()).or_insert_with(|| {
+                    ports.push(Port::new(line.clone()));
                     ports.len() - 1
                 });
                 let known = context.bus.points().get(point.id);
-                let place = ports[port].add(device, known, point, wiring, &store, now);
+                let place = ports[port].add(device, known, point, &store, now);
                 places.insert(point.id, (port, place));
             }
         }

@@ -9,12 +9,13 @@ use gpiocdev::Request;
 use gpiocdev::line::EdgeDetection;
 
 use super::RETRY;
+use crate::driver::entry::Wired;
 use crate::driver::gpio::config::{Edge, Measure, Wiring};
 use crate::driver::gpio::find::LineId;
 use crate::driver::gpio::line::{Line, Role, Seen, Setup};
 use crate::driver::gpio::meter::{Frequency, Meter};
 use crate::driver::gpio::store::Store;
-use crate::driver::local::{self, Fault};
+use crate::driver::local::Fault;
 use crate::model::{self, Conversion, PointId, Reading, Reason, Stamp, Value};
 
 /// One line.
@@ -77,12 +78,11 @@ impl Port {
         &mut self,
         device: usize,
         known: &model::Point,
-        point: &local::Point,
-        wiring: &Wiring,
+        point: &Wired<Wiring>,
         store: &Store,
         now: Instant,
     ) -> usize {
-        let setup = &mut self.setup;
+        let (wiring, setup) = (&point.wiring, &mut self.setup);
         setup.active_low |= wiring.active_low.unwrap_or(false);
         setup.bias = setup.bias.or(wiring.bias);
         setup.debounce = setup.debounce.or(wiring.debounce);

@@ -181,7 +181,7 @@ impl Owner {
 
     /// Every point of the bus is unknown while an access does not come back.
     fn bus_hangs(&mut self) {
-        tracing::error!(channel = %self.plan.name, bus = %self.plan.bus.place(), "the bus hangs: an access does not come back");
+        tracing::error!(channel = %self.plan.name, bus = %self.plan.place, "the bus hangs: an access does not come back");
         self.context.stats.link.set(LinkState::Offline);
         let fault = Fault::Late("the bus hangs".into());
         for device in 0..self.plan.devices.len() {

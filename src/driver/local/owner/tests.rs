@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::bus::{Bus as ReadingBus, Subscription};
 use crate::clock::Clock;
-use crate::driver::local::{Bus, Device, DeviceConfig, Step, Wiring};
-use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue, onewire};
+use crate::driver::entry::RawForm;
+use crate::driver::local::{Device, Step, Work};
+use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue};
 use crate::model::{Access, CommandId, Conversion, Outcome, PointTable, Quality, Value};
 
 type Script = Arc<Mutex<Vec<VecDeque<Step>>>>;
@@ -37,6 +38,12 @@ impl Bench for Scripted {
     }
 }
 
+/// A plan whose bench is handed to its owner by the test.
+fn plan(devices: Vec<Device>) -> Plan {
+    let unused = Work::Bench(Arc::new(|| -> Box<dyn Bench> { unreachable!("the owner is given its bench") }));
+    Plan { name: "c".into(), word: "bus", place: "/bus".into(), devices, work: unused, stand_in: None }
+}
+
 /// A channel with one device per script, each with one point that is polled every 10 ms.
 struct Stage {
     context: ChannelContext,
@@ -51,10 +58,9 @@ impl Stage {
         let names: Vec<Arc<str>> = (0..scripts.len()).map(|at| format!("d{at}").into()).collect();
         let device = |(at, name): (usize, &Arc<str>)| Device {
             name: Arc::clone(name),
-            config: DeviceConfig::OneWire(onewire::DeviceConfig::default()),
             points: vec![Point {
                 id: PointId(u32::try_from(at).unwrap()),
-                wiring: Wiring::OneWire(onewire::Quantity::ExternalPower),
+                form: RawForm::state(),
                 conversion: Conversion::default(),
                 poll: Duration::from_millis(10),
                 access,
@@ -62,8 +68,7 @@ impl Stage {
             }],
         };
         let devices: Vec<Device> = names.iter().enumerate().map(device).collect();
-        let bus = Bus::OneWire(onewire::OneWireConfig::default());
-        let plan = Arc::new(Plan { name: "c".into(), bus, devices, stand_in: None });
+        let plan = Arc::new(plan(devices));
         let table = names.iter().map(|name| crate::model::point::tests::point(name)).collect();
         let bus = ReadingBus::new(Arc::new(PointTable::new(table)), Vec::new());
         let readings = bus.subscribe(10_000);
@@ -190,18 +195,16 @@ async fn a_bus_that_hangs_is_told_refuses_writes_and_recovers() {
     let (release, held) = mpsc::channel();
     let device = Device {
         name: "d0".into(),
-        config: DeviceConfig::OneWire(onewire::DeviceConfig::default()),
         points: vec![Point {
             id: PointId(0),
-            wiring: Wiring::OneWire(onewire::Quantity::ExternalPower),
+            form: RawForm::state(),
             conversion: Conversion::default(),
             poll: Duration::from_millis(10),
             access: Access::Rw,
             tolerance: 0.0,
         }],
     };
-    let bus = Bus::OneWire(onewire::OneWireConfig::default());
-    let plan = Arc::new(Plan { name: "c".into(), bus, devices: vec![device], stand_in: None });
+    let plan = Arc::new(plan(vec![device]));
     let task = tokio::spawn(Owner::new(plan, Box::new(Hanging(held)), context.clone()).run());
     let mut seen = Vec::new();
     readings.recv(&mut seen).await;

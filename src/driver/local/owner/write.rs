@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use super::{Owner, Place};
 use crate::driver::WriteJob;
-use crate::driver::local::Point;
 use crate::driver::local::bench::Fault;
 use crate::driver::local::thread::{Answer, Ask};
+use crate::driver::local::{Point, encodable};
 use crate::model::{Outcome, Value, ValueKind};
 
 impl Owner {
@@ -72,9 +72,9 @@ impl Owner {
 }
 
 fn prepare(point: &Point, setpoint: &Value) -> Result<Value, String> {
-    let whole = point.wiring.form().kind != ValueKind::Float;
+    let whole = point.form.kind != ValueKind::Float;
     let raw = point.conversion.invert(setpoint, whole).map_err(|error| error.to_string())?;
-    point.wiring.encodable(&raw)?;
+    encodable(&raw)?;
     Ok(raw)
 }
 
