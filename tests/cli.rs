@@ -127,3 +127,55 @@ fn the_schema_and_completions_are_printed() {
         assert!(text(&iogate(&["completions", shell]).stdout).contains("iogate"), "{shell}");
     }
 }
+
+#[test]
+fn profiles_are_listed_shown_and_checked() {
+    let listed = iogate(&["profiles", "list", "--kind", "meter", "sdm6"]);
+    assert_eq!(
+        text(&listed.stdout),
+        "eastron/sdm630  meter       library       Eastron SDM630-Modbus\n1 profiles\n"
+    );
+    let shown = text(&iogate(&["profiles", "show", "moxa/e1210"]).stdout);
+    for words in [
+        "ioLogik E1210",
+        "remote-io by modbus, grade manufacturer",
+        "input-0 … input-15",
+        "discrete 0x0000",
+        "입력 0",
+    ] {
+        assert!(shown.contains(words), "{words} is missing in:\n{shown}");
+    }
+    let unknown = iogate(&["profiles", "show", "moxa/e121"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(text(&unknown.stderr).contains("moxa/e1210"), "{}", text(&unknown.stderr));
+    let all = iogate(&["profiles", "check"]);
+    assert!(text(&all.stdout).ends_with(" profiles are right\n"), "{}", text(&all.stderr));
+}
+
+#[test]
+fn a_profile_of_one_s_own_is_checked_by_its_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let folder = directory.path().join("mine");
+    std::fs::create_dir(&folder).expect("a folder");
+    let head = "vendor: Mine\nmodels: [One]\nsource: its manual\ngrade: hardware\nmodbus: {}\npoints:\n";
+    let check = |points: &str| {
+        let file = folder.join("sensor.yaml");
+        std::fs::write(&file, format!("{head}{points}")).expect("a temporary file");
+        iogate(&["profiles", "check", file.to_str().expect("UTF-8")])
+    };
+    let right = check("  level: { input: 0, exponent: 1 }\n");
+    assert_eq!((right.status.code(), text(&right.stdout)), (Some(0), "1 profiles are right\n".to_owned()));
+    let wrong = check(
+        "  level: { input: 0, when: { holding: 1 }, enabled: off }\n  mode: { holding: 2, group: slow }\n",
+    );
+    let said = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(3));
+    for words in
+        ["when needs is", "sensor.yaml:7:", "there is no poll group `slow`", "1 of 1 profiles have mistakes"]
+    {
+        assert!(said.contains(words), "{words} is missing in:\n{said}");
+    }
+    let missing = iogate(&["profiles", "check", "nowhere.yaml"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(text(&missing.stderr).contains("there is no such file"));
+}

@@ -1,6 +1,6 @@
 //! The buses of the machine against the kernel's own interfaces, in a user-mode Linux that runs as a process.
 //!
-//! `tests/hil.sh` finds or builds that kernel and names it in `IOGATE_HIL`. One boot runs every test of
+//! `tests/kernel.sh` finds or builds that kernel; `IOGATE_HIL` names its folder. One boot runs every test of
 //! `inside`, each of which plugs in its hardware; `docs/testing-hardware.md` says more. Without the kernel
 //! nothing is run here, and `tests/run.sh` says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]

@@ -6,5 +6,7 @@
 mod bench;
 #[path = "modbus/faults.rs"]
 mod faults;
+#[path = "modbus/profiles.rs"]
+mod profiles;
 #[path = "modbus/pymodbus.rs"]
 mod pymodbus;

@@ -41,6 +41,7 @@ nodejs              have node
 npm                 have npm
 openssl             have openssl
 haproxy             have haproxy || test -x /usr/sbin/haproxy
+snmpd               test -x /usr/sbin/snmpd
 python3-venv        have python3 && python3 -c 'import ensurepip, venv'
 LIST
 }

@@ -9,11 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tests/peers.sh
 # The tests on the kernel's own GPIO, I2C, 1-Wire and IIO need a kernel that runs as a process.
-if IOGATE_HIL="$(bash tests/hil.sh --find)" && [ "$(id -u)" = 0 ]; then
+if IOGATE_HIL="$(bash tests/kernel.sh --find)" && [ "$(id -u)" = 0 ]; then
     export IOGATE_HIL
 else
     unset IOGATE_HIL
-    echo "not run: hardware interfaces (no user-mode kernel, see bash tests/hil.sh, or not root)"
+    echo "not run: hardware interfaces (no user-mode kernel, see bash tests/kernel.sh, or not root)"
 fi
 # Debian keeps servers such as mosquitto in a folder that an ordinary user's PATH lacks.
 export PATH="$PATH:/usr/sbin"

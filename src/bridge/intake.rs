@@ -141,7 +141,7 @@ impl Tap for Intake {
             unix_us: self.clock.stamp().unix_us,
         };
         record.encode(&mut scratch);
-        let taken = self.backlog.append(&scratch);
+        let taken = self.backlog.append(&scratch, message.urgent);
         state.scratch = scratch;
         match taken {
             Ok(place) => {
@@ -177,7 +177,15 @@ mod tests {
 
     fn take(intake: &Intake, topic: &str, publisher: &str) -> Result<u64, TapRefusal> {
         let payload = &[0; 1000];
-        intake.take(&Tapped { topic, payload, properties: &[], retain: false, expiry_s: None, publisher })
+        intake.take(&Tapped {
+            topic,
+            payload,
+            properties: &[],
+            retain: false,
+            expiry_s: None,
+            publisher,
+            urgent: false,
+        })
     }
 
     /// Messages kept and numbers declared.

@@ -146,7 +146,8 @@ impl Other {
 /// Publishes so many messages. Whether they are taken is for the intake to say.
 fn publish(site: &Site, count: u64, topic: &str, payload: &[u8]) {
     let (properties, publisher) = (&[][..], "p");
-    let message = Tapped { topic, payload, properties, retain: false, expiry_s: None, publisher };
+    let message =
+        Tapped { topic, payload, properties, retain: false, expiry_s: None, publisher, urgent: false };
     for _ in 0..count {
         let _ = site.intake.take(&message);
     }

@@ -28,9 +28,10 @@ struct Log {
 }
 
 impl Awaited {
-    pub(super) fn new(store: Option<&Arc<Store>>) -> Self {
+    /// `level`: what is promised here; `None`: what the broker promises.
+    pub(super) fn new(store: Option<&Arc<Store>>, level: Option<Level>) -> Self {
         let own = |store: &Arc<Store>| {
-            let (waiting, level) = (store.waiting(), store.level());
+            let (waiting, level) = (store.waiting(), level.unwrap_or_else(|| store.level()));
             Log { tap: None, waiting, level, until: 0, next: 0 }
         };
         let mut logs = Vec::new();

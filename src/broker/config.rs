@@ -42,6 +42,9 @@ pub struct Config {
     /// What an acknowledgement promises, with `data`: `none`: nothing; `process`: it survives the end of the program in
     /// any way; `power`: it survives a power cut, too, for which every acknowledgement waits for the disk.
     pub durability: Level,
+    /// Time between two syncs of the log, which spares the flash memory: at `power` acknowledgements wait so long at
+    /// most; those of alarms and commands do not. With 0 a sync begins as soon as the last has ended.
+    pub sync_interval: Period,
     /// Size of the log in `data`. When it is reached, messages that must be kept are refused.
     pub max_log_bytes: ByteSize,
     /// Largest packet accepted, its header included. A larger one ends the connection.
@@ -110,6 +113,7 @@ impl Default for Config {
             password_file: None,
             data: None,
             durability: Level::Process,
+            sync_interval: Period::from_secs(0),
             max_log_bytes: ByteSize(1 << 30),
             access_file: None,
             jwt: None,
@@ -145,14 +149,19 @@ impl Default for Config {
 }
 
 /// What is wrong with the limits that a listener has of its own.
-fn limit_problems(name: &str, listener: &BrokerListener) -> Vec<String> {
+fn limit_problems(name: &str, listener: &BrokerListener, logged: bool) -> Vec<String> {
     let packet = listener.max_packet.is_some_and(|size| !PACKETS.contains(&size.0));
     let qos = listener.max_qos.is_some_and(|qos| qos > 2);
-    [(packet, "max-packet: must lie between 256B and 256MiB"), (qos, "max-qos: must be 0, 1 or 2")]
-        .into_iter()
-        .filter(|(wrong, _)| *wrong)
-        .map(|(_, what)| format!("broker.listeners.{name}: {what}"))
-        .collect()
+    let durability = listener.durability.is_some_and(|level| level > Level::None) && !logged;
+    [
+        (packet, "max-packet: must lie between 256B and 256MiB"),
+        (qos, "max-qos: must be 0, 1 or 2"),
+        (durability, "durability: the broker has no `data`: say where its log is to lie"),
+    ]
+    .into_iter()
+    .filter(|(wrong, _)| *wrong)
+    .map(|(_, what)| format!("broker.listeners.{name}: {what}"))
+    .collect()
 }
 
 impl Config {
@@ -162,7 +171,7 @@ impl Config {
         let mut problems = Vec::new();
         for (name, listener) in &self.listeners {
             problems.extend(listener.problems(name, self));
-            problems.extend(limit_problems(name, listener));
+            problems.extend(limit_problems(name, listener, self.data.is_some()));
         }
         if self.listeners.contains_key(super::listen::PLAIN) {
             problems.push("broker.listeners: the name `listen` is taken by `broker.listen`".into());
@@ -219,6 +228,9 @@ impl Config {
         }
         if let Some(Err(what)) = self.response_prefix.as_deref().map(super::topic::check_name) {
             problems.push(format!("broker.response-prefix: {what}"));
+        }
+        if self.sync_interval > Period::from_secs(60) {
+            problems.push("broker.sync-interval: must be at most 1m".into());
         }
         if self.connect_timeout.0.is_zero() {
             problems.push("broker.connect-timeout: must be longer than 0s".into());

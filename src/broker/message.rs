@@ -26,6 +26,8 @@ pub(super) struct Incoming<'a> {
     /// Client identifier or origin of whoever published it.
     pub(super) publisher: &'a Arc<str>,
     pub(super) received: Instant,
+    /// The sync that its durability needs does not wait for `sync-interval`.
+    pub(super) urgent: bool,
 }
 
 /// A message that somebody keeps.
@@ -71,6 +73,7 @@ impl Stored {
             expires: self.expires,
             publisher: &self.publisher,
             received: self.received,
+            urgent: false,
         }
     }
 

@@ -19,7 +19,7 @@ use super::message::{Incoming, Stored};
 use super::pool::Pool;
 use super::session::{Grant, Session, State, kept};
 use super::stats::add;
-use super::store::{self, How, Published, Record};
+use super::store::{self, How, Promise, Published, Record};
 use super::sync::{lock, read};
 use super::trie::Trie;
 
@@ -81,6 +81,8 @@ pub(super) struct Round<'c> {
     pub(super) logged: u64,
     /// Messages that the log did not take.
     pub(super) unlogged: u64,
+    /// What whoever publishes is promised, and whether the message in hand is urgent.
+    pub(super) promise: Promise,
     /// Positions in the logs of taps that an answer has to wait for.
     pub(super) tapped: Vec<(SharedTap, u64)>,
     /// Sessions that publishers should wait for.
@@ -111,6 +113,7 @@ impl<'c> Round<'c> {
             received: None,
             logged: 0,
             unlogged: 0,
+            promise: Promise::default(),
             tapped: Vec::new(),
             slow: Vec::new(),
         }
@@ -188,7 +191,9 @@ impl<'c> Round<'c> {
             _ => How::Message,
         };
         let record = Record::Published(Published { message: message_record, retained, received, targets });
-        let position = match store.put(&record, how) {
+        let promise = std::mem::replace(&mut self.promise.urgent, false) || message.urgent;
+        let promise = Promise { urgent: promise, ..self.promise };
+        let position = match store.put_for(&record, how, promise) {
             Ok(position) => position,
             Err(_) => {
                 self.unlogged += 1;

@@ -21,7 +21,9 @@ pub(super) enum LogFormat {
 /// # Errors
 /// When `rules` cannot be read, or logging runs already.
 pub(super) fn start(rules: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(rules).map_err(|error| format!("--log {rules}: {error}"))?;
+    // The SNMP library warns of every answer that it does not believe; the driver tells the first one.
+    let all = format!("async_snmp=error,{rules}");
+    let filter = EnvFilter::try_new(all).map_err(|error| format!("--log {rules}: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -14,6 +14,7 @@ mod log;
 mod logging;
 mod mqtt;
 mod passwd;
+mod profiles;
 mod run;
 mod schema;
 mod simulate;
@@ -110,6 +111,11 @@ enum Command {
     /// Look into a log directory, also while it is being written: list, verify, dump, export.
     #[command(after_help = "Example:\n  iogate log verify /var/lib/iogate/broker")]
     Log(log::Arguments),
+    /// List, show and check device profiles.
+    #[command(
+        after_help = "Example:\n  iogate profiles list\n  iogate profiles show moxa/e1210\n  iogate simulate --profile moxa/e1210"
+    )]
+    Profiles(profiles::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -170,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Profiles(arguments) => profiles::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

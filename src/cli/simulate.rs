@@ -1,10 +1,13 @@
 //! `iogate simulate`: the devices that a configuration describes, served on this machine.
 
+use std::path::Path;
+
 use tokio::io::BufReader;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Exit, StopSignals, complain, load, with_causes};
-use crate::driver::DriverPlan;
+use crate::config::{self, Plan, Surroundings};
+use crate::driver::{DriverPlan, ascii};
 use crate::simulate;
 
 /// What `simulate` takes.
@@ -12,13 +15,29 @@ use crate::simulate;
 pub(super) struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
+    /// Serve one device of this profile instead, with all of its points.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["config", "file"])]
+    profile: Option<String>,
     #[command(flatten)]
     options: simulate::RunOptions,
 }
 
+fn plan(arguments: &Arguments) -> Result<Plan, Exit> {
+    let Some(name) = &arguments.profile else { return load(arguments.file.path()) };
+    let plan = config::profile_trial(name, &Surroundings::of(Path::new(""))).map_err(|report| {
+        complain(&report.to_string());
+        Exit::Config
+    })?;
+    if plan.channels.iter().any(|channel| channel.driver.get::<ascii::Plan>().is_some()) {
+        complain(&format!("{name} is for instruments that speak in lines of text, which are not simulated"));
+        return Err(Exit::CannotStart);
+    }
+    Ok(plan)
+}
+
 /// Serves devices until it is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> Exit {
-    let plan = match load(arguments.file.path()) {
+    let plan = match plan(&arguments) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };

@@ -13,10 +13,12 @@ use super::parts::{check_keys, fields_of, read_part};
 use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
+use super::suggest::advice;
 use super::values::ReportWhen;
 use crate::driver::entry::Wiring;
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
+use crate::model::units::Period;
 use crate::model::{
     Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
 };
@@ -26,6 +28,9 @@ pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest time between two readings.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+
+/// The period of points that are read when their device comes online: far enough to be of no weight.
+const ONCE: Duration = POLL_LIMITS.1;
 
 /// How long a value may stay unpublished when nothing is said.
 pub(super) const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
@@ -93,8 +98,9 @@ fn read_sections(cx: &Context<'_>, node: &Node, around: &Around<'_>) -> Sections
 fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sections) -> Option<PointDraft> {
     let node = &item.node;
     let publish = sections.publish.map(|own| own.over(around.publish));
-    let poll = publish.map(|publish| poll(cx, node, &publish));
     let section = sections.point?;
+    let own_poll = sections.publish.and_then(|own| own.poll);
+    let poll = publish.map(|publish| poll(cx, around, node, &section, (own_poll, publish.poll)));
     let access = section.access.unwrap_or_default();
     let topic = topic(cx, around, item, &section);
     let (settings, shift) = (around.settings, item.shift);
@@ -105,6 +111,10 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     let wiring = around.kind.wiring(cx, sections.own?, &about)?;
     let form = wiring.form();
     let (conversion, kind) = conversion::build(cx, node, &sections.conversion?, &form);
+    let kind = match kind {
+        ValueKind::Integer if wiring.is_scaled() => ValueKind::Float,
+        own => own,
+    };
     let output = Output { conversion: &conversion, kind, wiring: &*wiring };
     let safe = safe_state(cx, item, &section, access, &output);
     let tolerance = tolerance(cx, node, &section, &output);
@@ -120,7 +130,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         topic: topic?,
         kind,
         unit: unit.map(Into::into),
-        label: section.label.as_deref().map(Into::into),
+        label: section.label_in(around.language).map(Into::into),
         access,
         range: conversion.range,
         report: report_policy(&publish),
@@ -187,8 +197,40 @@ fn topic(cx: &Context<'_>, around: &Around<'_>, item: &Item, section: &PointSect
     }
 }
 
-fn poll(cx: &Context<'_>, node: &Node, publish: &PublishSection) -> Duration {
-    let poll = publish.poll.map_or(DEFAULT_POLL, |period| period.0);
+/// How often the point is read: as it says itself, as its group, and where neither does, as the device; settings
+/// and diagnoses then no oftener than suits them.
+fn poll(
+    cx: &Context<'_>,
+    around: &Around<'_>,
+    node: &Node,
+    section: &PointSection,
+    (own, wider): (Option<Period>, Option<Period>),
+) -> Duration {
+    let group = section.group.as_deref().and_then(|name| {
+        let found = around.groups.get(name).copied();
+        if found.is_none() {
+            let help = advice(name, around.groups.keys().map(String::as_str)).or_else(|| {
+                Some("name it under `groups:` with its period, such as { energy: 10s }".to_owned())
+            });
+            let place = node.span_of(&["group"]).unwrap_or(node.span);
+            cx.error(place, format!("there is no poll group `{name}`"), help);
+        }
+        found
+    });
+    if section.once == Some(true) {
+        if own.is_some() || section.group.is_some() {
+            let place = node.span_of(&["once"]).unwrap_or(node.span);
+            cx.error(place, "`once` takes the place of `poll` and `group`", "keep one of them".to_owned());
+        }
+        return ONCE;
+    }
+    let poll = match (own.or(group), wider) {
+        (Some(said), _) => said.0,
+        (None, wider) => {
+            let wider = wider.map_or(DEFAULT_POLL, |period| period.0);
+            wider.max(section.class.unwrap_or_default().rest())
+        }
+    };
     if !poll.is_zero() && !(POLL_LIMITS.0..=POLL_LIMITS.1).contains(&poll) {
         let message = format!("a poll period of {poll:?} makes no sense");
         let help = "use 1ms … 7d, or 0s for as often as the line allows".to_owned();

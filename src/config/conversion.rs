@@ -30,6 +30,7 @@ pub(super) fn build(
         enumeration: section.enumeration.iter().map(|(code, text)| (code.0, text.as_str().into())).collect(),
         range: section.range,
         invert: section.invert.unwrap_or(false),
+        quadrants: section.quadrants.unwrap_or(false),
     };
     if section.round.is_none() && form.kind == ValueKind::Integer {
         conversion.round = conversion.natural_places();

@@ -5,6 +5,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::build::{self, Built, plain_name};
 use super::context::Context;
 use super::de::misspelt;
@@ -17,8 +19,10 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
+use super::values::Language;
 use crate::driver::modbus::Transport;
 use crate::model::Topic;
+use crate::model::units::Period;
 
 /// The most channels, devices and points of one configuration.
 pub(super) const MAX_CHANNELS: usize = 1_000;
@@ -31,6 +35,7 @@ pub(super) const MAX_POINTS: usize = 200_000;
 pub(super) struct Plant<'a> {
     pub(super) site: &'a Topic,
     pub(super) defaults: PublishSection,
+    pub(super) language: Language,
     pub(super) channels: &'a [ChannelDraft],
 }
 
@@ -129,6 +134,8 @@ fn device(
         settings: &settings,
         driver,
         grade: profile.as_ref().and_then(|profile| Some(profile.about.as_ref()?.grade)),
+        groups: groups_of(profile.as_deref(), &section),
+        language: plant.language,
         attached: channel.is_some(),
     };
     let items = points_of(cx, item, &section, profile.as_deref(), kind);
@@ -143,6 +150,14 @@ fn device(
         profile,
         points,
     })
+}
+
+/// The periods of the poll groups: the profile's, changed by the device's.
+fn groups_of(profile: Option<&Profile>, section: &DeviceSection) -> IndexMap<String, Period> {
+    let about = profile.and_then(|profile| profile.about.as_ref());
+    let mut groups = about.map(|about| about.groups.clone()).unwrap_or_default();
+    groups.extend(section.groups.iter().map(|(name, period)| (name.clone(), *period)));
+    groups
 }
 
 /// The part of the topics that is the device's; its name where that is unusable.

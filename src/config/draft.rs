@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::drivers::{AnyWiring, ChannelDriver, DriverKind, Read, read_as, wired_as};
 use super::node::Node;
 use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
-use super::values::Grade;
+use super::values::{Grade, Language};
 use crate::driver::modbus::{self, Register};
 use crate::model::behaviour::Behaviour;
+use crate::model::units::Period;
 use crate::model::{Conversion, Point, Topic};
 
 /// A channel as it is written.
@@ -74,6 +77,9 @@ pub(super) struct Around<'a> {
     pub(super) settings: &'a Read,
     pub(super) driver: Option<&'a ChannelDriver>,
     pub(super) grade: Option<Grade>,
+    /// The periods of its poll groups.
+    pub(super) groups: IndexMap<String, Period>,
+    pub(super) language: Language,
     /// Whether its channel is known.
     pub(super) attached: bool,
 }

@@ -17,6 +17,8 @@ mod devices;
 mod draft;
 mod drivers;
 mod environment;
+mod handbook;
+mod library;
 mod node;
 mod oneline;
 mod parse;
@@ -40,6 +42,11 @@ use std::path::{Path, PathBuf};
 
 pub use check::check_report;
 pub use context::{Environment, Surroundings};
+pub use handbook::pages as profile_pages;
+pub use library::{
+    PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary,
+    profile_trial, shipped_summaries,
+};
 pub use plan::{ChannelPlan, Plan};
 pub use problem::{Level, Problem, Report};
 pub use profile::shipped_profiles;

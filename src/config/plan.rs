@@ -86,7 +86,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     check_profile_path(cx, root);
     let mut library = Library::new(cx, &section.profile_path);
     let mut names = Names::default();
-    let plant = Plant { site: &site, defaults, channels: &channels };
+    let plant = Plant { site: &site, defaults, language: section.language, channels: &channels };
     let mut devices = devices(cx, part("devices"), &plant, &mut library, &mut names);
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);

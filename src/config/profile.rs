@@ -131,7 +131,7 @@ impl Library {
     }
 
     /// The names of all profiles that could be found.
-    fn names(&self) -> BTreeSet<String> {
+    pub(super) fn names(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = shipped_profiles().collect();
         for folder in &self.folders {
             let vendors = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -147,6 +147,14 @@ impl Library {
 /// The names of the profiles that are part of the program.
 pub fn shipped_profiles() -> impl Iterator<Item = String> {
     Shipped::iter().filter_map(|file| file.strip_suffix(".yaml").map(str::to_owned))
+}
+
+/// The texts of a list, or the one text.
+pub(super) fn texts(node: &Node) -> Vec<&str> {
+    match &node.kind {
+        Kind::List(nodes) => nodes.iter().filter_map(Node::text).collect(),
+        _ => node.text().into_iter().collect(),
+    }
 }
 
 fn profile_name(folder: &Path, path: &Path) -> Option<String> {

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{
-    Code, DeadbandText, Grade, Heartbeat, Qos, RawNumber, Repeat, ReportWhen, SentinelReason, Setpoint,
+    Class, Code, DeadbandText, DeviceClass, Grade, Heartbeat, Language, Qos, RawNumber, Repeat, ReportWhen,
+    SentinelReason, Setpoint,
 };
 use crate::model::behaviour::Behaviour;
 use crate::model::units::Period;
@@ -22,6 +23,8 @@ pub(super) struct SiteSection {
     pub site: Option<String>,
     /// Further folders in which profiles are looked for; relative ones start at this file's folder.
     pub profile_path: Vec<String>,
+    /// The language of the labels of points, where a profile has them in several.
+    pub language: Language,
 }
 
 /// How often points are read and how their readings are published. Given at `defaults`, at a device or
@@ -61,6 +64,8 @@ pub(super) struct DeviceSection {
     pub(super) label: Option<String>,
     /// Off leaves the device out.
     pub enabled: Option<bool>,
+    /// How often the points of each poll group are read, where that differs from the profile: `{ energy: 1m }`.
+    pub groups: IndexMap<String, Period>,
 }
 
 /// What is said of a point, whatever its driver.
@@ -71,6 +76,18 @@ pub(super) struct PointSection {
     pub unit: Option<String>,
     /// What people call it, where that differs from the name.
     pub label: Option<String>,
+    /// The same in Korean.
+    pub label_ko: Option<String>,
+    /// What it is: a measurement (also what is measured and switched), a setting of the device, or a diagnosis of it. Without a period of their own, settings are read once a minute and diagnoses every 10s at most.
+    pub class: Option<Class>,
+    /// The poll group that says how often it is read.
+    pub group: Option<String>,
+    /// Read it when the device comes online and then hardly ever (once a week): for names and serial numbers.
+    pub once: Option<bool>,
+    /// Its number in the manufacturer's manual, for the reader.
+    pub manual: Option<String>,
+    /// Where the facts about this point come from, where that differs from the profile.
+    pub source: Option<String>,
     /// The last part of its topic; the point's name when left out.
     pub topic: Option<String>,
     /// What may be done with it: `r` read, `rw` read and write, `w` write only.
@@ -106,6 +123,8 @@ pub(super) struct ConversionSection {
     pub enumeration: IndexMap<Code, String>,
     /// The digital state is the inverse of the raw bit.
     pub invert: Option<bool>,
+    /// A power factor in four-quadrant coding: a number beyond ±1 means ±2 minus it.
+    pub quadrants: Option<bool>,
     /// Decimal places kept, 0 to 15.
     #[schemars(range(min = 0, max = 15))]
     pub round: Option<u8>,
@@ -144,6 +163,15 @@ pub(super) struct ProfileSection {
     pub vendor: String,
     /// The models that the profile fits.
     pub models: Vec<String>,
+    /// What kind of device it is.
+    #[serde(default)]
+    pub kind: DeviceClass,
+    /// What people call the device in Korean.
+    #[serde(default)]
+    pub label_ko: Option<String>,
+    /// Poll groups of the points and how often they are read: `{ energy: 10s }`.
+    #[serde(default)]
+    pub groups: IndexMap<String, Period>,
     /// Where the facts come from.
     pub source: String,
     /// How far the facts can be trusted, unless a point says otherwise.
@@ -170,6 +198,15 @@ pub(super) struct FactorySection {
     pub data_bits: Option<u8>,
     /// Stop bits.
     pub stop_bits: Option<u8>,
+}
+
+impl PointSection {
+    /// What people call it in this language.
+    #[must_use]
+    pub(super) fn label_in(&self, language: Language) -> Option<&str> {
+        let korean = self.label_ko.as_deref().filter(|_| language == Language::Ko);
+        korean.or(self.label.as_deref())
+    }
 }
 
 impl PublishSection {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -69,6 +70,86 @@ pub(super) enum SentinelReason {
     NotAvailable,
     /// Outside what the device can measure.
     OutOfRange,
+}
+
+/// What a point is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Class {
+    /// What the device measures or switches.
+    #[default]
+    Measurement,
+    /// How the device is set up.
+    Setting,
+    /// What the device says of itself.
+    Diagnosis,
+}
+
+/// What kind of device a profile is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DeviceClass {
+    /// Temperature, humidity, pressure, CO2.
+    Climate,
+    /// Energy meters.
+    Meter,
+    /// Inverters and storage.
+    Inverter,
+    /// Digital and analog inputs and outputs.
+    RemoteIo,
+    /// Scales and other instruments.
+    Instrument,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// A language of labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Korean.
+    Ko,
+}
+
+impl Class {
+    /// How long such a point may rest between two readings where nothing is said.
+    #[must_use]
+    pub(super) const fn rest(self) -> Duration {
+        match self {
+            Self::Measurement => Duration::ZERO,
+            Self::Setting => Duration::from_secs(60),
+            Self::Diagnosis => Duration::from_secs(10),
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Measurement => "measurement",
+            Self::Setting => "setting",
+            Self::Diagnosis => "diagnosis",
+        }
+    }
+}
+
+impl DeviceClass {
+    /// The word for it.
+    #[must_use]
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Climate => "climate",
+            Self::Meter => "meter",
+            Self::Inverter => "inverter",
+            Self::RemoteIo => "remote-io",
+            Self::Instrument => "instrument",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// How far a fact about a device can be trusted.

@@ -18,6 +18,7 @@ pub mod onewire;
 pub mod plan;
 pub mod queue;
 pub mod schedule;
+pub mod snmp;
 pub mod spi;
 pub mod stats;
 pub mod system;

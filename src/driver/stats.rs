@@ -3,8 +3,8 @@
 //! Counters only ever grow while the program runs; readers take differences. Everything is atomic, so the
 //! page may look while a channel works.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -89,6 +89,8 @@ pub struct DeviceStats {
     pub writes: AtomicU64,
     /// Wall-clock microseconds of the last good answer, 0 before the first.
     pub last_answer_unix_us: AtomicU64,
+    /// What is odd about the device: it is another one than its profile's, or lacks what is read of it.
+    notice: Mutex<Option<Arc<str>>>,
     round_trips: [AtomicU64; ROUND_TRIP_EDGES_US.len() + 1],
     round_trip_sum_us: AtomicU64,
 }
@@ -121,9 +123,26 @@ impl DeviceStats {
             malformed: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             last_answer_unix_us: AtomicU64::new(0),
+            notice: Mutex::default(),
             round_trips: Default::default(),
             round_trip_sum_us: AtomicU64::new(0),
         }
+    }
+
+    /// What is odd about the device, as a sentence; `None` where nothing is.
+    #[must_use]
+    pub fn notice(&self) -> Option<Arc<str>> {
+        self.notice.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what is odd about the device; returns whether that is news.
+    pub fn set_notice(&self, notice: Option<&str>) -> bool {
+        let mut known = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = known.as_deref() != notice;
+        if news {
+            *known = notice.map(Into::into);
+        }
+        news
     }
 
     /// Counts one answered request by its round trip.

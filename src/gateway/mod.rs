@@ -341,14 +341,15 @@ async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
     }
 }
 
-/// Publishes each device's availability when it changes.
+/// Publishes each device's availability, and what is odd about it, when they change.
 async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
     shutdown: CancellationToken,
 ) {
-    let mut told: Vec<Vec<LinkState>> =
-        stats.iter().map(|channel| vec![LinkState::Unknown; channel.devices.len()]).collect();
+    let nothing = (LinkState::Unknown, None);
+    let mut told: Vec<Vec<(LinkState, Option<Arc<str>>)>> =
+        stats.iter().map(|channel| vec![nothing.clone(); channel.devices.len()]).collect();
     let mut ticks = tokio::time::interval(AVAILABILITY_PERIOD);
     loop {
         tokio::select! {
@@ -357,11 +358,14 @@ async fn announce_links(
         }
         for (channel, told) in stats.iter().zip(&mut told) {
             for (device, told) in channel.devices.iter().zip(told) {
-                let link = device.link.get();
-                if link != *told {
+                let (link, notice) = (device.link.get(), device.notice());
+                if link != told.0 {
                     publisher.device_availability(&device.name, link);
-                    *told = link;
                 }
+                if notice != told.1 {
+                    publisher.device_notice(&device.name, notice.as_deref());
+                }
+                *told = (link, notice);
             }
         }
     }

@@ -33,6 +33,7 @@ const STATUS: PublishOptions<'static> = PublishOptions {
     response_topic: None,
     correlation: None,
     user: &[],
+    urgent: true,
 };
 
 /// The name under which the gateway publishes.
@@ -102,6 +103,11 @@ impl Publisher {
             LinkState::Unknown => return,
         };
         self.say(topics::device_availability(&self.site, device), text.as_bytes());
+    }
+
+    /// Says what is odd about a device; nothing odd takes the message away again.
+    pub fn device_notice(&self, device: &str, notice: Option<&str>) {
+        self.say(topics::device_notice(&self.site, device), notice.unwrap_or_default().as_bytes());
     }
 
     /// Says where an alarm stands.

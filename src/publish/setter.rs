@@ -47,7 +47,7 @@ impl Setter {
         let writable = self.commander.points().iter().filter(|point| point.access.writable());
         let topics: Vec<String> = writable.map(|point| point.topic.set().to_string()).collect();
         let filters: Vec<_> = topics.iter().map(|topic| (topic.as_str(), QoS::ExactlyOnce)).collect();
-        self.broker.subscribe(&filters, MAX_WAITING)
+        Ok(self.broker.subscribe(&filters, MAX_WAITING)?.urgently())
     }
 
     /// Takes setpoints until `shutdown`, then waits for the answers that are due.
@@ -102,7 +102,7 @@ impl Setter {
     fn reply(&self, point: &Point, message: &Message, id: Option<&str>, outcome: &Outcome) {
         let payload = answer(&point.name, id, outcome);
         let mut publisher = self.broker.publisher(ORIGIN);
-        let options = PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() };
+        let options = PublishOptions { qos: QoS::AtLeastOnce, urgent: true, ..PublishOptions::default() };
         let properties = message.properties();
         let asked = properties.response_topic.map(|topic| {
             publisher.publish(

@@ -68,6 +68,9 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
     publisher.gateway_availability(true);
     publisher.device_availability("press", LinkState::Unknown);
     publisher.device_availability("press", LinkState::Offline);
+    publisher.device_notice("press", Some("wrong device"));
+    publisher.device_notice("fan", Some("wrong device"));
+    publisher.device_notice("fan", None);
     publisher.alarm(&AlarmStatus {
         name: "hot".into(),
         point: PointId(0),
@@ -86,6 +89,7 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
         ("site/gateway/alarms/hot", alarm),
         ("site/gateway/availability", "online"),
         ("site/gateway/devices/press/availability", "offline"),
+        ("site/gateway/devices/press/notice", "wrong device"),
     ];
     assert_eq!(got, expected.map(|(topic, text)| (topic.to_owned(), text.to_owned())));
 }

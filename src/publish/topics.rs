@@ -29,6 +29,15 @@ pub fn device_availability(site: &Topic, device: &str) -> Result<Topic, TopicErr
     Topic::join(&[site.as_str(), GATEWAY_LEVEL, "devices", device, "availability"])
 }
 
+/// `<site>/gateway/devices/<device>/notice`: what is odd about the device, as a sentence, retained; an empty
+/// message when it is over.
+///
+/// # Errors
+/// When the device's name is no topic level.
+pub fn device_notice(site: &Topic, device: &str) -> Result<Topic, TopicError> {
+    Topic::join(&[site.as_str(), GATEWAY_LEVEL, "devices", device, "notice"])
+}
+
 /// `<site>/gateway/alarms/<alarm>`: its state as JSON, retained.
 ///
 /// # Errors

@@ -48,6 +48,13 @@ pub(super) enum Request<'a> {
         /// Its new contents.
         word: u16,
     },
+    /// Function 5 with a number that is neither on nor off: toggles and durations of some relays.
+    WriteCoilWord {
+        /// Which coil.
+        address: u16,
+        /// The number.
+        word: u16,
+    },
     /// Function 15.
     WriteCoils {
         /// First coil.
@@ -103,7 +110,7 @@ impl<'a> Request<'a> {
             5 => match pair(data)? {
                 (address, 0xff00) => Ok(Self::WriteCoil { address, on: true }),
                 (address, 0x0000) => Ok(Self::WriteCoil { address, on: false }),
-                _ => Err(Exception::VALUE),
+                (address, word) => Ok(Self::WriteCoilWord { address, word }),
             },
             6 => pair(data).map(|(address, word)| Self::WriteRegister { address, word }),
             15 => {
@@ -130,7 +137,9 @@ impl<'a> Request<'a> {
     pub(super) fn written(&self) -> Option<(Table, u16, u16)> {
         match *self {
             Self::Read { .. } => None,
-            Self::WriteCoil { address, .. } => Some((Table::Coil, address, 1)),
+            Self::WriteCoil { address, .. } | Self::WriteCoilWord { address, .. } => {
+                Some((Table::Coil, address, 1))
+            }
             Self::WriteCoils { address, count, .. } => Some((Table::Coil, address, count)),
             Self::WriteRegister { address, .. } | Self::Mask { address, .. } => {
                 Some((Table::Holding, address, 1))
@@ -241,7 +250,7 @@ mod tests {
             (&[1, 0, 0, 7, 0xd1], Exception::VALUE),
             (&[3, 0, 0, 0], Exception::VALUE),
             (&[3, 0, 0, 0, 1, 0], Exception::VALUE),
-            (&[5, 0, 0, 1, 0], Exception::VALUE),
+            (&[5, 0, 0, 1], Exception::VALUE),
             (&[15, 0, 0, 0, 9, 1, 0], Exception::VALUE),
             (&[16, 0, 0, 0, 1, 3, 0, 0, 0], Exception::VALUE),
             (&[23, 0, 0, 0, 1, 0, 0, 0, 0, 0], Exception::VALUE),

@@ -6,11 +6,16 @@ use super::fault::Effects;
 use super::pdu::Request;
 use crate::driver::modbus::register::Table;
 
+/// What toggles a coil of the relay boards that know it (Waveshare Modbus RTU Relay).
+const TOGGLE: u16 = 0x5500;
+
 /// Puts the data of a write into the words that it addresses; there are as many as it says.
 pub(super) fn store(request: &Request<'_>, words: &mut [u16]) {
     match *request {
         Request::Read { .. } => {}
         Request::WriteCoil { on, .. } => words[0] = u16::from(on),
+        Request::WriteCoilWord { word: TOGGLE, .. } => words[0] = u16::from(words[0] == 0),
+        Request::WriteCoilWord { .. } => words[0] = 1,
         Request::WriteRegister { word, .. } => words[0] = word,
         Request::Mask { and, or, .. } => words[0] = (words[0] & and) | (or & !and),
         Request::WriteCoils { bits, .. } => {

@@ -13,6 +13,7 @@ use super::image::Image;
 use super::pdu::{Exception, Request};
 use super::reply::{contents, spoil, store};
 use crate::driver::modbus::Device;
+use crate::driver::modbus::quirks::is_coil_word;
 use crate::driver::modbus::register::Table;
 use crate::model::{PointId, Value};
 
@@ -74,8 +75,13 @@ impl Unit {
             let span = |start: u16| (register.table, usize::from(start)..usize::from(start) + width);
             [span(register.address), span(register.write_address)]
         });
+        let presets = device.presets();
+        let beside = presets.iter().map(|(table, address, words)| {
+            let start = usize::from(*address);
+            (*table, start..start + words.len())
+        });
         let gap = if strict { 0 } else { usize::from(device.max_gap) };
-        let image = Image::new(spans, gap);
+        let image = Image::new(spans.chain(beside), gap);
         let widest = cells.iter().map(|cell| cell.register.width()).max().unwrap_or(1);
         let mut unit = Self {
             name: Arc::clone(&device.name),
@@ -92,7 +98,27 @@ impl Unit {
         for index in 0..unit.cells.len() {
             unit.move_cell(index, Duration::ZERO);
         }
+        for (table, address, words) in presets {
+            unit.preset(table, address, &words);
+        }
         unit
+    }
+
+    /// Registers that other points or the device's identity depend on hold what they must, and stay so.
+    fn preset(&mut self, table: Table, address: u16, words: &[u16]) {
+        let count = u16::try_from(words.len()).unwrap_or(u16::MAX);
+        if let Some(place) = self.image.get_mut(table, address, count) {
+            place.copy_from_slice(words);
+        }
+        let preset = Span { table, address, count };
+        for cell in &mut self.cells {
+            let own = Span {
+                table: cell.register.table,
+                address: cell.register.address,
+                count: cell.register.width(),
+            };
+            cell.held |= own.touches(&preset);
+        }
     }
 
     /// Answers one PDU; `None` stays silent. `time` is since the start.
@@ -143,6 +169,14 @@ impl Unit {
             if count > most {
                 return Err(Exception::VALUE);
             }
+        }
+        if let Request::WriteCoilWord { address, .. } = request
+            && !self
+                .cells
+                .iter()
+                .any(|cell| is_coil_word(&cell.register) && cell.register.address == *address)
+        {
+            return Err(Exception::VALUE);
         }
         for (table, address, count) in [request.written(), request.read()].into_iter().flatten() {
             self.image.get(table, address, count).ok_or(Exception::ADDRESS)?;

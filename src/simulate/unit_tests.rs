@@ -69,6 +69,10 @@ fn unit() -> Unit {
         max_bits: 2000,
         max_gap: 0,
         timeout: Duration::from_millis(400),
+        model: "press".into(),
+        identify: Vec::new(),
+        setup: Vec::new(),
+        models: Vec::new(),
         points: Vec::new(),
     };
     Unit::new(&device, cells, false)
@@ -149,6 +153,10 @@ fn device() -> Device {
         max_bits: 2000,
         max_gap: 4,
         timeout: Duration::from_millis(400),
+        model: "press".into(),
+        identify: Vec::new(),
+        setup: Vec::new(),
+        models: Vec::new(),
         points: Vec::new(),
     }
 }

@@ -50,6 +50,7 @@ impl World {
         seed: u64,
         strict: bool,
     ) -> Result<Self, StartError> {
+        let plans: Vec<modbus::Plan> = plans.iter().map(|plan| plan.with_example_chains()).collect();
         let devices = || plans.iter().flat_map(|plan| &plan.devices);
         let mut drives: HashMap<PointId, Arc<Drive>> = HashMap::new();
         let mut dependents: HashMap<PointId, Vec<(usize, PointId)>> = HashMap::new();

@@ -33,7 +33,7 @@ fn kernel() -> Option<PathBuf> {
 #[test]
 fn the_drivers_work_on_the_kernels_own_interfaces() {
     let Some(hil) = kernel() else {
-        println!("not run: there is no user-mode kernel (bash tests/hil.sh), or this is not root");
+        println!("not run: there is no user-mode kernel (bash tests/kernel.sh), or this is not root");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

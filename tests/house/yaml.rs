@@ -17,14 +17,8 @@ pub(crate) fn configuration_fault(file: &File) -> Option<String> {
 /// What is wrong with a profile, used as it stands by a configuration of one device.
 pub(crate) fn profile_fault(file: &File) -> Option<String> {
     let name = file.path.trim_start_matches("config/profiles/").trim_end_matches(".yaml");
-    let (driver, unit) =
-        if file.text.contains("\nhttp:") { ("http", "") } else { ("modbus-tcp", "unit: 1, ") };
-    let text = format!(
-        "site: test\nchannels:\n  line: {{ {driver}: {{ address: 192.0.2.10:502 }} }}\n\
-         devices:\n  device: {{ channel: line, {unit}topic: device, profile: {name} }}\n"
-    );
     let around = Surroundings::of(&tree::root().join("config/any.yaml"));
-    fault(&file.path, config::load_str(&text, "a configuration with one device", &around))
+    fault(&file.path, config::profile_device(name, &around))
 }
 
 fn fault(path: &str, loaded: Result<Plan, Report>) -> Option<String> {

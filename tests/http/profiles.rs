@@ -98,8 +98,10 @@ fn digital_devices_read_their_answers() {
 
 #[test]
 fn all_fifteen_models_are_there() {
-    let mut models: Vec<String> =
-        shipped_profiles().filter_map(|name| name.strip_prefix("wut/").map(str::to_owned)).collect();
+    let mut models: Vec<String> = shipped_profiles()
+        .filter_map(|name| name.strip_prefix("wut/").map(str::to_owned))
+        .filter(|name| !name.ends_with("-modbus"))
+        .collect();
     models.sort();
     let named = "57707 57708 57713 57714 57720 57721 57725 57726 57728 57729 57730 57734 57737 57761 57762";
     assert_eq!(models, named.split(' ').collect::<Vec<_>>());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iogate::bus::{Bus, Latest};
 use iogate::clock::Clock;
 use iogate::driver::modbus::config::{DeviceConfig, PointConfig};
-use iogate::driver::modbus::{Device, Plan, Point, Transport};
+use iogate::driver::modbus::{Device, Plan, Point, Rules, Transport};
 use iogate::driver::{Channel, ChannelContext, ChannelStats, Services, WriteJob, WriteQueue};
 use iogate::model::{
     Access, CommandId, Conversion, Deadband, Outcome, PayloadFormat, PointId, PointTable, PublishPolicy,
@@ -34,6 +34,7 @@ pub(crate) fn unit(name: &str, number: u8, points: &[&str]) -> Device {
             access: if writable { Access::Rw } else { Access::R },
             write,
             tolerance: 0.0,
+            rules: Rules::default(),
         }
     };
     Device {
@@ -43,6 +44,10 @@ pub(crate) fn unit(name: &str, number: u8, points: &[&str]) -> Device {
         max_bits: config.max_bits,
         max_gap: config.max_gap,
         timeout: Duration::from_millis(500),
+        model: name.into(),
+        identify: config.probes().unwrap(),
+        setup: config.writes(&config.setup, "setup").unwrap(),
+        models: Vec::new(),
         points: points.iter().map(point).collect(),
     }
 }

@@ -12,7 +12,7 @@ use iogate::model::{Outcome, Quality, Reason, Value};
 use super::bench::{PATIENCE, Running, unit};
 
 /// A peer process that ends with the test.
-struct Peer(Child);
+pub(crate) struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -30,7 +30,16 @@ fn python() -> PathBuf {
 
 /// Starts tests/peers/modbus_server.py; returns it with its port.
 fn server(arguments: &[&str]) -> (Peer, u16) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/modbus_server.py");
+    script("modbus_server.py", arguments)
+}
+
+/// A server that holds the registers of this JSON text and nothing else.
+pub(crate) fn map_server(registers: &str) -> (Peer, u16) {
+    script("modbus_map.py", &[registers])
+}
+
+fn script(name: &str, arguments: &[&str]) -> (Peer, u16) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name);
     let mut child = Command::new(python())
         .arg(script)
         .args(arguments)

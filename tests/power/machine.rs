@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 /// Lines that begin with this are for the test; the rest is what kernel and programs say.
 pub(crate) const MARK: &str = "@";
 
-/// The kernel: `IOGATE_KERNEL`, or what lies where this project keeps its tools.
+/// The kernel, where `tests/kernel.sh` finds it too.
 pub(crate) fn kernel() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("IOGATE_KERNEL") {
-        return Some(path.into());
-    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let own = here.join("tests/.peers/linux-uml");
-    let shared = here.ancestors().map(|folder| folder.join("shared/hil/linux-uml"));
-    std::iter::once(own).chain(shared).find(|path| path.exists())
+    let named = std::env::var_os("IOGATE_HIL").map(PathBuf::from);
+    let shared = here.ancestors().map(|folder| folder.join("shared/hil"));
+    let folders = named.into_iter().chain([here.join("tests/.hil")]).chain(shared);
+    folders.map(|folder| folder.join("linux-uml")).find(|path| path.exists())
 }
 
 /// Makes the disk.

@@ -93,6 +93,10 @@ impl Plant {
             max_bits: 2000,
             max_gap: 0,
             timeout: TIMEOUT,
+            model: device.into(),
+            identify: Vec::new(),
+            setup: Vec::new(),
+            models: Vec::new(),
             points: planned,
         }
     }
@@ -125,6 +129,7 @@ fn wire(id: PointId, table: Table, address: u16, raw: RawType, scale: f64) -> mo
         access: if table.is_writable() { Access::Rw } else { Access::R },
         write: WriteMethod::Auto,
         tolerance: 0.0,
+        rules: modbus::Rules::default(),
     }
 }
 

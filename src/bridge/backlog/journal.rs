@@ -117,6 +117,7 @@ impl Journal {
             segment_bytes: (limits.size.0 / 16).clamp(4 << 10, 16 << 20),
             max_bytes: limits.size.0,
             max_age: Some(limits.age.0),
+            sync_interval: limits.sync_interval.0,
             on_full: if limits.on_full == OnFull::Refuse {
                 journal::OnFull::Refuse
             } else {
@@ -231,11 +232,11 @@ impl Backlog for Journal {
         self.stream
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
+    fn append(&self, bytes: &[u8], urgent: bool) -> Result<Place, Full> {
+        let terms = Terms { urgent, ..self.terms };
         let mut state = lock(&self.state);
         let seq = state.next;
-        let position =
-            self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], self.terms).map_err(|_| Full)?;
+        let position = self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], terms).map_err(|_| Full)?;
         state.next += 1;
         let next = state.next;
         state.gauge.add(next, bytes.len() as u64);

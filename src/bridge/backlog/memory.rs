@@ -107,7 +107,7 @@ impl Backlog for Memory {
         self.stream
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<Place, Full> {
+    fn append(&self, bytes: &[u8], _urgent: bool) -> Result<Place, Full> {
         self.take_in(What::Message(bytes.to_vec()), 1, false).map(place)
     }
 
@@ -232,7 +232,7 @@ mod tests {
             let (mut reader, mut expected) = (backlog.reader(backlog.cursor()), 1);
             for event in events.into_iter().chain([Event::Read(u8::MAX)]) {
                 match event {
-                    Event::Append(length) => { let _ = backlog.append(&vec![0; length.into()]); }
+                    Event::Append(length) => { let _ = backlog.append(&vec![0; length.into()], false); }
                     Event::LeaveOut(count) => { let _ = backlog.leave_out(count.into(), Why::Thinned, false); }
                     Event::Read(count) => {
                         for _ in 0..count {
@@ -264,9 +264,9 @@ mod tests {
         let clock = Clock::with_wall(move || wall.load(std::sync::atomic::Ordering::Relaxed));
         let limits = Buffer { age: Period::from_secs(1), ..Buffer::default() };
         let backlog = Memory::new(StreamId(1), limits, clock);
-        backlog.append(b"old").unwrap();
+        backlog.append(b"old", false).unwrap();
         now.store(2_000_000, std::sync::atomic::Ordering::Relaxed);
-        backlog.append(b"new").unwrap();
+        backlog.append(b"new", false).unwrap();
         let mut reader = backlog.reader(backlog.cursor());
         assert_eq!(reader.next().unwrap().unwrap().what, What::Gap(1, Why::Dropped));
         assert_eq!(reader.next().unwrap().unwrap().what, What::Message(b"new".to_vec()));

@@ -93,8 +93,8 @@ pub(crate) trait Backlog: Send + Sync {
     /// The stream that its numbers belong to.
     fn stream(&self) -> StreamId;
 
-    /// Takes in a message and returns its place.
-    fn append(&self, bytes: &[u8]) -> Result<Place, Full>;
+    /// Takes in a message and returns its place. `urgent`: the sync that its durability needs does not wait.
+    fn append(&self, bytes: &[u8], urgent: bool) -> Result<Place, Full>;
 
     /// A place where one task waits until what was taken in is as durable as the buffer's level; `None`: it is in memory.
     fn waiting(&self) -> Option<(Waiting, Level)> {

@@ -22,6 +22,9 @@ pub struct Buffer {
     pub directory: Option<PathBuf>,
     /// When a message counts as kept: `process` when it survives the end of the program, `power` when it survives a power cut, too. Only what is kept is sent.
     pub durability: Level,
+    /// Time between two syncs at `power`, which spares the flash memory: what is published waits so long at most before it
+    /// is acknowledged and sent; alarms do not wait. With 0 a sync begins as soon as the last has ended.
+    pub sync_interval: Period,
     /// How many bytes may wait.
     pub size: ByteSize,
     /// How long a message may wait; older ones are dropped and declared as a gap.
@@ -35,6 +38,7 @@ impl Default for Buffer {
         Self {
             directory: None,
             durability: Level::Process,
+            sync_interval: Period::from_secs(0),
             size: ByteSize(1 << 30),
             age: Period::from_secs(30 * 86_400),
             on_full: OnFull::DropOldest,

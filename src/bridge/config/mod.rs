@@ -284,6 +284,9 @@ impl Config {
         if self.buffer.age < Period::from_secs(1) {
             add("buffer: `age` must be at least 1s".into());
         }
+        if self.buffer.sync_interval > Period::from_secs(60) {
+            add("buffer: `sync-interval` must be at most 1m".into());
+        }
     }
 
     fn check_rules(&self, problems: &mut Vec<String>) {

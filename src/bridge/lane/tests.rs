@@ -47,7 +47,7 @@ proptest! {
         let drain = [Event::Wait(1000), Event::Send(u8::MAX)].into_iter().cycle().take(5000);
         for event in events.into_iter().chain(drain) {
             match event {
-                Event::Append(count) => for _ in 0..count { backlog.append(b"x").unwrap(); },
+                Event::Append(count) => for _ in 0..count { backlog.append(b"x", false).unwrap(); },
                 Event::LinkUp => feed.link_up(&backlog),
                 Event::Wait(ms) => now += Duration::from_millis(ms.into()),
                 Event::Send(count) => for _ in 0..count {
@@ -81,11 +81,11 @@ proptest! {
 fn older_messages_keep_to_their_rate_and_live_ones_overtake_them() {
     let backlog = backlog();
     for _ in 0..100 {
-        backlog.append(b"old").unwrap();
+        backlog.append(b"old", false).unwrap();
     }
     let mut feed = Feed::new(&backlog, LIVE_FIRST);
     feed.link_up(&backlog);
-    backlog.append(b"new").unwrap();
+    backlog.append(b"new", false).unwrap();
     let start = Instant::now();
     let mut now = start;
     let Next::Item(Lane::Live, item) = feed.next(now, true).unwrap() else { panic!("live first") };

@@ -31,6 +31,7 @@ use super::auth::{Login, Means};
 use super::codec::{QoS, ReasonCode};
 use super::config::{Config, bytes};
 use super::watched::{Look, Watched, read};
+use crate::journal::Level;
 use rules::{Rules, Who};
 
 /// Largest access file in bytes.
@@ -59,6 +60,8 @@ pub(super) struct Bounds {
     pub(super) max_packet: Option<usize>,
     /// Highest QoS that is served.
     pub(super) max_qos: Option<QoS>,
+    /// What an acknowledgement promises.
+    pub(super) durability: Option<Level>,
 }
 
 impl Bounds {

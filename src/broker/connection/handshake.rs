@@ -12,7 +12,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::closing::{LINGER, LINGER_BYTES};
@@ -59,47 +59,39 @@ where
     }
 }
 
-/// The beginning of a connection. `None`: it came to nothing.
-async fn begin<S>(
+/// The beginning of a connection. `None`: it came to nothing. A future as small as it can be, because there may be
+/// thousands of clients that have sent nothing yet; what follows on the first packet seldom waits and is boxed.
+fn begin<S>(
     core: Arc<Core>,
-    stream: S,
+    mut stream: S,
     peer: Peer,
     stop: CancellationToken,
-) -> Option<Box<Connection<S>>>
+) -> impl Future<Output = Option<Box<Connection<S>>>> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let limit = peer.accepted + core.config.connect_timeout.0;
-    let address = peer.address;
-    let opened = tokio::select! {
-        opened = tokio::time::timeout_at(limit, open(&core, stream, peer)) => opened,
-        () = stop.cancelled() => return None,
-    };
-    let peer = address;
-    match opened {
-        Ok(Ok(opened)) => return Some(opened),
-        Ok(Err(refused)) => {
-            add(&core.counters.connects_refused, 1);
-            match refused {
-                Refused::Lost(error) => {
-                    tracing::debug!(%peer, ?error, "connection closed before its CONNECT");
-                }
-                Refused::Code(error) => {
-                    add(
-                        &core.counters.packets_too_large,
-                        u64::from(error.code == ReasonCode::PACKET_TOO_LARGE),
-                    );
-                    tracing::warn!(%peer, code = %error.code, what = error.what, "CONNECT refused");
-                }
+    async move {
+        let limit = peer.accepted + core.config.connect_timeout.0;
+        let max_packet = peer.bounds.max_packet(&core.config).min(MAX_CONNECT);
+        let first = tokio::select! {
+            first = timeout_at(limit, first_packet(&mut stream, max_packet)) => first.unwrap_or(Err(Refused::Late)),
+            () = stop.cancelled() => return None,
+        };
+        let opened = match first {
+            Ok((input, frame)) => {
+                Box::pin(async {
+                    let opening = open(&core, stream, &peer, input, frame);
+                    tokio::select! {
+                        opened = timeout_at(limit, opening) => opened.unwrap_or(Err(Refused::Late)),
+                        () = stop.cancelled() => Err(Refused::Stopped),
+                    }
+                })
+                .await
             }
-        }
-        Err(_) => {
-            add(&core.counters.connects_refused, 1);
-            add(&core.counters.connects_late, 1);
-            tracing::debug!(%peer, "no CONNECT in time");
-        }
+            Err(refused) => Err(refused),
+        };
+        opened.map_err(|refused| refused.note(&core, &peer)).ok()
     }
-    None
 }
 
 /// Why a connection comes to nothing.
@@ -108,6 +100,31 @@ pub(super) enum Refused {
     Lost(Option<io::Error>),
     /// The client is told why.
     Code(CodecError),
+    /// It took longer than it may.
+    Late,
+    /// The broker stops.
+    Stopped,
+}
+
+impl Refused {
+    /// Counts it, and says so in the log.
+    fn note(&self, core: &Core, peer: &Peer) {
+        let (counters, peer) = (&core.counters, peer.address);
+        match self {
+            Self::Stopped => return,
+            Self::Late => {
+                add(&counters.connects_late, 1);
+                tracing::debug!(%peer, "no CONNECT in time");
+            }
+            Self::Lost(error) => tracing::debug!(%peer, ?error, "connection closed before its CONNECT"),
+            Self::Code(error) => {
+                let too_large = error.code == ReasonCode::PACKET_TOO_LARGE;
+                add(&counters.packets_too_large, u64::from(too_large));
+                tracing::warn!(%peer, code = %error.code, what = error.what, "CONNECT refused");
+            }
+        }
+        add(&counters.connects_refused, 1);
+    }
 }
 
 impl From<CodecError> for Refused {
@@ -116,32 +133,44 @@ impl From<CodecError> for Refused {
     }
 }
 
-/// Waits with little memory for what a client has to say; the steps after it are boxed, as they seldom wait.
-async fn open<S>(core: &Arc<Core>, mut stream: S, peer: Peer) -> Result<Box<Connection<S>>, Refused>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Reads until the first packet is whole, and somewhat of what follows it.
+async fn first_packet<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    max_packet: usize,
+) -> Result<(Vec<u8>, Frame), Refused> {
     let mut input = Vec::new();
-    let max_packet = peer.bounds.max_packet(&core.config).min(MAX_CONNECT);
-    let frame = loop {
+    loop {
         if let Some(&first) = input.first() {
             if first != 0x10 {
                 return Err(Refused::Code(CodecError::protocol("first packet is not a CONNECT")));
             }
             match Frame::parse(&input, max_packet) {
-                Ok(Some(frame)) if input.len() >= frame.len() => break frame,
+                Ok(Some(frame)) if input.len() >= frame.len() => return Ok((input, frame)),
                 Ok(_) => {}
                 Err(error) => return Err(Refused::Code(error)),
             }
         }
-        read_more(&mut stream, &mut input).await?;
-    };
+        read_more(stream, &mut input).await?;
+    }
+}
+
+/// Answers the CONNECT that begins `input`.
+async fn open<S>(
+    core: &Arc<Core>,
+    mut stream: S,
+    peer: &Peer,
+    mut input: Vec<u8>,
+    frame: Frame,
+) -> Result<Box<Connection<S>>, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut early = input.split_off(frame.len());
     let admitted = match decode_connect(&input[frame.header..]) {
-        Ok(connect) => match Box::pin(welcome(core, &mut stream, &mut early, &peer, &connect)).await {
+        Ok(connect) => match welcome(core, &mut stream, &mut early, peer, &connect).await {
             Ok(welcome) => Ok(welcome),
             Err(Refused::Code(error)) => Err((error, Some(connect.version), connect.max_packet as usize)),
-            Err(lost) => return Err(lost),
+            Err(other) => return Err(other),
         },
         Err((error, version)) => Err((error, version, usize::MAX)),
     };
@@ -155,7 +184,7 @@ where
         }
         Err((error, version, max_packet)) => {
             if let Some(version) = version {
-                Box::pin(refuse(&mut stream, version, error, max_packet)).await;
+                refuse(&mut stream, version, error, max_packet).await;
             }
             Err(Refused::Code(error))
         }
@@ -256,14 +285,19 @@ impl Welcome {
         early: Vec<u8>,
     ) -> Box<Connection<S>> {
         // Boxed, because a future keeps room for every step that a value takes through it.
-        let mut connection =
-            Box::new(Connection::new(Arc::clone(core), stream, self.attached, self.version, self.silence));
+        let mut connection = Box::new(Connection::new(
+            Arc::clone(core),
+            stream,
+            self.attached,
+            self.version,
+            self.silence,
+            self.bounds,
+        ));
         connection.control = self.connack;
         connection.partial = early;
         connection.ends_with_connection = self.ends_with_connection;
         connection.takes = self.takes;
         connection.explains = self.explains;
-        connection.bounds = self.bounds;
         connection.enhanced = self.enhanced;
         connection
     }

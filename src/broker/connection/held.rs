@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use crate::broker::awaited::Awaited;
 use crate::broker::local::SharedTap;
 use crate::broker::store::Store;
+use crate::journal::Level;
 
 /// The answers of one connection.
 pub(super) struct Held {
@@ -20,9 +21,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// `first`: what the CONNACK waits for.
-    pub(super) fn new(store: Option<&Arc<Store>>, first: u64) -> Self {
-        let mut logs = Awaited::new(store);
+    /// `first`: what the CONNACK waits for. `level`: the promise of the listener, if it has its own.
+    pub(super) fn new(store: Option<&Arc<Store>>, first: u64, level: Option<Level>) -> Self {
+        let mut logs = Awaited::new(store, level);
         logs.own(first);
         Self { logs, waiting: Vec::new(), opening: first > 0 }
     }

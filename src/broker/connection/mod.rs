@@ -155,11 +155,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         attached: Attached,
         version: Version,
         silence: Option<Duration>,
+        bounds: Bounds,
     ) -> Self {
         let now = Instant::now();
-        let held = Held::new(core.store.as_ref(), attached.logged);
+        let held = Held::new(core.store.as_ref(), attached.logged, bounds.durability);
         Self {
-            bounds: Bounds::default(),
+            bounds,
             takes: usize::MAX,
             explains: false,
             refused_a_filter: false,
@@ -337,6 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         self.heard = now;
         let mut round = Round::new(&core, now);
+        round.promise.level = self.bounds.durability;
         let mut received = Received::default();
         let result = self.consume(input, &mut round, &mut received);
         let (logged, tapped) = (round.logged, std::mem::take(&mut round.tapped));

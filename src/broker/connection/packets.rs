@@ -233,6 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             expires: publish.properties.expiry.map(|seconds| deadline(round.now, seconds)),
             publisher: &self.session.id,
             received: round.now,
+            urgent: false,
         };
         let kept = publish.qos > QoS::AtMostOnce || publish.retain;
         if kept && self.core.store.as_ref().is_some_and(|store| !store.admits()) {

@@ -12,6 +12,7 @@ use super::network::Network;
 use super::tls::{Tls, TlsError};
 use crate::broker::auth::{LoginMeans, Means};
 use crate::broker::config::Config;
+use crate::journal::Level;
 use crate::model::units::ByteSize;
 
 /// One more place where MQTT clients connect: `{ address: "0.0.0.0:8883", tls: { cert: …, key: … } }`.
@@ -44,6 +45,8 @@ pub struct BrokerListener {
     pub max_packet: Option<ByteSize>,
     /// Highest QoS that is served here: 0, 1 or 2; `max-qos` of the broker when nothing is said.
     pub max_qos: Option<u8>,
+    /// What an acknowledgement promises here, with `data`; `durability` of the broker when nothing is said.
+    pub durability: Option<Level>,
 }
 
 /// Certificates of a listener. The files are watched: a change holds for the connections made after it.

@@ -229,6 +229,7 @@ impl Gate {
         let bounds = Bounds {
             max_packet: listener.max_packet.map(bytes),
             max_qos: listener.max_qos.and_then(QoS::from_bits),
+            durability: listener.durability,
         };
         let max_packet = bounds.max_packet(config);
         let means = listener.means(config);

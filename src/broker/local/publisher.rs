@@ -70,6 +70,8 @@ pub struct PublishOptions<'a> {
     pub correlation: Option<&'a [u8]>,
     /// User properties.
     pub user: &'a [(&'a str, &'a str)],
+    /// The broker's log makes it durable at once, whatever `sync-interval` says: for alarms and answers to commands.
+    pub urgent: bool,
 }
 
 struct Staged {
@@ -79,6 +81,7 @@ struct Staged {
     qos: QoS,
     retain: bool,
     expiry: Option<Duration>,
+    urgent: bool,
 }
 
 /// What [`Batch::commit`] did.
@@ -98,7 +101,7 @@ pub struct Committed {
 
 impl LocalPublisher {
     pub(in crate::broker) fn new(core: Arc<Core>, origin: &str) -> Self {
-        let awaited = Awaited::new(core.store.as_ref());
+        let awaited = Awaited::new(core.store.as_ref(), None);
         Self {
             core,
             origin: origin.into(),
@@ -194,6 +197,7 @@ impl Batch<'_> {
             qos: options.qos,
             retain: options.retain,
             expiry: options.expiry,
+            urgent: options.urgent,
         });
     }
 
@@ -228,6 +232,7 @@ impl Batch<'_> {
                 expires: staged.expiry.map(|expiry| now + expiry),
                 publisher: origin,
                 received: now,
+                urgent: staged.urgent,
             };
             if staged.retain {
                 let slot = topic.slot.get_or_init(|| core.retained.slot(&topic.name));

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -24,6 +25,8 @@ pub struct LocalSubscription {
 pub(in crate::broker) struct LocalQueue {
     inner: Mutex<Inner>,
     capacity: usize,
+    /// What comes here is made durable at once.
+    urgent: AtomicBool,
 }
 
 #[derive(Default)]
@@ -35,7 +38,7 @@ struct Inner {
 
 impl LocalQueue {
     pub(in crate::broker) fn new(capacity: usize) -> Self {
-        Self { inner: Mutex::default(), capacity: capacity.max(1) }
+        Self { inner: Mutex::default(), capacity: capacity.max(1), urgent: AtomicBool::new(false) }
     }
 
     /// Adds a message, dropping the oldest one if there is no room.
@@ -47,6 +50,7 @@ impl LocalQueue {
         from_store: bool,
         round: &mut Round<'_>,
     ) {
+        round.promise.urgent |= self.urgent.load(Relaxed);
         let mut inner = lock(&self.inner);
         if inner.messages.len() >= self.capacity {
             inner.messages.pop_front();
@@ -62,6 +66,14 @@ impl LocalQueue {
 impl LocalSubscription {
     pub(in crate::broker) fn new(core: Arc<Core>, queue: Arc<LocalQueue>, filters: Vec<Box<str>>) -> Self {
         Self { core, queue, filters }
+    }
+
+    /// From now on what comes here is made durable at once, whatever `sync-interval` says: for commands, whose senders
+    /// wait for the acknowledgement.
+    #[must_use]
+    pub fn urgently(self) -> Self {
+        self.queue.urgent.store(true, Relaxed);
+        self
     }
 
     /// The next message. Cancel safe: a message is either returned or still in the queue.

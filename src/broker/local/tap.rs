@@ -58,6 +58,8 @@ pub struct Tapped<'a> {
     pub expiry_s: Option<u32>,
     /// Client identifier, or origin of a publisher inside the program.
     pub publisher: &'a str,
+    /// It is to be made durable at once.
+    pub urgent: bool,
 }
 
 /// A tap in place. Dropping it takes the tap away.
@@ -76,6 +78,7 @@ impl<'a> Tapped<'a> {
             retain: message.retain,
             expiry_s: message.expires.map(|expires| seconds_left(expires, message.received).unwrap_or(1)),
             publisher: message.publisher,
+            urgent: message.urgent,
         }
     }
 }

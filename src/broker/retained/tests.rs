@@ -16,6 +16,7 @@ fn message<'a>(topic: &'a str, payload: &'a [u8], publisher: &'a Arc<str>, now: 
         expires: None,
         publisher,
         received: now,
+        urgent: false,
     }
 }
 

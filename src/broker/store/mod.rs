@@ -82,6 +82,15 @@ pub(super) enum How {
     Spare,
 }
 
+/// What a publisher is promised beyond what the broker promises everybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Promise {
+    /// At least so durable.
+    pub(super) level: Option<Level>,
+    /// Its sync does not wait for `sync-interval`.
+    pub(super) urgent: bool,
+}
+
 /// The log of a broker.
 pub(super) struct Store {
     journal: Journal,
@@ -119,8 +128,12 @@ impl Store {
         files: Arc<dyn Files>,
         times: Times,
     ) -> Result<(Arc<Self>, Replay), StoreError> {
-        let options =
-            LogOptions { max_bytes: config.max_log_bytes.0, boot: times.boot, ..LogOptions::default() };
+        let options = LogOptions {
+            max_bytes: config.max_log_bytes.0,
+            boot: times.boot,
+            sync_interval: config.sync_interval.0,
+            ..LogOptions::default()
+        };
         let (journal, recovery) = Journal::open(dir, options, files, times.clock.clone())?;
         let unreadable = |error| StoreError::Unreadable { path: dir.to_owned(), error };
         let (replay, from, next) = replay(&journal, &recovery.snapshots).map_err(unreadable)?;
@@ -186,12 +199,22 @@ impl Store {
 
     /// Appends a record. Returns its position.
     pub(super) fn put(self: &Arc<Self>, record: &Record, how: How) -> Result<u64, AppendError> {
+        self.put_for(record, how, Promise::default())
+    }
+
+    /// As [`Self::put`], for somebody with a promise of his own.
+    pub(super) fn put_for(
+        self: &Arc<Self>,
+        record: &Record,
+        how: How,
+        promise: Promise,
+    ) -> Result<u64, AppendError> {
         let level = match how {
-            How::Must | How::Message => self.level,
+            How::Must | How::Message => promise.level.map_or(self.level, |level| level.max(self.level)),
             How::Later | How::Spare => self.level.min(Level::Process),
         };
         let essential = matches!(how, How::Must | How::Later);
-        let terms = Terms { essential, ..Terms::at(level) };
+        let terms = Terms { level, urgent: promise.urgent, essential };
         let position = self.append(record, terms);
         if self.since.load(Relaxed) > self.due.load(Relaxed) {
             self.begin_snapshot();

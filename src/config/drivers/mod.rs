@@ -19,17 +19,18 @@ use super::de::read_rest;
 use super::node::Node;
 use super::repeat::Item;
 use crate::driver::entry::Wiring;
-use crate::driver::{ascii, gpio, http, i2c, iio, modbus, mqtt, onewire, spi, system, virtual_points};
+use crate::driver::{ascii, gpio, http, i2c, iio, modbus, mqtt, onewire, snmp, spi, system, virtual_points};
 
 pub(super) use adapter::{About, Adapter, AnyWiring, AttachedDevice, AttachedPoint, Read};
 use word::Word;
 
 /// The registry: one line per driver.
-pub(super) static DRIVERS: [DriverKind; 11] = [
+pub(super) static DRIVERS: [DriverKind; 12] = [
     &modbus::Modbus,
     &http::Http,
     &ascii::Ascii,
     &mqtt::Mqtt,
+    &snmp::Snmp,
     &system::System,
     &onewire::OneWire,
     &iio::Iio,

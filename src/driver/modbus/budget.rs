@@ -84,6 +84,14 @@ impl Plan {
     /// What the channel's polls will cost.
     #[must_use]
     pub fn budget(&self) -> Budget {
+        if self.devices.iter().any(|device| device.points.iter().any(|point| !point.is_bound())) {
+            let bound = self.with_example_chains();
+            return bound.budget_of_bound();
+        }
+        self.budget_of_bound()
+    }
+
+    fn budget_of_bound(&self) -> Budget {
         let requests = costs(self);
         let line_time_share = requests.iter().map(RequestCost::share).sum();
         let periodic = requests.iter().filter(|request| !request.period.is_zero());

@@ -75,8 +75,14 @@ impl Register {
         if words.len() != usize::from(self.width()) {
             return Err(Undecodable);
         }
-        if matches!(self.raw, RawType::Text) {
-            return Ok(decode_text(words, self.order));
+        match self.raw {
+            RawType::Text => return Ok(decode_text(words, self.order)),
+            RawType::Chars => {
+                let pairs: Vec<u16> = words.chunks(2).map(low_bytes).collect();
+                return Ok(decode_text(&pairs, Order::Abcd));
+            }
+            RawType::Mac => return Ok(decode_mac(words, self.order)),
+            _ => {}
         }
         let all = self.order.join(words);
         if let Some(field) = self.bits {
@@ -96,7 +102,9 @@ impl Register {
             RawType::F64 => Value::Float(f64::from_bits(all)),
             RawType::Bcd16 => Value::Int(decode_bcd(all, 4).ok_or(Undecodable)?),
             RawType::Bcd32 => Value::Int(decode_bcd(all, 8).ok_or(Undecodable)?),
-            RawType::Text => return Err(Undecodable),
+            RawType::U24 => Value::Int((all & 0xFF_FFFF) as i64),
+            RawType::I24 => Value::Int(i64::from((all << 8) as u32 as i32 >> 8)),
+            RawType::Text | RawType::Chars | RawType::Mac => return Err(Undecodable),
         })
     }
 
@@ -106,8 +114,15 @@ impl Register {
     /// # Errors
     /// Says why the format cannot hold the value.
     pub fn encode(&self, raw: &Value) -> Result<Vec<u16>, String> {
-        if matches!(self.raw, RawType::Text) {
-            return encode_text(raw, self.text_bytes, self.order);
+        match self.raw {
+            RawType::Text => return encode_text(raw, self.text_bytes, self.order),
+            RawType::Chars => {
+                let pairs = encode_text(raw, self.text_bytes, Order::Abcd)?;
+                let bytes = pairs.iter().flat_map(|pair| pair.to_be_bytes()).map(u16::from);
+                return Ok(bytes.take(usize::from(self.text_bytes)).collect());
+            }
+            RawType::Mac => return encode_mac(raw, self.order),
+            _ => {}
         }
         let number = match self.raw {
             RawType::F32 => u64::from(encode_f32(raw)?.to_bits()),
@@ -119,6 +134,7 @@ impl Register {
                 whole(raw, low, high)? as u64
             }
         };
+        let number = if self.raw == RawType::I24 { number & 0xFF_FFFF } else { number };
         Ok(self.order.split(number, self.raw.registers()))
     }
 
@@ -136,6 +152,26 @@ impl Register {
         Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16) })
     }
 
+    /// The words that stand for `raw` where nothing else is in the register; `None` where it does not fit.
+    #[must_use]
+    pub fn holding(&self, raw: &Value) -> Option<Vec<u16>> {
+        if self.table.is_bits() {
+            return self.encode_coil(raw).ok().map(|on| vec![u16::from(on)]);
+        }
+        match self.bits {
+            Some(_) => self.encode_bits(raw).ok().map(|part| vec![part.bits]),
+            None => self.encode(raw).ok(),
+        }
+    }
+
+    /// The number that takes the place of on and off in a write to a coil of numbers.
+    ///
+    /// # Errors
+    /// When the value is no number that fits.
+    pub fn encode_coil_word(&self, raw: &Value) -> Result<u16, String> {
+        whole(raw, 0, i128::from(u16::MAX)).map(|number| number as u16)
+    }
+
     /// What a coil becomes.
     ///
     /// # Errors
@@ -151,6 +187,30 @@ fn widen(single: f32) -> f64 {
         return f64::from(single);
     }
     ryu::Buffer::new().format_finite(single).parse().unwrap_or(f64::from(single))
+}
+
+/// The low bytes of two registers as one.
+fn low_bytes(pair: &[u16]) -> u16 {
+    let byte = |at: usize| pair.get(at).map_or(0, |word| word & 0xFF);
+    (byte(0) << 8) | byte(1)
+}
+
+fn decode_mac(words: &[u16], order: Order) -> Value {
+    let bytes: Vec<String> =
+        order.join(words).to_be_bytes()[2..].iter().map(|byte| format!("{byte:02x}")).collect();
+    Value::Text(bytes.join(":").into())
+}
+
+fn encode_mac(raw: &Value, order: Order) -> Result<Vec<u16>, String> {
+    let wrong = || format!("a MAC address such as 00:c0:3d:01:02:03 is needed, not {raw}");
+    let Value::Text(text) = raw else { return Err(wrong()) };
+    let bytes: Vec<u8> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong())?;
+    let bytes: [u8; 6] = bytes.try_into().map_err(|_| wrong())?;
+    Ok(order.split(bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)), 3))
 }
 
 fn decode_bcd(packed: u64, digits: u32) -> Option<i64> {
@@ -207,6 +267,8 @@ const fn integer_range(raw: RawType) -> (i128, i128) {
         RawType::U8 => (0, u8::MAX as i128),
         RawType::I8 => (i8::MIN as i128, i8::MAX as i128),
         RawType::I16 => (i16::MIN as i128, i16::MAX as i128),
+        RawType::U24 => (0, 0xFF_FFFF),
+        RawType::I24 => (-0x80_0000, 0x7F_FFFF),
         RawType::U32 => (0, u32::MAX as i128),
         RawType::I32 => (i32::MIN as i128, i32::MAX as i128),
         RawType::U64 => (0, u64::MAX as i128),

@@ -6,6 +6,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::beside::{ProbeConfig, ScaleConfig, StatusConfig, WhenConfig};
+use super::codes::Codes;
+use super::quirks::WriteConfig;
 use super::register::{Order, RawType, WriteMethod};
 use crate::model::units::Period;
 
@@ -108,6 +111,15 @@ pub struct DeviceConfig {
     /// How long to wait for this device's answers, where it differs from the channel's.
     #[serde(default)]
     pub timeout: Option<Period>,
+    /// What every address of the device is moved by: for devices whose addresses a switch or a setting shifts.
+    #[serde(default)]
+    pub address_offset: i32,
+    /// What the device is known by: read when it comes online; another device gives a warning that names both.
+    #[serde(default)]
+    pub probe: Vec<ProbeConfig>,
+    /// What is written when the device comes online, one after the other, unless it is the wrong one.
+    #[serde(default)]
+    pub setup: Vec<WriteConfig>,
 }
 
 /// From where a manual counts registers.
@@ -151,6 +163,22 @@ pub struct PointConfig {
     pub write: Option<WriteMethod>,
     /// Reading it resets it: it gets a request of its own, and no other request reads across it.
     pub read_to_clear: bool,
+    /// The address counts from the start of one of these SunSpec models, which is looked for when the device comes online: `[101, 102, 103]`.
+    pub model: Vec<u16>,
+    /// Which of several SunSpec models of one number, counted from 1.
+    pub instance: Option<u8>,
+    /// A register of the same table that holds the power of ten of the scale: SunSpec's scale factors.
+    pub exponent: Option<u32>,
+    /// Another register tells the scale.
+    pub scale_by: Option<ScaleConfig>,
+    /// Another register tells whether the value is good.
+    pub status_by: Option<StatusConfig>,
+    /// The point is there only while another register says so; else it is `not-available`.
+    pub when: Option<WhenConfig>,
+    /// The only raw numbers that may be written, such as `[1]` for a coil that is only ever set.
+    pub accepts: Vec<Codes>,
+    /// Writes that go before every write of the point: passwords, unlocking sequences.
+    pub before: Vec<WriteConfig>,
 }
 
 impl TcpConfig {

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::quirks::is_coil_word;
 use super::register::{RawType, Register, Table, WriteMethod};
-use super::{Device, DeviceConfig, LineConfig, Plan, Point, PointConfig, Transport};
+use super::{Device, DeviceConfig, LineConfig, Plan, Point, PointConfig, Rules, Transport};
 use crate::driver::entry::{
     Attached, Clash, Complaint, Driver, Endpoint, Neighbour, NoKeys, RawForm, Shift, Surroundings, Wiring,
 };
@@ -30,18 +31,21 @@ const BUSY: f64 = 0.7;
 pub struct Modbus;
 
 /// Where a point is, and how it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// Its register or bit.
     pub register: Register,
     /// How it is written.
     pub write: WriteMethod,
+    /// What else counts for it.
+    pub rules: Rules,
 }
 
 impl Driver for Modbus {
     const KEY: &'static str = "modbus";
     const PROFILE: Option<&'static str> =
         Some("The device's Modbus settings, where they differ from the usual.");
+    const TRIAL: &'static str = "modbus-tcp: { address: 192.0.2.1 }";
     const ADDRESSES: &'static [&'static str] = &TABLES;
     const ADDRESS_WORDS: &'static str = "input, holding, coil, discrete";
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[
@@ -99,12 +103,18 @@ impl Driver for Modbus {
         _: &NoKeys,
         around: &Surroundings<'_, DeviceConfig>,
     ) -> Result<Place, Complaint> {
+        let rules = rules(&point, around).map_err(|message| Complaint::about(&TABLES, message))?;
         if around.shift.index > 0 {
             move_to_copy(&mut point, around).map_err(|message| Complaint::at(&TABLES, message, None))?;
         }
         let found = point.register(around.device, around.access.writable());
         let (register, write) = found.map_err(|message| Complaint::about(&TABLES, message))?;
-        Ok(Place { register, write })
+        if is_coil_word(&register) && around.access.readable() {
+            let help = "add access: w: the number is only ever written, and the coil reads on or off";
+            let message = "a coil that takes numbers cannot be read as one";
+            return Err(Complaint::at(&["type"], message, Some(help)));
+        }
+        Ok(Place { register, write, rules })
     }
 
     fn clashes(points: &[Neighbour<'_, DeviceConfig, Place>]) -> Vec<Clash> {
@@ -120,6 +130,11 @@ impl Driver for Modbus {
             max_bits: device.config.max_bits,
             max_gap: device.config.max_gap,
             timeout: device.config.timeout.unwrap_or(timeout).0,
+            model: device.model,
+            // The section has been checked.
+            identify: device.config.probes().unwrap_or_default(),
+            setup: device.config.writes(&device.config.setup, "setup").unwrap_or_default(),
+            models: Vec::new(),
             points: device.points.into_iter().map(Point::from).collect(),
         };
         DriverPlan::new(Plan { name, transport, devices: devices.into_iter().map(device).collect() })
@@ -129,9 +144,33 @@ impl Driver for Modbus {
 impl From<driver::entry::Wired<Place>> for Point {
     fn from(wired: driver::entry::Wired<Place>) -> Self {
         let driver::entry::Wired { id, wiring, conversion, poll, access, tolerance, .. } = wired;
-        let Place { register, write } = wiring;
-        Self { id, register, conversion, poll, access, write, tolerance }
+        let Place { register, write, rules } = wiring;
+        Self { id, register, conversion, poll, access, write, tolerance, rules }
     }
+}
+
+/// What counts for a point besides its register; the registers beside it moved to its copy.
+fn rules(config: &PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<Rules, String> {
+    let mut rules = config.rules(around.device, around.access.writable())?;
+    for (mut companion, step) in config.companions(around.device)? {
+        move_companion(&mut companion.register, Shift { step, ..around.shift })?;
+        rules.companions.push(companion);
+    }
+    Ok(rules)
+}
+
+/// Moves a register beside a point as the point's copy is moved.
+fn move_companion(register: &mut Register, shift: Shift) -> Result<(), String> {
+    let mut distance = shift.distance(i64::from(register.width()));
+    if let Some(bits) = &mut register.bits {
+        let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
+        distance = bit.div_euclid(16);
+        bits.shift = bit.rem_euclid(16) as u8;
+    }
+    let moved = i64::from(register.address) + distance;
+    let moved = u16::try_from(moved).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
+    (register.address, register.write_address) = (moved, moved);
+    Ok(())
 }
 
 /// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
@@ -175,6 +214,10 @@ fn written(place: usize, point: &Neighbour<'_, DeviceConfig, Place>) -> Option<W
         return None;
     }
     let register = &point.wiring.register;
+    // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles.
+    if point.wiring.rules.model.is_some() || is_coil_word(register) {
+        return None;
+    }
     let first = u32::from(register.write_address);
     let mask = register.bits.map_or(u16::MAX, |bits| {
         let ones = if bits.width >= 16 { u16::MAX } else { (1 << bits.width) - 1 };
@@ -210,14 +253,17 @@ impl Wiring for Place {
         let register = &self.register;
         let kind = match register.raw {
             RawType::Bool => ValueKind::Bool,
-            RawType::Text => ValueKind::Text,
+            raw if raw.is_text() => ValueKind::Text,
             RawType::F32 | RawType::F64 => ValueKind::Float,
             _ => ValueKind::Integer,
         };
         let signed = |bits: u32| (Value::Int(-(1 << (bits - 1))), Value::Int((1 << (bits - 1)) - 1));
         let unsigned = |bits: u32| (Value::Int(0), Value::Int((1 << bits) - 1));
         let limits = match (register.bits, register.raw) {
-            (_, RawType::Bool | RawType::Text | RawType::F32 | RawType::F64) => None,
+            (_, RawType::Bool | RawType::F32 | RawType::F64) => None,
+            (_, raw) if raw.is_text() => None,
+            (None, RawType::U24) => Some(unsigned(24)),
+            (None, RawType::I24) => Some(signed(24)),
             (Some(field), _) => Some(unsigned(u32::from(field.width))),
             (None, RawType::U8) => Some(unsigned(8)),
             (None, RawType::U16) => Some(unsigned(16)),
@@ -229,6 +275,8 @@ impl Wiring for Place {
             (None, RawType::I64) => Some((Value::Int(i64::MIN), Value::Int(i64::MAX))),
             (None, RawType::Bcd16) => Some((Value::Int(0), Value::Int(9_999))),
             (None, RawType::Bcd32) => Some((Value::Int(0), Value::Int(99_999_999))),
+            // Texts, which stand above.
+            (None, RawType::Text | RawType::Chars | RawType::Mac) => None,
         };
         let word = match register.bits {
             Some(field) if register.raw != RawType::Bool => format!("a field of {} bits", field.width),
@@ -241,8 +289,15 @@ impl Wiring for Place {
         self.register.raw.is_whole()
     }
 
+    fn is_scaled(&self) -> bool {
+        self.rules.companions.iter().any(|companion| companion.role.scales())
+    }
+
     fn encodable(&self, raw: &Value) -> Result<(), String> {
         let register = &self.register;
+        if is_coil_word(register) {
+            return register.encode_coil_word(raw).map(|_| ());
+        }
         if register.table.is_bits() {
             return register.encode_coil(raw).map(|_| ());
         }

@@ -20,6 +20,10 @@ pub(super) fn device(name: &str, unit: u8) -> Device {
         max_bits: 2000,
         max_gap: 8,
         timeout: Duration::from_millis(100),
+        model: name.into(),
+        identify: Vec::new(),
+        setup: Vec::new(),
+        models: Vec::new(),
         points: Vec::new(),
     }
 }
@@ -45,6 +49,7 @@ pub(super) fn point(table: Table, address: u16, raw: &str) -> Point {
         access: Access::R,
         write: WriteMethod::Auto,
         tolerance: 0.0,
+        rules: super::Rules::default(),
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A [`Plan`] is the unchanging description of one channel: its transport, and its units with their points.
 //! `config` holds what people write, `validate` turns it into plan parts, `register` and `codec` are one
-//! point on the wire. `planner`, `health` and the common `schedule` are pure and decide what is asked, when, and of whom;
+//! point on the wire, `beside` what other registers say of it, `quirks` and `sunspec` what some devices want. `planner`, `health` and the common `schedule` are pure and decide what is asked, when, and of whom;
 //! `budget` foretells the cost. `wire` is one checked exchange, `owner` the task that puts it all together.
 //! Absent on purpose: the gateway as a Modbus slave. Invariant: no value is published that the unit did not
 //! send in answer to the request for that very point.
 
+pub mod beside;
 pub mod budget;
 pub mod codec;
+pub mod codes;
 pub mod config;
 mod entry;
 #[cfg(test)]
@@ -16,8 +18,10 @@ mod fixtures;
 pub mod health;
 mod owner;
 pub mod planner;
+pub mod quirks;
 mod redirect;
 pub mod register;
+pub mod sunspec;
 mod validate;
 pub mod wire;
 
@@ -78,6 +82,14 @@ pub struct Device {
     pub max_gap: u16,
     /// How long to wait for its answers; the channel's own unless the device differs.
     pub timeout: Duration,
+    /// What it is called where it is mistaken for another: its profile, or its own name.
+    pub model: Arc<str>,
+    /// What it is known by.
+    pub identify: Vec<quirks::Probe>,
+    /// What is written when it comes online.
+    pub setup: Vec<wire::Ask>,
+    /// The SunSpec models to which its points are bound; none before it was searched for them.
+    pub models: sunspec::Chain,
     /// Its points.
     pub points: Vec<Point>,
 }
@@ -99,6 +111,29 @@ pub struct Point {
     pub write: WriteMethod,
     /// How far a read-back may lie from the setpoint, in engineering units.
     pub tolerance: f64,
+    /// What else counts for it.
+    pub rules: Rules,
+}
+
+/// What counts for a point besides its register and its conversion; nothing by default.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// Registers that tell its scale, its state, or whether it is there.
+    pub companions: Vec<beside::Companion>,
+    /// The SunSpec model from whose start its address counts.
+    pub model: Option<sunspec::Membership>,
+    /// The only raw numbers that may be written; all where it is empty.
+    pub accepts: Vec<codes::Codes>,
+    /// Writes that go before each of its own.
+    pub before: Vec<wire::Ask>,
+}
+
+impl Point {
+    /// Whether its place on the wire is known.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.rules.model.as_ref().is_none_or(|model| model.state == sunspec::Binding::Bound)
+    }
 }
 
 impl Channel for Plan {

@@ -35,11 +35,20 @@ pub struct Block {
     node: Option<usize>,
 }
 
-/// A point in a block.
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The point of this index in its device.
+    Point(usize),
+    /// A register that tells something of points.
+    Companion(Register),
+}
+
+/// A point, or a register beside points, in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// Index of the point in its device.
-    pub point: usize,
+    /// What it is.
+    pub target: Target,
     /// First wire address.
     pub address: u16,
     /// How many registers or bits.
@@ -105,6 +114,24 @@ impl Block {
 }
 
 impl Member {
+    fn new(target: Target, register: &Register) -> Self {
+        Self {
+            target,
+            address: register.address,
+            width: register.width(),
+            read_to_clear: register.read_to_clear,
+        }
+    }
+
+    /// By address; companions before the points that need them.
+    fn order(&self) -> (Span, usize) {
+        let place = match self.target {
+            Target::Companion(_) => 0,
+            Target::Point(position) => position + 1,
+        };
+        (self.span(), place)
+    }
+
     fn span(&self) -> Span {
         let start = u32::from(self.address);
         (start, start + u32::from(self.width))
@@ -132,29 +159,52 @@ pub fn groups(plan: &Plan) -> Vec<Group> {
     groups
 }
 
-fn device_groups(index: usize, device: &Device) -> Vec<Group> {
+/// The groups of one unit; points of models that have no place yet are in none.
+pub(super) fn device_groups(index: usize, device: &Device) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for (position, point) in device.points.iter().enumerate().filter(|(_, point)| point.access.readable()) {
-        let register = &point.register;
-        let member = Member {
-            point: position,
-            address: register.address,
-            width: register.width(),
-            read_to_clear: register.read_to_clear,
-        };
-        let same = |group: &&mut Group| group.table == register.table && group.period == point.poll;
+    for (table, period, member) in readings(device) {
+        let same = |group: &&mut Group| group.table == table && group.period == period;
         match groups.iter_mut().find(same) {
             Some(group) => group.members.push(member),
-            None => groups.push(Group::new(index, device, register.table, point.poll, member)),
+            None => groups.push(Group::new(index, device, table, period, member)),
         }
     }
     for group in &mut groups {
-        group.members.sort_by_key(|member| (member.span(), member.point));
+        group.members.sort_by_key(Member::order);
     }
     groups
 }
 
+/// Everything that is read of a unit, with its period: the points, and each register beside them once.
+fn readings(device: &Device) -> Vec<(Table, Duration, Member)> {
+    let bound = || device.points.iter().enumerate().filter(|(_, point)| point.is_bound());
+    let mut companions: Vec<(Register, Duration)> = Vec::new();
+    for (_, point) in bound() {
+        for beside in &point.rules.companions {
+            let period = beside.poll.unwrap_or(point.poll);
+            match companions.iter_mut().find(|(register, _)| *register == beside.register) {
+                Some((_, known)) => *known = period.min(*known),
+                None => companions.push((beside.register, period)),
+            }
+        }
+    }
+    let points = bound().filter(|(_, point)| point.access.readable());
+    let points = points.map(|(position, point)| {
+        (point.register.table, point.poll, Member::new(Target::Point(position), &point.register))
+    });
+    let beside = companions.into_iter().map(|(register, period)| {
+        (register.table, period, Member::new(Target::Companion(register), &register))
+    });
+    points.chain(beside).collect()
+}
+
 impl Group {
+    /// Index of the unit whose points these are.
+    #[must_use]
+    pub const fn device(&self) -> usize {
+        self.device
+    }
+
     fn new(index: usize, device: &Device, table: Table, period: Duration, first: Member) -> Self {
         let (limit, max_gap) = if table.is_bits() {
             (u32::from(device.max_bits), 16 * u32::from(device.max_gap))
@@ -309,7 +359,8 @@ impl Group {
 /// What no request of this table may read along: write-only points, and read-to-clear ones of any period.
 fn barriers(device: &Device, table: Table) -> Vec<Span> {
     let mut spans = Vec::new();
-    for point in device.points.iter().filter(|point| point.register.table == table) {
+    let here = device.points.iter().filter(|point| point.register.table == table && point.is_bound());
+    for point in here {
         let register = &point.register;
         if !point.access.readable() || register.read_to_clear {
             spans.push(span_of(register, register.address));

@@ -156,7 +156,7 @@ proptest! {
         unit.points = addresses.iter().zip(&kinds).map(|(address, kind)| point(Table::Holding, address * 4, kind)).collect();
         let count = unit.points.len();
         let blocks = groups(&tcp_plan(vec![unit])).remove(0).blocks();
-        let mut seen: Vec<usize> = blocks.iter().flat_map(|block| block.members.iter().map(|member| member.point)).collect();
+        let mut seen: Vec<usize> = blocks.iter().flat_map(|block| block.members.iter().filter_map(|member| match member.target { Target::Point(point) => Some(point), Target::Companion(_) => None })).collect();
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..count).collect::<Vec<_>>());
         for block in &blocks {

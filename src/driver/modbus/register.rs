@@ -21,7 +21,7 @@ pub enum Table {
 }
 
 /// The number format of a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RawType {
     /// A single bit: a coil, a discrete input, or one bit of a register.
@@ -50,12 +50,20 @@ pub enum RawType {
     Bcd16,
     /// Two registers of eight binary-coded decimal digits.
     Bcd32,
+    /// Three bytes in two registers, unsigned; the highest byte is nothing.
+    U24,
+    /// Three bytes in two registers, signed.
+    I24,
+    /// A MAC address in three registers, as text.
+    Mac,
     /// Text, two characters per register; its length stands in [`Register::text_bytes`].
     Text,
+    /// Text, one character per register, in the low byte; its length stands in [`Register::text_bytes`].
+    Chars,
 }
 
 /// In which order the bytes of a multi-register number arrive; `A` is the most significant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     /// High word first, high byte first: the Modbus default.
@@ -70,7 +78,7 @@ pub enum Order {
 }
 
 /// Consecutive bits of a register, numbered from 0 at the least significant one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BitField {
     /// Lowest bit.
     pub shift: u8,
@@ -79,7 +87,7 @@ pub struct BitField {
 }
 
 /// A point's place and form on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Register {
     /// Which table.
     pub table: Table,
@@ -87,7 +95,8 @@ pub struct Register {
     pub address: u16,
     /// Where writes go when that is another address (WAGO process images).
     pub write_address: u16,
-    /// Number format.
+    /// Number format. A coil that is no [`RawType::Bool`] takes numbers: its write carries them in the place of
+    /// on and off.
     pub raw: RawType,
     /// Byte order.
     pub order: Order,
@@ -117,9 +126,10 @@ impl RawType {
     #[must_use]
     pub const fn registers(self) -> u16 {
         match self {
-            Self::Text => 0,
+            Self::Text | Self::Chars => 0,
             Self::Bool | Self::U8 | Self::I8 | Self::U16 | Self::I16 | Self::Bcd16 => 1,
-            Self::U32 | Self::I32 | Self::F32 | Self::Bcd32 => 2,
+            Self::U24 | Self::I24 | Self::U32 | Self::I32 | Self::F32 | Self::Bcd32 => 2,
+            Self::Mac => 3,
             Self::U64 | Self::I64 | Self::F64 => 4,
         }
     }
@@ -127,7 +137,13 @@ impl RawType {
     /// Whether only whole numbers can be written.
     #[must_use]
     pub const fn is_whole(self) -> bool {
-        !matches!(self, Self::F32 | Self::F64 | Self::Text)
+        !matches!(self, Self::F32 | Self::F64) && !self.is_text()
+    }
+
+    /// Whether it is read as a text.
+    #[must_use]
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Chars | Self::Mac)
     }
 }
 
@@ -164,6 +180,8 @@ impl Register {
             1
         } else if matches!(self.raw, RawType::Text) {
             self.text_bytes.div_ceil(2)
+        } else if matches!(self.raw, RawType::Chars) {
+            self.text_bytes
         } else {
             self.raw.registers()
         }

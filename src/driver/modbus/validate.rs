@@ -3,9 +3,11 @@
 //! Pure. Invariant: a [`Register`] that leaves here fits its table, its device's limits and the address
 //! space. Absent: checks across points (overlapping writes, equal topics), which need the whole plan.
 
+use super::Rules;
 use super::Transport;
 use super::config::{AddressBase, DeviceConfig, LineConfig, PointConfig, TcpConfig};
 use super::register::{BitField, RawType, Register, Table, WriteMethod};
+use super::sunspec::{Binding, Membership};
 use crate::model::units::Period;
 use std::time::Duration;
 
@@ -144,7 +146,18 @@ impl DeviceConfig {
         if let Some(timeout) = self.timeout {
             check_wait(&mut problems, "timeout", timeout);
         }
+        problems.extend(self.probes().err());
+        problems.extend(self.writes(&self.setup, "setup").err());
         problems
+    }
+
+    /// The address in a frame of a number as the configuration has it.
+    pub(super) fn wire_address(&self, word: &str, number: u32) -> Result<u16, String> {
+        let wire = wire_address(word, number, self.address_base)?;
+        let moved = i32::from(wire).checked_add(self.address_offset);
+        moved.and_then(|moved| u16::try_from(moved).ok()).ok_or_else(|| {
+            format!("{word} {number}: with address-offset {} it lies outside 0 … 65535", self.address_offset)
+        })
     }
 }
 
@@ -155,11 +168,19 @@ impl PointConfig {
     /// Says what does not fit and how to mend it.
     pub fn register(&self, device: &DeviceConfig, writable: bool) -> Result<(Register, WriteMethod), String> {
         let (table, number) = self.table()?;
-        let address = wire_address(table.word(), number, device.address_base)?;
+        let within_model = |number: u32| {
+            u16::try_from(number)
+                .map_err(|_| format!("{} {number}: a model has 65535 registers", table.word()))
+        };
+        let address = match self.model.is_empty() {
+            true => device.wire_address(table.word(), number)?,
+            false => within_model(number)?,
+        };
         let write_address = match self.write_address {
-            Some(number) => wire_address("write-address", number, device.address_base)?,
+            Some(number) => device.wire_address("write-address", number)?,
             None => address,
         };
+        self.check_model(table)?;
         let (raw, bits) = self.format(table)?;
         let register = Register {
             table,
@@ -174,6 +195,41 @@ impl PointConfig {
         check_width(&register, device)?;
         let write = self.write_method(&register, writable)?;
         Ok((register, write))
+    }
+
+    /// What counts for the point besides its register, without the companions.
+    ///
+    /// # Errors
+    /// Says what does not fit and how to mend it.
+    pub fn rules(&self, device: &DeviceConfig, writable: bool) -> Result<Rules, String> {
+        if !writable && !(self.accepts.is_empty() && self.before.is_empty()) {
+            return Err("accepts and before belong to outputs: add access: rw or w, or remove them".into());
+        }
+        if self.exponent.is_some() && matches!(self.raw, Some(RawType::F32 | RawType::F64)) {
+            return Err("exponent is for whole numbers: remove it".into());
+        }
+        let model = (!self.model.is_empty()).then(|| Membership {
+            models: self.model.clone(),
+            instance: self.instance.unwrap_or(1),
+            state: Binding::Unknown,
+        });
+        let before = device.writes(&self.before, "before")?;
+        Ok(Rules { companions: Vec::new(), model, accepts: self.accepts.clone(), before })
+    }
+
+    fn check_model(&self, table: Table) -> Result<(), String> {
+        match (self.model.is_empty(), self.instance) {
+            (true, Some(_)) => Err("instance belongs to model: name the model, or remove it".into()),
+            (false, Some(0)) => Err("instance 0: the first model of a number is instance 1".into()),
+            (false, _) if table != Table::Holding => {
+                Err("model: SunSpec models are in holding registers: name the point's place by holding"
+                    .into())
+            }
+            (false, _) if self.write_address.is_some() => {
+                Err("write-address has no meaning in a SunSpec model: remove it".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn table(&self) -> Result<(Table, u32), String> {
@@ -212,6 +268,8 @@ impl PointConfig {
             }
             return match self.raw {
                 None | Some(RawType::Bool) => Ok((RawType::Bool, None)),
+                // Toggles and durations: the number stands where on and off do.
+                Some(RawType::U16) if table == Table::Coil => Ok((RawType::U16, None)),
                 Some(other) => Err(format!("a {word} is one bit: remove type {}", type_word(other))),
             };
         }
@@ -233,11 +291,13 @@ impl PointConfig {
             return Err("type bool is one bit: use bit, or leave the type out".into());
         }
         match (raw, self.length) {
-            (RawType::Text, None) => {
+            (RawType::Text | RawType::Chars, None) => {
                 Err("type text: give its length in characters, such as length: 16".into())
             }
-            (RawType::Text, Some(0)) => Err("length 0: a text has at least one character".into()),
-            (RawType::Text, Some(_)) | (_, None) => Ok((raw, bits)),
+            (RawType::Text | RawType::Chars, Some(0)) => {
+                Err("length 0: a text has at least one character".into())
+            }
+            (RawType::Text | RawType::Chars, Some(_)) | (_, None) => Ok((raw, bits)),
             (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
         }
     }

@@ -42,7 +42,9 @@ fn every_mistake_is_named() {
     refused("{}", false, "coil, discrete, input or holding");
     refused(r#"{"coil": 1, "input": 1}"#, false, "coil and input");
     refused(r#"{"coil": 1, "bit": 1}"#, false, "remove");
-    refused(r#"{"coil": 1, "type": "u16"}"#, false, "one bit");
+    refused(r#"{"coil": 1, "type": "u32"}"#, false, "one bit");
+    refused(r#"{"coil": 1, "model": [101]}"#, false, "holding registers");
+    refused(r#"{"holding": 1, "instance": 1}"#, false, "belongs to model");
     refused(r#"{"discrete": 1, "order": "cdab"}"#, false, "one bit");
     refused(r#"{"holding": 1, "type": "bool"}"#, false, "which bit");
     refused(r#"{"holding": 1, "bit": 16}"#, false, "0 … 15");

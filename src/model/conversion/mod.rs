@@ -30,6 +30,8 @@ pub struct Conversion {
     pub range: Option<(f64, f64)>,
     /// The digital state is the inverse of the raw bit.
     pub invert: bool,
+    /// A power factor whose quadrant is folded into its size: beyond ±1 it means ±2 minus the number.
+    pub quadrants: bool,
 }
 
 /// A raw number with a meaning of its own.
@@ -101,10 +103,16 @@ impl Conversion {
     /// Turns a raw number, bit or text into a value. No value comes with a bad quality.
     #[must_use]
     pub fn apply(&self, raw: &Value) -> (Option<Value>, Quality) {
+        self.apply_as(raw, self.linear, self.round)
+    }
+
+    /// The same with another scale and rounding than its own: for devices that tell the scale in a register.
+    #[must_use]
+    pub fn apply_as(&self, raw: &Value, linear: Linear, round: Option<u8>) -> (Option<Value>, Quality) {
         match raw {
             Value::Text(_) => (Some(raw.clone()), Quality::Good),
             Value::Bool(bit) => self.apply_bit(*bit),
-            number => self.apply_number(number),
+            number => self.apply_number(number, linear, round),
         }
     }
 
@@ -116,7 +124,7 @@ impl Conversion {
         self.name_of(i64::from(state))
     }
 
-    fn apply_number(&self, number: &Value) -> (Option<Value>, Quality) {
+    fn apply_number(&self, number: &Value, linear: Linear, round: Option<u8>) -> (Option<Value>, Quality) {
         let Some(raw) = number.as_f64().filter(|raw| !raw.is_nan() || self.has_nan_sentinel()) else {
             return (None, Quality::Bad(Reason::Undecodable));
         };
@@ -129,11 +137,11 @@ impl Conversion {
         if !self.enumeration.is_empty() {
             return self.name_of(raw as i64);
         }
-        let quality = self.linear.judge(raw);
+        let quality = linear.judge(raw);
         if !quality.is_usable() {
             return (None, quality);
         }
-        let value = self.forward_number(number, raw);
+        let value = self.forward_number(number, raw, linear, round);
         let outside = match (self.range, value.as_f64()) {
             (Some((low, high)), Some(v)) => v < low || v > high,
             (_, Some(v)) => !v.is_finite(),
@@ -143,15 +151,17 @@ impl Conversion {
     }
 
     /// Whole numbers stay whole when nothing scales them, so that 64-bit counters lose no digit.
-    fn forward_number(&self, number: &Value, raw: f64) -> Value {
+    fn forward_number(&self, number: &Value, raw: f64, linear: Linear, round: Option<u8>) -> Value {
         let signed = match self.sign_magnitude_from {
             Some(base) if raw >= base as f64 => -(raw - base as f64),
             _ => raw,
         };
-        if self.linear == Linear::Identity && !matches!(number, Value::Float(_)) {
+        if linear == Linear::Identity && !self.quadrants && !matches!(number, Value::Float(_)) {
             return if signed == raw { number.clone() } else { Value::Int(signed as i64) };
         }
-        Value::Float(round_to(self.linear.forward(signed), self.round))
+        let value = linear.forward(signed);
+        let value = if self.quadrants { unfold(value) } else { value };
+        Value::Float(round_to(value, round))
     }
 
     fn name_of(&self, code: i64) -> (Option<Value>, Quality) {
@@ -200,6 +210,15 @@ impl Sentinel {
 fn decimal_places(number: f64) -> usize {
     let text = number.to_string();
     text.split_once('.').map_or(0, |(_, fraction)| fraction.len())
+}
+
+/// A power factor out of its four-quadrant coding (Schneider DOCA0005, "power factor register format").
+fn unfold(coded: f64) -> f64 {
+    match coded {
+        leading if leading > 1.0 => 2.0 - leading,
+        leading if leading < -1.0 => -2.0 - leading,
+        lagging => lagging,
+    }
 }
 
 fn round_to(value: f64, places: Option<u8>) -> f64 {

@@ -75,9 +75,9 @@ export class DevicesView {
 }
 
 function deviceRow(device) {
-  const parts = { state: h("span") };
+  const parts = { state: h("span"), notice: h("span", { class: "notice warn" }) };
   const cells = COLUMNS.map(([name, kind], index) => {
-    if (index === 0) return h("th", { scope: "row" }, device.name);
+    if (index === 0) return h("th", { scope: "row" }, device.name, parts.notice);
     const cell = h("td", { class: kind, "data-label": name });
     parts[name] = cell;
     return cell;
@@ -104,6 +104,7 @@ function showChannel(parts, news) {
 
 function showDevice(parts, news, edges) {
   showState(parts.state, news.state);
+  text(parts.notice, news.notice ?? "");
   text(parts.Points, news.pointsNotGood ? `${count(news.points)} (${count(news.pointsNotGood)} not good)` : count(news.points));
   parts.Points.classList.toggle("warn", news.pointsNotGood > 0);
   text(parts.Requests, count(news.requests));

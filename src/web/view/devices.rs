@@ -2,6 +2,7 @@
 //!
 //! Invariant: counters are told as they stand, only the load is a rate.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -52,6 +53,26 @@ struct DeviceView<'a> {
     mean_round_trip_us: Option<u64>,
     round_trips: Vec<u64>,
     last_answer: Option<String>,
+    /// What is odd about the device: it is another one than its profile's, or lacks what is read of it.
+    notice: Option<String>,
+}
+
+/// The devices of which something is odd, in Prometheus' text form (0.0.4).
+#[must_use]
+pub(in crate::web) fn notice_metrics(channels: &[Arc<ChannelStats>]) -> String {
+    let mut out = String::from(
+        "# HELP iogate_device_notice Whether the device is another one than its profile's, or lacks what is read of it.\n# TYPE iogate_device_notice gauge\n",
+    );
+    let escape = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    for channel in channels {
+        for device in &channel.devices {
+            let (name, own, odd) =
+                (escape(&channel.name), escape(&device.name), u8::from(device.notice().is_some()));
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "iogate_device_notice{{channel=\"{name}\",device=\"{own}\"}} {odd}");
+        }
+    }
+    out
 }
 
 impl<'a> DevicesView<'a> {
@@ -103,5 +124,6 @@ fn device_view<'a>(stats: &'a DeviceStats, points: &PointTable, latest: &[Latest
             .map(|mean| u64::try_from(mean.as_micros()).unwrap_or(u64::MAX)),
         round_trips: stats.round_trips(),
         last_answer: (answered > 0).then(|| rfc3339(i64::try_from(answered).unwrap_or(i64::MAX))),
+        notice: stats.notice().map(|notice| notice.to_string()),
     }
 }

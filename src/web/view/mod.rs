@@ -18,7 +18,7 @@ use crate::model::{
 
 pub(super) use bridges::metrics;
 pub use bridges::{BridgeCounts, BridgeView, GapView};
-pub(super) use devices::DevicesView;
+pub(super) use devices::{DevicesView, notice_metrics};
 
 /// One point and its latest value.
 #[derive(Debug, Serialize)]

@@ -36,7 +36,7 @@ fn stream_numbers_and_cursor_outlive_the_program() {
     let limits = limits(10 << 20, OnFull::DropOldest);
     let backlog = open(folder.path(), &limits, 7);
     for _ in 0..10 {
-        backlog.append(b"x").unwrap();
+        backlog.append(b"x", false).unwrap();
     }
     written(&backlog);
     let mut reader = backlog.reader(backlog.cursor());
@@ -46,9 +46,9 @@ fn stream_numbers_and_cursor_outlive_the_program() {
     drop((reader, backlog));
     let backlog = open(folder.path(), &limits, 8);
     assert_eq!((backlog.stream(), backlog.cursor().seq, backlog.end().seq), (StreamId(7), 5, 11));
-    assert_eq!(backlog.append(b"y").map(|place| place.seq), Ok(11));
+    assert_eq!(backlog.append(b"y", false).map(|place| place.seq), Ok(11));
     backlog.leave_out(5, Why::Thinned, false).unwrap();
-    assert_eq!(backlog.append(b"z").map(|place| place.seq), Ok(17));
+    assert_eq!(backlog.append(b"z", false).map(|place| place.seq), Ok(17));
     written(&backlog);
     let (messages, gaps) = read(&mut *backlog.reader(backlog.cursor()));
     assert_eq!((messages, gaps), ([(5..12).collect(), vec![17]].concat(), vec![(12, 5)]));
@@ -67,7 +67,7 @@ fn dropped_segments_show_as_a_gap_and_a_full_buffer_refuses_if_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let backlog = open(folder.path(), &limits(256 << 10, OnFull::DropOldest), 1);
     for _ in 0..1000 {
-        while backlog.append(&noise()).is_err() {
+        while backlog.append(&noise(), false).is_err() {
             written(&backlog);
         }
         written(&backlog);
@@ -81,7 +81,7 @@ fn dropped_segments_show_as_a_gap_and_a_full_buffer_refuses_if_it_should() {
     let backlog = open(folder.path(), &limits(256 << 10, OnFull::Refuse), 1);
     let mut taken = 0;
     for _ in 0..1000 {
-        taken += u64::from(backlog.append(&noise()).is_ok());
+        taken += u64::from(backlog.append(&noise(), false).is_ok());
         written(&backlog);
     }
     assert!((200..300).contains(&taken), "{taken}");
@@ -108,7 +108,7 @@ async fn whoever_waits_is_woken_once_something_can_be_read() {
         let arrived = backlog.arrived(reader.place());
         let early = tokio::time::timeout(Duration::from_millis(1), backlog.arrived(reader.place())).await;
         assert!(early.is_err(), "woken for nothing in round {round}");
-        backlog.append(b"x").unwrap();
+        backlog.append(b"x", false).unwrap();
         arrived.await;
         assert!(reader.next().unwrap().is_some());
         backlog.pass(reader.place());
@@ -132,7 +132,7 @@ proptest! {
             match what {
                 0 => {
                     for _ in 0..count {
-                        prop_assert_eq!(backlog.append(b"x").map(|place| place.seq), Ok(next));
+                        prop_assert_eq!(backlog.append(b"x", false).map(|place| place.seq), Ok(next));
                         next += 1;
                     }
                 }

@@ -52,6 +52,10 @@ impl Owner {
             for complaint in found.difference(&self.complaints[device]) {
                 tracing::warn!(channel = %plan.name, device = %this.name, "{complaint}");
             }
+            let mut odd: Vec<&str> = found.iter().map(String::as_str).collect();
+            odd.sort_unstable();
+            let odd = odd.join("; ");
+            self.context.stats.devices[device].set_notice((!odd.is_empty()).then_some(&odd));
             self.complaints[device] = found;
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Its turns: writes first, then a probe if one is allowed, then the poll whose turn it is, else it waits
 //! for whichever comes first. `poll` reads and publishes, `probe` finds units again, `write` serves
-//! commands, `open` opens the line. Invariant: no failure of a device or of the line ends the task.
+//! commands, `open` opens the line, `survey` asks units that come online what they are. Invariant: no failure of a device or of the line ends the task.
 
 mod open;
 mod poll;
 mod probe;
+mod survey;
 mod write;
 
 use std::collections::HashMap;
@@ -14,18 +15,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::beside::Beside;
 use super::health::{Change, Health, Probe};
 use super::planner::{Block, Group, groups};
 use super::wire::ask::Shape;
 use super::wire::link::Terms;
 use super::wire::{Answer, Ask, ExchangeError, Framing, Link, Timing};
-use super::{Plan, Transport};
+use super::{Plan, Register, Transport};
 use crate::backoff::Backoff;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
 use crate::driver::{ChannelContext, DeviceStats, LinkState};
 use crate::model::{PointId, Reading, Reason};
 
 pub(super) use open::{Opener, PlanOpener};
+use survey::Survey;
 
 /// Pauses between attempts to open a line: short, so that what comes back is seen within two seconds.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -52,7 +55,10 @@ struct Place {
 
 /// The owner and all it knows.
 pub(super) struct Owner<O> {
+    /// The plan with the points of models where they were found.
     plan: Arc<Plan>,
+    /// The plan as it is configured.
+    original: Arc<Plan>,
     context: ChannelContext,
     opener: O,
     framing: Framing,
@@ -71,6 +77,9 @@ pub(super) struct Owner<O> {
     /// By device, the answers that did not come and may still be under way on a serial line.
     missing: Vec<Vec<Shape>>,
     places: HashMap<PointId, Place>,
+    surveys: Vec<Survey>,
+    /// By device, what the registers beside its points held.
+    beside: Vec<HashMap<Register, Beside>>,
     readings: Vec<Reading>,
     writes_in_row: u32,
 }
@@ -84,7 +93,13 @@ impl<O: Opener> Owner<O> {
             .enumerate()
             .flat_map(|(group, points)| points.blocks().into_iter().map(move |block| (group, block)))
             .collect();
-        let probes = probe::candidates(plan.devices.len(), blocks.iter().map(|(_, block)| block));
+        let mut probes = probe::candidates(plan.devices.len(), blocks.iter().map(|(_, block)| block));
+        for (device, ask) in survey::first_asks(&plan) {
+            if probes[device].is_empty() {
+                probes[device].push(ask);
+            }
+        }
+        let surveys = plan.devices.iter().map(|device| Survey::new(device, now)).collect();
         let places = plan.devices.iter().enumerate().flat_map(|(device, unit)| {
             let points = unit.points.iter().enumerate();
             points.map(move |(point, this)| (this.id, Place { device, point }))
@@ -111,8 +126,11 @@ impl<O: Opener> Owner<O> {
             missing,
             probes,
             places,
+            surveys,
+            beside: vec![HashMap::new(); plan.devices.len()],
             readings: Vec::new(),
             writes_in_row: 0,
+            original: Arc::clone(&plan),
             plan,
             context,
             opener,
@@ -152,13 +170,20 @@ impl<O: Opener> Owner<O> {
             self.probe(device).await;
             return;
         }
-        let until = match (turn, probe) {
-            (Turn::Run(id), _) => return self.poll(id).await,
-            (Turn::Wait(due), Probe::At(at)) => Some(due.min(at)),
-            (Turn::Wait(due), _) => Some(due),
-            (Turn::Idle, Probe::At(at)) => Some(at),
-            (Turn::Idle, _) => None,
+        let survey = match self.next_survey(now) {
+            Ok(device) => return self.survey(device).await,
+            Err(due) => due,
         };
+        let poll = match turn {
+            Turn::Run(id) => return self.poll(id).await,
+            Turn::Wait(due) => Some(due),
+            Turn::Idle => None,
+        };
+        let probe = match probe {
+            Probe::At(at) => Some(at),
+            Probe::Now(_) | Probe::None => None,
+        };
+        let until = [poll, probe, survey].into_iter().flatten().min();
         let sleep = async {
             match until {
                 Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -320,7 +345,8 @@ impl<O: Opener> Owner<O> {
         }
     }
 
-    fn device_online(&self, device: usize) {
+    fn device_online(&mut self, device: usize) {
+        self.survey_again(device);
         if self.device_stats(device).link.set(LinkState::Online) != LinkState::Online {
             let name = &self.plan.devices[device].name;
             tracing::info!(channel = %self.plan.name, device = %name, "device online");

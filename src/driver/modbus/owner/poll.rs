@@ -1,15 +1,17 @@
 //! Polls: one block read, decoded and published; refusals narrowed down.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Job, Opener, Owner};
-use crate::driver::modbus::Device;
-use crate::driver::modbus::planner::{Block, Step};
+use crate::driver::modbus::beside::{Beside, Now, judge};
+use crate::driver::modbus::planner::{Block, Member, Step, Target};
 use crate::driver::modbus::wire::{Answer, ExchangeError};
+use crate::driver::modbus::{Device, Point, Register};
 use crate::driver::schedule::EntryId;
-use crate::model::{Reading, Reason, Stamp, Value};
+use crate::model::{Quality, Reading, Reason, Stamp, Value};
 
 /// When a refused register is tried again at first, and at last: it may come into being when the device
 /// has started up or was set up anew.
@@ -67,7 +69,9 @@ impl<O: Opener> Owner<O> {
 
     fn read(&mut self, job: &mut Job, answer: &Answer) -> Step {
         let at = self.context.clock.stamp();
-        decode(&self.plan.devices[job.block.device], &job.block, answer, at, &mut self.readings);
+        let device = job.block.device;
+        remember(&job.block, answer, &mut self.beside[device]);
+        decode(&self.plan.devices[device], &job.block, answer, at, &self.beside[device], &mut self.readings);
         self.flush();
         if job.fault.take().is_some() {
             let (name, block) = (&self.plan.devices[job.block.device].name, &job.block);
@@ -151,8 +155,14 @@ impl<O: Opener> Owner<O> {
     fn block_bad(&mut self, block: &Block, reason: Reason) {
         let at = self.context.clock.stamp();
         let points = &self.plan.devices[block.device].points;
-        let ids = block.members.iter().map(|member| points[member.point].id);
-        self.readings.extend(ids.map(|id| Reading::bad(id, reason, at)));
+        for member in &block.members {
+            match member.target {
+                Target::Point(point) => self.readings.push(Reading::bad(points[point].id, reason, at)),
+                Target::Companion(register) => {
+                    self.beside[block.device].insert(register, Beside::Bad(reason));
+                }
+            }
+        }
         self.flush();
     }
 
@@ -179,26 +189,57 @@ pub(super) const fn reason_of(error: &ExchangeError) -> Reason {
     }
 }
 
-/// Turns the contents of a block into readings.
-fn decode(device: &Device, block: &Block, answer: &Answer, at: Stamp, out: &mut Vec<Reading>) {
-    for member in &block.members {
-        let point = &device.points[member.point];
-        let from = usize::from(member.address - block.start);
-        let raw = match answer {
-            Answer::Words(words) => words
-                .get(from..from + usize::from(member.width))
-                .and_then(|words| point.register.decode(words).ok()),
-            Answer::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
-            Answer::Done => None,
-        };
-        out.push(match raw {
-            Some(raw) => {
-                let (value, quality) = point.conversion.apply(&raw);
-                Reading { point: point.id, value, quality, at }
-            }
-            None => Reading::bad(point.id, Reason::Undecodable, at),
-        });
+/// The raw value of a member; `None` when its registers hold none.
+fn raw_of(member: &Member, register: &Register, block: &Block, answer: &Answer) -> Option<Value> {
+    let from = usize::from(member.address - block.start);
+    match answer {
+        Answer::Words(words) => {
+            words.get(from..from + usize::from(member.width)).and_then(|words| register.decode(words).ok())
+        }
+        Answer::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
+        Answer::Done => None,
     }
+}
+
+/// Keeps what the registers beside points hold.
+fn remember(block: &Block, answer: &Answer, beside: &mut HashMap<Register, Beside>) {
+    for member in &block.members {
+        if let Target::Companion(register) = member.target {
+            let raw = raw_of(member, &register, block, answer);
+            beside.insert(register, raw.map_or(Beside::Bad(Reason::Undecodable), Beside::Raw));
+        }
+    }
+}
+
+/// Turns the contents of a block into readings; a point of which something is not known yet gets none.
+fn decode(
+    device: &Device,
+    block: &Block,
+    answer: &Answer,
+    at: Stamp,
+    beside: &HashMap<Register, Beside>,
+    out: &mut Vec<Reading>,
+) {
+    for member in &block.members {
+        let Target::Point(point) = member.target else { continue };
+        let point = &device.points[point];
+        let now = now_of(point, beside);
+        let reading = match raw_of(member, &point.register, block, answer) {
+            Some(raw) => now.apply(&raw, &point.conversion),
+            None => Some((None, Quality::Bad(Reason::Undecodable))),
+        };
+        out.extend(reading.map(|(value, quality)| Reading { point: point.id, value, quality, at }));
+    }
+}
+
+/// How a point is to be converted, by what is known of the registers beside it.
+pub(super) fn now_of(point: &Point, beside: &HashMap<Register, Beside>) -> Now {
+    if point.rules.companions.is_empty() {
+        return Now::Own;
+    }
+    judge(&point.rules.companions, &point.conversion, |register| {
+        beside.get(register).unwrap_or(&Beside::Unread)
+    })
 }
 
 impl<O> Owner<O> {

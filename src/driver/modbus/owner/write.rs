@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::{Opener, Owner, Place, poll};
 use crate::driver::WriteJob;
 use crate::driver::modbus::codec::MaskedWord;
+use crate::driver::modbus::quirks::is_coil_word;
 use crate::driver::modbus::register::{Register, WriteMethod};
 use crate::driver::modbus::wire::link::Terms;
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 use crate::driver::modbus::{Device, Point};
-use crate::model::{Outcome, Quality, Reading, Reason, Value};
+use crate::model::{Conversion, Outcome, Quality, Reading, Reason, Value};
 
 /// How long an output that reads otherwise gets before it is read once more: relays and gateways that
 /// acknowledge before they act.
@@ -48,7 +49,14 @@ impl<O: Opener> Owner<O> {
         let device = &plan.devices[place.device];
         let point = &device.points[place.point];
         let broadcast = plan.transport.is_broadcast(device.unit);
-        let write = match prepare(point, &job.setpoint) {
+        if let Some(reason) = self.unbound(place.device, place.point) {
+            return Outcome::Failed(format!("the point's place on the device is not known: {reason}"));
+        }
+        let conversion = match self.conversion(place, point) {
+            Ok(conversion) => conversion,
+            Err(reason) => return Outcome::Failed(reason),
+        };
+        let write = match prepare(point, &conversion, &job.setpoint) {
             Ok(Write::Part(_)) if broadcast => {
                 return Outcome::Rejected("bits cannot be broadcast: the other bits cannot be read".into());
             }
@@ -66,6 +74,17 @@ impl<O: Opener> Owner<O> {
             Err(error) => return Outcome::Failed(format!("the register could not be read first: {error}")),
         };
         let terms = Terms { not_after: Some(job.deadline), ..self.terms(place.device) };
+        for (step, first) in (1..).zip(&point.rules.before) {
+            match self.exchange(place.device, first, terms).await {
+                Ok(_) => {}
+                Err(ExchangeError::Expired) => return Outcome::Expired,
+                Err(error) => {
+                    return Outcome::Failed(format!(
+                        "write {step} before it: {error}; nothing else was written"
+                    ));
+                }
+            }
+        }
         let result = self.exchange(place.device, &ask, terms).await;
         if !matches!(result, Err(ExchangeError::Expired)) {
             let writes = &self.context.stats.devices[place.device].writes;
@@ -123,7 +142,9 @@ impl<O: Opener> Owner<O> {
             };
             match back.value {
                 Some(read_back) if back.quality.is_usable() => {
-                    if agrees(point, setpoint, &read_back) {
+                    let step =
+                        self.conversion(place, point).unwrap_or_else(|_| point.conversion.clone()).step();
+                    if agrees(point, step, setpoint, &read_back) {
                         return Outcome::Verified { read_back };
                     }
                     if attempt > 0 {
@@ -137,6 +158,11 @@ impl<O: Opener> Owner<O> {
             }
         }
         Outcome::Failed("written; it could not be read back".into())
+    }
+
+    /// The conversion that counts now.
+    fn conversion(&self, place: Place, point: &Point) -> Result<Conversion, String> {
+        poll::now_of(point, &self.beside[place.device]).conversion(&point.conversion)
     }
 
     async fn read_back(&mut self, place: Place, point: &Point) -> Result<ReadBack, String> {
@@ -156,7 +182,9 @@ impl<O: Opener> Owner<O> {
             Err(error) => Err(poll::reason_of(error)),
         };
         let (value, quality) = match raw {
-            Ok(raw) => point.conversion.apply(&raw),
+            Ok(raw) => poll::now_of(point, &self.beside[place.device])
+                .apply(&raw, &point.conversion)
+                .unwrap_or((None, Quality::Bad(Reason::NotYetRead))),
             Err(reason) => (None, Quality::Bad(reason)),
         };
         self.readings.push(Reading { point: point.id, value: value.clone(), quality, at });
@@ -178,14 +206,18 @@ impl<O: Opener> Owner<O> {
 
 /// Whether reading the output tells what it is without changing it.
 fn can_read_back(point: &Point) -> bool {
-    point.access.readable() && !point.register.read_to_clear
+    point.access.readable() && !point.register.read_to_clear && !is_coil_word(&point.register)
 }
 
-fn prepare(point: &Point, setpoint: &Value) -> Result<Write, String> {
+fn prepare(point: &Point, conversion: &Conversion, setpoint: &Value) -> Result<Write, String> {
     let register = &point.register;
-    let raw =
-        point.conversion.invert(setpoint, register.raw.is_whole()).map_err(|error| error.to_string())?;
+    let raw = conversion.invert(setpoint, register.raw.is_whole()).map_err(|error| error.to_string())?;
+    accepted(point, &raw)?;
     let address = register.write_address;
+    if is_coil_word(register) {
+        let word = register.encode_coil_word(&raw)?;
+        return Ok(Write::Whole(Ask::WriteCoilWord { address, word }));
+    }
     if register.table.is_bits() {
         let on = register.encode_coil(&raw)?;
         return Ok(Write::Whole(match point.write {
@@ -203,6 +235,17 @@ fn prepare(point: &Point, setpoint: &Value) -> Result<Write, String> {
     })
 }
 
+/// Refuses what the device does not take.
+fn accepted(point: &Point, raw: &Value) -> Result<(), String> {
+    let accepts = &point.rules.accepts;
+    let number = raw.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64);
+    if accepts.is_empty() || number.is_some_and(|number| accepts.iter().any(|codes| codes.hold(number))) {
+        return Ok(());
+    }
+    let words: Vec<String> = accepts.iter().map(ToString::to_string).collect();
+    Err(format!("the device takes {} only, not {raw}", words.join(", ")))
+}
+
 fn write_words(point: &Point, words: Vec<u16>) -> Ask {
     let address = point.register.write_address;
     match (&words[..], point.write) {
@@ -212,7 +255,7 @@ fn write_words(point: &Point, words: Vec<u16>) -> Ask {
 }
 
 /// Whether what was read back is what was asked for, as exactly as the register can show it.
-fn agrees(point: &Point, setpoint: &Value, read_back: &Value) -> bool {
+fn agrees(point: &Point, step: f64, setpoint: &Value, read_back: &Value) -> bool {
     if let (Value::Text(wanted), Value::Text(got)) = (setpoint, read_back) {
         return wanted.eq_ignore_ascii_case(got);
     }
@@ -220,12 +263,8 @@ fn agrees(point: &Point, setpoint: &Value, read_back: &Value) -> bool {
         return setpoint == read_back;
     };
     // Half a step lies between a setpoint and the nearest register contents; a 32-bit real has 24 bits.
-    let step = if point.register.raw.is_whole() {
-        point.conversion.step() / 2.0
-    } else {
-        wanted.abs() / 8_388_608.0
-    };
-    (wanted - got).abs() <= point.tolerance.max(step * 1.000_001)
+    let half = if point.register.raw.is_whole() { step / 2.0 } else { wanted.abs() / 8_388_608.0 };
+    (wanted - got).abs() <= point.tolerance.max(half * 1.000_001)
 }
 
 #[cfg(test)]

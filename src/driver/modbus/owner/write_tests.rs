@@ -5,6 +5,14 @@ use crate::driver::modbus::fixtures::point;
 use crate::driver::modbus::register::{BitField, RawType, Table};
 use crate::model::conversion::Linear;
 
+fn prepare(point: &Point, setpoint: &Value) -> Result<Write, String> {
+    super::prepare(point, &point.conversion, setpoint)
+}
+
+fn agrees(point: &Point, setpoint: &Value, read_back: &Value) -> bool {
+    super::agrees(point, point.conversion.step(), setpoint, read_back)
+}
+
 #[test]
 fn setpoints_become_the_functions_that_fit_them() {
     let mut word = point(Table::Holding, 7, "u16");

@@ -28,6 +28,13 @@ pub enum Ask {
         /// Its new state.
         on: bool,
     },
+    /// Function 5 with a number where the standard knows on and off: toggles and durations of some relays.
+    WriteCoilWord {
+        /// Wire address.
+        address: u16,
+        /// What stands for the state.
+        word: u16,
+    },
     /// Function 15.
     WriteCoils {
         /// First wire address.
@@ -103,7 +110,7 @@ impl Ask {
             Self::Read { table: Table::Discrete, .. } => 2,
             Self::Read { table: Table::Holding, .. } => 3,
             Self::Read { table: Table::Input, .. } => 4,
-            Self::WriteCoil { .. } => 5,
+            Self::WriteCoil { .. } | Self::WriteCoilWord { .. } => 5,
             Self::WriteRegister { .. } => 6,
             Self::WriteCoils { .. } => 15,
             Self::WriteRegisters { .. } => 16,
@@ -125,6 +132,10 @@ impl Ask {
             Self::WriteCoil { address, on } => Request::WriteSingleCoil(*address, *on),
             Self::WriteCoils { address, states } => {
                 Request::WriteMultipleCoils(*address, Cow::Borrowed(states))
+            }
+            Self::WriteCoilWord { address, word } => {
+                let pairs = [address.to_be_bytes(), word.to_be_bytes()];
+                Request::Custom(5, Cow::Owned(pairs.concat()))
             }
             Self::WriteRegister { address, word } => Request::WriteSingleRegister(*address, *word),
             Self::WriteRegisters { address, words } => {
@@ -181,7 +192,7 @@ impl Ask {
                 pair(3, if *on { 0xFF00 } else { 0 });
                 5
             }
-            Self::WriteRegister { address, word } => {
+            Self::WriteRegister { address, word } | Self::WriteCoilWord { address, word } => {
                 pair(1, *address);
                 pair(3, *word);
                 5

@@ -41,6 +41,15 @@ impl Framing {
         }
     }
 
+    /// How many bytes stand in front of the PDU in the form that tokio-modbus reads.
+    #[must_use]
+    pub const fn head(self) -> usize {
+        match self {
+            Self::Tcp => 7,
+            Self::Rtu | Self::Ascii => 1,
+        }
+    }
+
     /// The bytes that go to the line for a frame that tokio-modbus has written.
     #[must_use]
     pub fn outgoing(self, frame: &[u8]) -> Vec<u8> {

@@ -146,6 +146,16 @@ impl Link {
             // Every byte has been compared already, and tokio-modbus does not know this function.
             return Ok(Answer::Done);
         }
+        if matches!(ask, Ask::WriteCoilWord { .. }) {
+            // As above; an exception has the code behind its function.
+            let pdu = frame.get(self.line.framing.head()..).unwrap_or_default();
+            return match pdu {
+                [function, code, ..] if *function == ask.function() | 0x80 => {
+                    Err(ExchangeError::Exception(*code))
+                }
+                _ => Ok(Answer::Done),
+            };
+        }
         self.valve.put(frame);
         let unfit = |what: String| ExchangeError::Malformed(what);
         let response = match poll_once(call.as_mut()).await {

@@ -1,0 +1,14 @@
+//! SNMP agents: the driver against Debian's snmpd, and against one that answers everything but what it was asked.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
+
+#[allow(dead_code, reason = "shared with the tests of HTTP devices, which use all of it")]
+#[path = "http/bench.rs"]
+mod bench;
+#[path = "snmp/hostile.rs"]
+mod hostile;
+#[path = "snmp/liar.rs"]
+mod liar;
+#[path = "snmp/peers.rs"]
+mod peers;
+#[path = "snmp/profiles.rs"]
+mod profiles;
