@@ -7,6 +7,10 @@
 
 #[path = "hil/boot.rs"]
 mod boot;
+#[path = "hil/buses.rs"]
+mod buses;
+#[path = "hil/ear.rs"]
+mod ear;
 #[path = "hil/gpio.rs"]
 mod gpio;
 #[path = "hil/i2c.rs"]
@@ -15,6 +19,8 @@ mod i2c;
 mod iio;
 #[path = "hil/onewire.rs"]
 mod onewire;
+#[path = "hil/program.rs"]
+mod program;
 #[path = "hil/sim.rs"]
 mod sim;
 #[path = "hil/stage.rs"]

@@ -43,6 +43,7 @@ fn the_drivers_work_on_the_kernels_own_interfaces() {
     let tests = std::env::current_exe().unwrap();
     let filter = std::env::var("IOGATE_HIL_FILTER").unwrap_or_default();
     let quiet = std::env::var("IOGATE_HIL_QUIET").unwrap_or_default();
+    let program = std::env::var("IOGATE_HIL_PROGRAM").unwrap_or_default();
     // Its children end with it, whatever becomes of this test.
     let status = Command::new("unshare")
         .args(["-p", "-f", "--kill-child=KILL"])
@@ -55,6 +56,7 @@ fn the_drivers_work_on_the_kernels_own_interfaces() {
         .arg(format!("HIL_FOLDER={}", folder.path().display()))
         .arg(format!("HIL_FILTER={filter}"))
         .arg(format!("HIL_QUIET={quiet}"))
+        .arg(format!("HIL_PROGRAM={program}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

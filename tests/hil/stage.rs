@@ -2,6 +2,8 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,8 +30,27 @@ pub(crate) struct Process(pub(crate) Child);
 impl Process {
     /// Starts the gateway with a configuration file.
     pub(crate) fn start(config: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iogate"));
-        Self(command.args(["run", "-c"]).arg(config).stdout(Stdio::null()).spawn().unwrap())
+        Self(Self::command(config).spawn().unwrap())
+    }
+
+    /// Starts it and reads from its log where its broker listens; the rest of the log goes on to ours.
+    pub(crate) fn listening(config: &Path) -> (Self, SocketAddr) {
+        let mut child = Self::command(config).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let process = Self(child);
+        let address = lines
+            .by_ref()
+            .find_map(|line| line.split("mqtt=").nth(1)?.split_whitespace().next()?.parse().ok())
+            .expect("the gateway starts");
+        std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+        (process, address)
+    }
+
+    fn command(config: &Path) -> Command {
+        let other = std::env::var_os("HIL_PROGRAM").filter(|path| !path.is_empty());
+        let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_iogate").into()));
+        command.args(["run", "-c"]).arg(config).stdout(Stdio::null());
+        command
     }
 }
 

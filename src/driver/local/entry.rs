@@ -20,7 +20,6 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     const KEYS: &'static [&'static str];
     /// What the key of a profile holds.
     const PROFILE: &'static str;
-
     /// See [`Driver::TRIAL`].
     const TRIAL: &'static str;
 

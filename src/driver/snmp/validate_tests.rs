@@ -1,3 +1,5 @@
+//! What is wrong with a channel, in the words that a person reads.
+
 use super::*;
 use crate::driver::text::config::tests::sections;
 

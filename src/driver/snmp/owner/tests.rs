@@ -1,3 +1,5 @@
+//! What an owner makes of answers and silence, on a paused clock.
+
 use tokio_util::sync::CancellationToken;
 
 use super::*;
