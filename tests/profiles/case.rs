@@ -31,6 +31,9 @@ pub(crate) struct Step {
     /// Lines of an instrument, by the question, or by the beginning of those that it sends by itself.
     #[serde(default)]
     pub(crate) lines: BTreeMap<String, String>,
+    /// Messages that the device publishes, by their topics; the device is called `device` there.
+    #[serde(default)]
+    pub(crate) messages: BTreeMap<String, String>,
     pub(crate) expect: BTreeMap<String, Expected>,
 }
 
