@@ -148,6 +148,7 @@ fn with_profile<T>(
 fn trial_channel(kind: DriverKind) -> &'static str {
     match kind.key() {
         "http" => "http: { address: 192.0.2.1 }",
+        "snmp" => "snmp: { address: 192.0.2.1 }",
         "ascii" => "ascii-tcp: { address: '192.0.2.1:4001' }",
         "onewire" => "onewire: {}",
         "iio" => "iio: {}",

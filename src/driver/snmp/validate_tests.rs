@@ -1,3 +1,5 @@
+//! What people may write about agents, and what each mistake is answered with.
+
 use super::*;
 use crate::driver::text::config::tests::sections;
 

@@ -1,3 +1,5 @@
+//! When a silent agent is asked again, and what its points are meanwhile; time is paused.
+
 use tokio_util::sync::CancellationToken;
 
 use super::*;
