@@ -53,7 +53,7 @@ fn the_plan_holds_what_was_written() {
     assert_eq!(point("press/mode").safe, Some(Value::from("Idle")));
     assert_eq!(point("press/door-07").label.as_deref(), Some("Door 7"));
     let rule = &plan.alarms[0];
-    assert_eq!(plan.points.get(rule.point).name.as_ref(), "press/temperature");
+    assert_eq!(plan.points.get(rule.inputs[0]).name.as_ref(), "press/temperature");
     let held: Vec<_> = rule.actions.iter().map(|action| (action.output, action.value.clone())).collect();
     let speed = point("press/speed").id;
     assert_eq!(held, [(fan.id, Value::Bool(true)), (speed, Value::Float(12.5))]);

@@ -1,14 +1,24 @@
-//! Alarms: thresholds on points that raise, act on outputs, and clear.
+//! Alarms: conditions on points and devices that are annunciated, act on outputs, and clear (ISA-18.2).
 //!
-//! `rule` is the pure state machine, `engine` runs every rule on every reading, `config` is what people
-//! write. Alarms see each reading in line, before report by exception, so no deadband can blind one, and
-//! they reach outputs only through the command handle. Absent: topics and pages, which read
-//! [`AlarmStatus`](crate::model::AlarmStatus).
+//! A reading goes through pure parts: `detect` sees whether the condition holds, `delay` whether it has for
+//! long enough, `life` is the state machine of docs/alarms.md, `instance` joins them for one alarm. `engine`
+//! runs every rule on every reading, `store` keeps states and the journal, `config` is what people write. Alarms see each reading in line, before
+//! report by exception, so no deadband can blind one, and they reach outputs only through the command handle.
+//! Absent: topics and pages, which read [`AlarmStatus`](crate::model::AlarmStatus).
 
 pub mod config;
+pub mod delay;
+pub mod detect;
 pub mod engine;
+mod index;
+pub mod instance;
+pub mod life;
 pub mod rule;
+pub mod store;
+pub mod text;
+mod timers;
 
 pub use config::Config;
 pub use engine::Engine;
-pub use rule::Rule;
+pub use rule::{Action, Rule};
+pub use store::{Boot, Store};

@@ -4,6 +4,7 @@
 //! errors; 4 it cannot start (a port in use); 5 it ended, but an output did not confirm
 //! its safe state. Absent: any work; each command is one file beside this one.
 
+mod alarms;
 mod bridge;
 mod broker;
 mod check;
@@ -103,6 +104,11 @@ enum Command {
         after_help = "Example:\n  iogate mqtt clients --state absent\n  iogate mqtt kick press-7\n  iogate mqtt retained delete 'old/#' --dry-run"
     )]
     Mqtt(mqtt::Arguments),
+    /// Look at the alarms of a running gateway, and acknowledge, shelve or take them out of service.
+    #[command(
+        after_help = "Example:\n  iogate alarms\n  iogate alarms acknowledge press-too-hot --user kim --comment seen\n  iogate alarms shelve --group press 2h\n  iogate alarms journal press-too-hot"
+    )]
+    Alarms(alarms::Arguments),
     /// Make a configuration out of another program's.
     #[command(
         after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
@@ -174,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Bridge(arguments) => in_runtime(bridge::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
+        Command::Alarms(arguments) => alarms::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),

@@ -36,7 +36,7 @@ pub fn check_report(plan: &Plan) -> String {
         count(plan.points.len(), "point"),
         count(devices, "device"),
         count(plan.channels.len(), "channel"),
-        count(plan.alarms.len(), "alarm"),
+        count(plan.alarms.iter().filter(|alarm| !alarm.implied).count(), "alarm"),
     );
     let outputs = plan.points.iter().filter(|point| point.access.writable()).count();
     let _ = writeln!(out, "outputs: {outputs}");

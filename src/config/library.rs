@@ -144,23 +144,8 @@ fn with_profile<T>(
     }
 }
 
-/// The channel that a device of this driver can be tried on without anything being there.
-fn trial_channel(kind: DriverKind) -> &'static str {
-    match kind.key() {
-        "http" => "http: { address: 192.0.2.1 }",
-        "snmp" => "snmp: { address: 192.0.2.1 }",
-        "ascii" => "ascii-tcp: { address: '192.0.2.1:4001' }",
-        "onewire" => "onewire: {}",
-        "iio" => "iio: {}",
-        "gpio" => "gpio: {}",
-        "i2c" => "i2c: { path: /dev/i2c-1 }",
-        "spi" => "spi: { path: /dev/spidev0.0 }",
-        _ => "modbus-tcp: { address: 192.0.2.1 }",
-    }
-}
-
 fn trial_text(profile: &Profile, all: bool) -> String {
-    let channel = trial_channel(profile.kind);
+    let channel = profile.kind.trial();
     let mut text = format!(
         "site: trial\nchannels: {{ {TRIAL}: {{ {channel} }} }}\ndevices:\n  {TRIAL}:\n    channel: {TRIAL}\n    profile: {}\n",
         profile.name

@@ -38,7 +38,7 @@ pub struct Plan {
     pub points: Arc<PointTable>,
     /// The channels that have devices, in the order of the file.
     pub channels: Vec<ChannelPlan>,
-    /// The alarms, in the order of the file.
+    /// The alarms, in the order of the file, and behind them those of their inputs.
     pub alarms: Vec<alarm::Rule>,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
@@ -91,7 +91,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
-    let rules = alarms(cx, part("alarms"), &points);
+    let rules = alarms(cx, part("alarms"), &points, &devices);
     check_behaviours(cx, &devices, &points);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));

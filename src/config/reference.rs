@@ -41,6 +41,9 @@ pub fn reference() -> String {
     }
     tables.behaviours();
     tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
+    tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
+    tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
+    tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");
@@ -252,6 +255,8 @@ fn words_for(name: &str) -> Option<&'static str> {
         "Token" => "`{ file: … }`, `{ jwt: … }` or `{ sas: … }`",
         "SecretFile" => "`{ file: /path }`",
         "Backfill" => "`oldest-first`, or `{ live-first: … }`",
+        "AlarmText" => "text, or `{ en: …, ko: … }`",
+        "AlarmStates" => "a state, or a list of states",
         "Repeat" => "`1..8`, or a list of words",
         _ => return None,
     })

@@ -25,6 +25,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     const KEY: &'static str;
     /// What the key of a profile holds, in a sentence; `None` where profiles make no sense.
     const PROFILE: Option<&'static str> = None;
+    /// A channel to try a profile on, as a configuration has it, at an address that is nobody's.
+    const TRIAL: &'static str = "";
     /// The keys by which a point says where it is; one that has none of them only changes one of a profile.
     const ADDRESSES: &'static [&'static str];
     /// The most usual of them, for messages.

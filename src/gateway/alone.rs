@@ -10,7 +10,7 @@ use crate::broker::Broker;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
-use crate::model::{PointTable, Topic};
+use crate::model::{AlarmRefusal, PointTable, Topic};
 use crate::web;
 
 /// What such a page is called, where a gateway shows its site.
@@ -32,6 +32,8 @@ pub fn page_of(broker: &Broker, mqtt: SocketAddr, clock: &Clock) -> web::Context
         channels: Vec::new(),
         commander: Commander::new(points, Vec::new(), clock.clone()),
         alarms: Arc::new(Vec::new),
+        alarm_operator: Arc::new(|_| Box::pin(async { Err(AlarmRefusal::Unknown("alarm".into())) })),
+        alarm_journal: Arc::new(|_| Ok(Vec::new())),
         // No alarm ever changes: its sender is gone, which the page takes for silence.
         alarm_changes: watch::channel(0).1,
         bridges: Arc::new(Vec::new),

@@ -5,6 +5,7 @@
 //! into their safe states while the channels still run, then everything else ends. Absent: any logic of
 //! the parts themselves.
 
+mod alarms;
 mod alone;
 mod bridges;
 mod messages;
@@ -32,7 +33,7 @@ use crate::command::Commander;
 use crate::config::Plan;
 use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
-use crate::publish::{Publisher, Setter};
+use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
 pub use alone::page_of;
 use parts::Parts;
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The broker takes a topic for none.
     #[error("a topic cannot be used: {0}")]
     Topic(#[from] InvalidTopic),
+    /// The alarms cannot be kept.
+    #[error("the alarms cannot start")]
+    Alarms(#[from] alarm::store::StoreError),
     /// A bridge cannot be made.
     #[error("a bridge cannot start")]
     Bridge(#[from] BridgeError),
@@ -126,7 +130,7 @@ impl Gateway {
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarm_engine(&plan, &commander, &clock, &publisher, alarm_changed);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
         let observers: Vec<Arc<dyn Observer>> =
             vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
@@ -169,8 +173,13 @@ impl Gateway {
         let messages = setter.subscribe()?;
         parts.spawn("set topics", |stop| setter.run(messages, stop));
         parts.spawn("stale points", |stop| stale::watch(Arc::clone(&self.bus), clock.clone(), stop));
-        let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
-        parts.spawn("availability", |stop| announce_links(stats, publisher, stop));
+        let operator = alarms::operator(&self.alarms);
+        let orders = Orders::new(self.broker.clone(), self.publisher.site().clone(), operator);
+        let messages = orders.subscribe()?;
+        parts.spawn("alarm topics", |stop| orders.run(messages, stop));
+        let (stats, publisher, alarms) =
+            (self.stats.clone(), Arc::clone(&self.publisher), Arc::clone(&self.alarms));
+        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, stop));
         parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
         let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
@@ -200,6 +209,8 @@ impl Gateway {
             bus: Arc::clone(&self.bus),
             channels: self.stats.clone(),
             commander: self.commander.clone(),
+            alarm_operator: alarms::operator(&alarms),
+            alarm_journal: alarms::journal(&alarms),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
@@ -242,6 +253,11 @@ impl Gateway {
         }
         self.publisher.gateway_availability(false);
         self.parts.end(STOP_PATIENCE).await;
+        if let Some(stored) = self.alarms.stored()
+            && !matches!(tokio::time::timeout(STOP_PATIENCE, stored).await, Ok(Ok(Ok(()))))
+        {
+            tracing::warn!("the last changes of the alarms are not stored");
+        }
         unsafe_outputs
     }
 }
@@ -270,26 +286,6 @@ impl Wiring {
         let queue_by_point = plan.points.iter().map(|point| Arc::clone(queue_of(&point.channel))).collect();
         Self { queues, stats, queue_by_point }
     }
-}
-
-fn alarm_engine(
-    plan: &Plan,
-    commander: &Commander,
-    clock: &Clock,
-    publisher: &Arc<Publisher>,
-    changed: watch::Sender<u64>,
-) -> Arc<alarm::Engine> {
-    let teller = Arc::clone(publisher);
-    let listener: alarm::engine::Listener = Box::new(move |status| {
-        teller.alarm(status);
-        changed.send_modify(|count| *count += 1);
-    });
-    let rules = plan.alarms.clone();
-    let engine = alarm::Engine::new(rules, &plan.points, commander.clone(), clock.clone(), vec![listener]);
-    for status in engine.status() {
-        publisher.alarm(&status);
-    }
-    Arc::new(engine)
 }
 
 fn broker_view(broker: &Broker, listen: SocketAddr) -> web::BrokerView {
@@ -341,10 +337,11 @@ async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
     }
 }
 
-/// Publishes each device's availability, and what is odd about it, when they change.
+/// Publishes each device's availability, and what is odd about it, when they change, and tells the alarms who answers.
 async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
+    alarms: Arc<alarm::Engine>,
     shutdown: CancellationToken,
 ) {
     let nothing = (LinkState::Unknown, None);
@@ -361,6 +358,11 @@ async fn announce_links(
                 let (link, notice) = (device.link.get(), device.notice());
                 if link != told.0 {
                     publisher.device_availability(&device.name, link);
+                    match link {
+                        LinkState::Online => alarms.link(&device.name, true),
+                        LinkState::Offline => alarms.link(&device.name, false),
+                        LinkState::Unknown => {}
+                    }
                 }
                 if notice != told.1 {
                     publisher.device_notice(&device.name, notice.as_deref());

@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod behaviour;
 pub mod command;
 pub mod conversion;
+pub mod expression;
 pub mod point;
 pub mod quality;
 pub mod reading;
@@ -16,7 +17,10 @@ pub mod topic;
 pub mod units;
 pub mod value;
 
-pub use alarm::{AlarmState, AlarmStatus, Severity};
+pub use alarm::{
+    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmJournal, AlarmOperator, AlarmOrder, AlarmQuery,
+    AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
+};
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRequest, Origin, Outcome};
 pub use conversion::Conversion;

@@ -1,9 +1,12 @@
 //! Readings out to topics, setpoints in from `…/set`.
 //!
 //! [`Publisher`] observes the bus in line: report by exception, payload, and straight into the broker
-//! without a socket, one batch per batch of readings. [`Setter`] serves the `…/set` topics. Absent: any
+//! without a socket, one batch per batch of readings. [`Setter`] serves the `…/set` topics of points, [`Orders`]
+//! those of alarms. Absent: any
 //! opinion on values; a reading that is not good is told as such or not at all.
 
+mod alarms;
+pub mod orders;
 pub mod payload;
 pub mod request;
 pub mod setter;
@@ -12,16 +15,16 @@ pub mod topics;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use payload::{Form, TimeText};
-use serde::Serialize;
 
 use crate::broker::{Broker, InvalidTopic, LocalPublisher, PublishOptions, QoS, TopicHandle};
 use crate::bus::Observer;
 use crate::driver::LinkState;
 use crate::model::report::{ReportPolicy, Reported};
 use crate::model::{
-    AlarmState, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Severity, Topic, TopicError, Value,
+    AlarmChange, AlarmEvent, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Topic, TopicError,
 };
 
+pub use orders::Orders;
 pub use setter::Setter;
 
 /// What the gateway says of itself is kept for later subscribers and delivered at least once.
@@ -89,6 +92,12 @@ impl Publisher {
         Ok(Self { points, site, state: Mutex::new(state) })
     }
 
+    /// The root of every topic.
+    #[must_use]
+    pub const fn site(&self) -> &Topic {
+        &self.site
+    }
+
     /// Says that the gateway is there, or that it is about to go.
     pub fn gateway_availability(&self, online: bool) {
         let text = if online { topics::ONLINE } else { topics::OFFLINE };
@@ -112,14 +121,28 @@ impl Publisher {
 
     /// Says where an alarm stands.
     pub fn alarm(&self, status: &AlarmStatus) {
-        let payload = alarm_payload(self.points.get(status.point).topic.as_str(), status);
+        let payload = alarms::state(&self.points, status);
         self.say(topics::alarm(&self.site, &status.name), &payload);
     }
 
+    /// Says what has happened to an alarm, and where it stands. What is only pending is no event.
+    pub fn alarm_event(&self, event: &AlarmEvent) {
+        self.alarm(&event.status);
+        if !matches!(event.change, AlarmChange::Pending | AlarmChange::Withdrawn) {
+            let payload = alarms::event(&self.points, event);
+            let once = PublishOptions { retain: false, ..STATUS };
+            self.say_so(topics::alarm_event(&self.site, &event.status.name), &payload, &once);
+        }
+    }
+
     fn say(&self, topic: Result<Topic, TopicError>, payload: &[u8]) {
+        self.say_so(topic, payload, &STATUS);
+    }
+
+    fn say_so(&self, topic: Result<Topic, TopicError>, payload: &[u8], options: &PublishOptions<'_>) {
         let told = match topic {
             Ok(topic) => {
-                self.lock().broker.publish(topic.as_str(), payload, &STATUS).map_err(|e| e.to_string())
+                self.lock().broker.publish(topic.as_str(), payload, options).map_err(|e| e.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -155,40 +178,6 @@ impl Observer for Publisher {
         }
         batch.commit();
     }
-}
-
-/// `{"state":"active","condition":"high","severity":"critical","topic":"…","value":61.2,"time":"…","message":"…"}`
-#[derive(Serialize)]
-struct AlarmPayload<'a> {
-    state: AlarmState,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<&'static str>,
-    severity: Severity,
-    topic: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
-    message: &'a str,
-}
-
-fn alarm_payload(topic: &str, status: &AlarmStatus) -> Vec<u8> {
-    let time = status.since.map(|since| {
-        let mut text = Vec::with_capacity(24);
-        TimeText::default().write(since.unix_us, &mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    });
-    let payload = AlarmPayload {
-        state: status.state,
-        condition: status.condition,
-        severity: status.severity,
-        topic,
-        value: status.value.as_ref(),
-        time,
-        message: &status.message,
-    };
-    // Plain data with text keys: writing it into memory cannot fail.
-    serde_json::to_vec(&payload).unwrap_or_default()
 }
 
 #[cfg(test)]

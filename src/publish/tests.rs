@@ -10,7 +10,10 @@ use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
-use crate::model::{Access, Outcome, PayloadFormat, PointId, Reason, Stamp, ValueKind};
+use crate::model::{
+    Access, AlarmAction, AlarmOperator, AlarmRefusal, AlarmRequest, AlarmState, AlarmTarget, Outcome,
+    PayloadFormat, PointId, Reason, Severity, Stamp, Texts, Value, ValueKind,
+};
 
 fn site() -> Topic {
     Topic::new("site").unwrap()
@@ -71,20 +74,12 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
     publisher.device_notice("press", Some("wrong device"));
     publisher.device_notice("fan", Some("wrong device"));
     publisher.device_notice("fan", None);
-    publisher.alarm(&AlarmStatus {
-        name: "hot".into(),
-        point: PointId(0),
-        severity: Severity::Critical,
-        state: AlarmState::Active,
-        condition: Some("high"),
-        value: Some(Value::Float(61.5)),
-        since: Some(at(0)),
-        message: "too \"hot\"".into(),
-    });
+    let mut all = listen(&broker, "site/gateway/alarms/hot/#");
+    publisher.alarm(&hot());
     let mut kept = listen(&broker, "site/gateway/#");
     let mut got = texts(&mut kept);
     got.sort();
-    let alarm = r#"{"state":"active","condition":"high","severity":"critical","topic":"site/test/t","value":61.5,"time":"1970-01-01T00:00:00.000Z","message":"too \"hot\""}"#;
+    let alarm = r#"{"state":"active-unacknowledged","active":true,"condition":"high","severity":"critical","topic":"site/test/t","value":61.5,"time":"1970-01-01T00:00:00.000Z","message":"too \"hot\"","messages":{"en":"too \"hot\"","ko":"과열"},"class":"safety","groups":["press"]}"#;
     let expected = [
         ("site/gateway/alarms/hot", alarm),
         ("site/gateway/availability", "online"),
@@ -92,6 +87,91 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
         ("site/gateway/devices/press/notice", "wrong device"),
     ];
     assert_eq!(got, expected.map(|(topic, text)| (topic.to_owned(), text.to_owned())));
+
+    texts(&mut all);
+    let (by, comment) = (Some("kim".into()), Some("seen".into()));
+    let from = AlarmState::ActiveUnacknowledged;
+    let status = AlarmStatus { state: AlarmState::ActiveAcknowledged, ..hot() };
+    let event = AlarmEvent { change: AlarmChange::Acknowledged, at: at(5), from, by, comment, status };
+    publisher.alarm_event(&event);
+    let told = texts(&mut all);
+    assert!(told[0].0 == "site/gateway/alarms/hot" && told[0].1.contains("active-acknowledged"), "{told:?}");
+    let json: serde_json::Value = serde_json::from_str(&told[1].1).unwrap();
+    assert_eq!(told[1].0, "site/gateway/alarms/hot/event");
+    assert_eq!((&json["event"], &json["from"]), (&"acknowledged".into(), &"active-unacknowledged".into()));
+    assert_eq!(
+        (&json["by"], &json["comment"], &json["at"]),
+        (&"kim".into(), &"seen".into(), &"1970-01-01T00:00:05.000Z".into())
+    );
+    publisher.alarm_event(&AlarmEvent { change: AlarmChange::Pending, ..event });
+    assert_eq!(texts(&mut all).len(), 1, "what is pending is a state and no event");
+    let mut late = listen(&broker, "site/gateway/alarms/hot/#");
+    assert_eq!(texts(&mut late).len(), 1, "events are not kept");
+}
+
+fn hot() -> AlarmStatus {
+    AlarmStatus {
+        name: "hot".into(),
+        point: Some(PointId(0)),
+        device: None,
+        severity: Severity::Critical,
+        class: Some("safety".into()),
+        groups: Arc::new(["press".into()]),
+        state: AlarmState::ActiveUnacknowledged,
+        active: true,
+        pending: false,
+        blind: false,
+        condition: Some("high"),
+        value: Some(Value::Float(61.5)),
+        since: Some(at(0)),
+        shelved_until_us: None,
+        message: Texts { ko: Some("과열".into()), ..Texts::from("too \"hot\"") },
+        help: Texts::default(),
+        by: None,
+        comment: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_alarms_reaches_them_and_is_answered() {
+    let broker = Broker::new(Config::default());
+    let asked: Arc<Mutex<Vec<AlarmRequest>>> = Arc::default();
+    let sink = Arc::clone(&asked);
+    let operator: AlarmOperator = Arc::new(move |request| {
+        let known = request.target == AlarmTarget::Alarm("hot".into());
+        sink.lock().unwrap().push(request);
+        Box::pin(async move {
+            if known { Ok(vec![hot()]) } else { Err(AlarmRefusal::Unknown("group `x`".into())) }
+        })
+    });
+    let orders = Orders::new(broker.clone(), site(), operator);
+    let (messages, shutdown) = (orders.subscribe().unwrap(), CancellationToken::new());
+    let server = tokio::spawn(orders.run(messages, shutdown.clone()));
+    let mut results = listen(&broker, "site/gateway/+/+/set/result");
+    let mut ask = async |topic: &str, payload: &str, retain| {
+        let options = PublishOptions { retain, ..PublishOptions::default() };
+        broker.publisher("panel").publish(topic, payload.as_bytes(), &options).unwrap();
+        serde_json::from_slice::<serde_json::Value>(results.recv().await.payload()).unwrap()
+    };
+    let topic = "site/gateway/alarms/hot/set";
+    let answer = ask(topic, " acknowledge\n", false).await;
+    assert_eq!(answer, serde_json::json!({"done": true, "alarms": [["hot", "active-unacknowledged"]]}));
+    ask(topic, r#"{"action":"shelve","for":"1h","user":"kim","comment":"x"}"#, false).await;
+    let answer = ask("site/gateway/alarm-groups/x/set", "put-back", false).await;
+    assert_eq!(answer, serde_json::json!({"done": false, "reason": "there is no group `x`"}));
+    for (payload, retain, why) in
+        [("acknowledge", true, "retained"), ("forget", false, "no action"), ("{}", false, "missing field")]
+    {
+        let answer = ask(topic, payload, retain).await;
+        assert!(answer["done"] == false && answer["reason"].as_str().unwrap().contains(why), "{answer}");
+    }
+    let asked = asked.lock().unwrap();
+    let by: Vec<&str> = asked.iter().map(|request| &*request.by).collect();
+    assert_eq!(by, ["mqtt client panel", "kim (mqtt client panel)", "mqtt client panel"]);
+    assert_eq!(asked[1].action, AlarmAction::Shelve(Duration::from_secs(3600)));
+    drop(asked);
+    shutdown.cancel();
+    server.await.unwrap();
 }
 
 struct Rig {

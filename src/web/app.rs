@@ -119,6 +119,17 @@ impl App {
     }
 }
 
+/// Whether something keeps the alarm from being annunciated.
+fn silent(state: AlarmState) -> bool {
+    matches!(state, AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService)
+}
+
+/// Whether somebody has to see to the alarm.
+fn unacknowledged(state: AlarmState) -> bool {
+    use AlarmState::{ActiveUnacknowledged, Latched, ReturnedUnacknowledged};
+    matches!(state, ActiveUnacknowledged | ReturnedUnacknowledged | Latched)
+}
+
 impl State {
     /// Every point with its latest value.
     pub(super) fn points<'a>(&'a self, app: &'a App) -> Vec<PointView<'a>> {
@@ -147,7 +158,8 @@ impl State {
             points: Tally::new(context.bus.points(), &self.latest),
             readings: context.bus.published(),
             readings_per_second: self.rates.readings,
-            alarms_active: self.alarms.iter().filter(|alarm| alarm.state == AlarmState::Active).count(),
+            alarms_active: self.alarms.iter().filter(|alarm| alarm.active && !silent(alarm.state)).count(),
+            alarms_unacknowledged: self.alarms.iter().filter(|alarm| unacknowledged(alarm.state)).count(),
             broker: self.broker.clone(),
             messages_per_second: self.rates.messages,
             page: PageView {

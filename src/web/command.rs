@@ -54,11 +54,7 @@ pub(super) async fn command(
     request: Request,
 ) -> Result<Response, Refusal> {
     if !app.control {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "control-disabled",
-            "the page may not send commands: it does not listen on a loopback address, or `web: control: false` is configured; `web: control: true` permits them to everyone who reaches the page",
-        ));
+        return Err(control_disabled());
     }
     let body = body::json(request).await?;
     let points = app.context.commander.points();
@@ -83,6 +79,15 @@ pub(super) async fn command(
         read_back,
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+}
+
+/// The page may not act.
+pub(super) fn control_disabled() -> Refusal {
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        "control-disabled",
+        "the page may not send commands: it does not listen on a loopback address, or `web: control: false` is configured; `web: control: true` permits them to everyone who reaches the page",
+    )
 }
 
 pub(super) fn origin(peer: IpAddr) -> Arc<str> {

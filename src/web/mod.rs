@@ -5,6 +5,7 @@
 //! configuration files; what is needed of them comes in through [`Context`].
 //! Invariant: nothing here blocks a channel, and no text from a device or a topic is ever HTML.
 
+mod alarms;
 mod api;
 mod app;
 mod assets;
@@ -29,7 +30,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmStatus, Stamp, Topic};
+use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, Stamp, Topic};
 
 pub use config::Config;
 pub use server::serve;
@@ -54,6 +55,10 @@ pub struct Context {
     pub commander: Commander,
     /// Every alarm as it stands now, in the order of the configuration.
     pub alarms: Arc<dyn Fn() -> Vec<AlarmStatus> + Send + Sync>,
+    /// Where people's requests on alarms go.
+    pub alarm_operator: AlarmOperator,
+    /// Where the journal of the alarms is read.
+    pub alarm_journal: AlarmJournal,
     /// Changes whenever an alarm does; the number itself means nothing.
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.

@@ -7,7 +7,7 @@ use iogate::model::{AlarmState, Outcome, Reason, Severity, Value};
 use iogate::web::Config;
 use serde_json::json;
 
-use crate::client::{command, get};
+use crate::client::{JSON, command, get, post_to};
 use crate::plant::{Page, Plant};
 
 #[tokio::test]
@@ -60,18 +60,42 @@ async fn devices_come_with_their_counters() {
 }
 
 #[tokio::test]
+async fn alarms_are_acknowledged_by_whom_and_why() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    plant.alarm("hot", 0, Severity::Critical, AlarmState::ActiveUnacknowledged, None);
+    let ask = async |body: serde_json::Value| {
+        post_to(page.address, "/api/v1/alarms", JSON, &body.to_string()).await
+    };
+    let done = ask(json!({"alarm": "hot", "action": "acknowledge", "user": "kim", "comment": "seen"})).await;
+    assert_eq!((done.status, &done.json()[0]["state"]), (200, &json!("active-acknowledged")));
+    assert_eq!(done.json()[0]["by"], json!("kim (web page from 127.0.0.1)"));
+    for (body, status, code) in [
+        (json!({"alarm": "cold", "action": "acknowledge"}), 404, "no-such-alarm"),
+        (json!({"alarm": "hot", "action": "put-back"}), 409, "no-meaning-now"),
+        (json!({"alarm": "hot", "action": "shelve"}), 400, "bad-request"),
+        (json!({"action": "acknowledge"}), 400, "bad-request"),
+        (json!({"alarm": "hot", "action": "acknowledge", "force": true}), 400, "bad-request"),
+    ] {
+        let refused = ask(body.clone()).await;
+        assert_eq!((refused.status, &refused.json()["error"]), (status, &json!(code)), "{body}");
+    }
+    page.stop().await;
+}
+
+#[tokio::test]
 async fn alarms_and_status_tell_how_things_stand() {
     let plant = Plant::press();
     let page = plant.serve(Config::default()).await;
     assert_eq!(get(page.address, "/api/v1/alarms").await.json(), json!([]));
-    plant.alarm("hot", 0, Severity::Critical, AlarmState::Active, Some(Value::Float(61.0)));
+    plant.alarm("hot", 0, Severity::Critical, AlarmState::ActiveUnacknowledged, Some(Value::Float(61.0)));
     plant.alarm("cold", 0, Severity::Info, AlarmState::Normal, None);
     plant.broker.lock().unwrap().clients = 3;
     let alarms = get(page.address, "/api/v1/alarms").await.json();
     let hot = &alarms[0];
     assert_eq!(
         (&hot["name"], &hot["severity"], &hot["state"]),
-        (&json!("hot"), &json!("critical"), &json!("active"))
+        (&json!("hot"), &json!("critical"), &json!("active-unacknowledged"))
     );
     assert_eq!(
         (&hot["point"], &hot["value"], &hot["condition"]),
@@ -80,6 +104,7 @@ async fn alarms_and_status_tell_how_things_stand() {
     let status = get(page.address, "/api/v1/status").await.json();
     assert_eq!((&status["site"], &status["control"]), (&json!("busan/factory"), &json!(true)));
     assert_eq!((&status["alarmsActive"], &status["broker"]["clients"]), (&json!(1), &json!(3)));
+    assert_eq!(status["alarmsUnacknowledged"], json!(1));
     assert_eq!(status["points"], json!({"total": 3, "good": 0, "uncertain": 0, "bad": 0, "notYetRead": 3}));
     page.stop().await;
 }

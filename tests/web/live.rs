@@ -35,8 +35,8 @@ async fn a_stream_begins_with_everything_and_goes_on_with_what_changes() {
         (&readings[0][1], &readings[0][3], &readings[0][4]),
         (&json!(21), &json!("bad"), &json!("timeout"))
     );
-    plant.alarm("hot", 0, Severity::High, AlarmState::Active, None);
-    assert_eq!(stream.next_of("alarms").await[0]["state"], "active");
+    plant.alarm("hot", 0, Severity::High, AlarmState::ActiveUnacknowledged, None);
+    assert_eq!(stream.next_of("alarms").await[0]["state"], "active-unacknowledged");
     page.stop().await;
 }
 

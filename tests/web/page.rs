@@ -60,7 +60,7 @@ async fn an_alarm_shows_in_the_navigation_the_title_its_row_and_its_view() {
     let mut browser = desktop(&page).await;
     browser.until(&format!("{} !== null", row("press/temperature"))).await;
     assert_eq!(browser.eval("document.getElementById('badge-alarms').hidden").await, json!(true));
-    plant.alarm("hot", 0, Severity::Critical, AlarmState::Active, Some(Value::Float(61.5)));
+    plant.alarm("hot", 0, Severity::Critical, AlarmState::ActiveUnacknowledged, Some(Value::Float(61.5)));
     browser.until("document.getElementById('badge-alarms').textContent === '1'").await;
     browser.until("document.title.startsWith('(1) busan/factory')").await;
     browser.until(&format!("{}.dataset.alarm === 'critical'", row("press/temperature"))).await;
@@ -70,6 +70,9 @@ async fn an_alarm_shows_in_the_navigation_the_title_its_row_and_its_view() {
     for expected in ["Active", "Critical", "hot", "limit passed", "press/temperature", "61.5 °C"] {
         assert!(text.as_str().unwrap().contains(expected), "{expected} in {text}");
     }
+    browser.eval("document.querySelector('tr.alarm [data-action=acknowledge]').click()").await;
+    browser.until("document.querySelector('tr.alarm').dataset.state === 'active-acknowledged'").await;
+    browser.until("document.querySelector('tr.alarm').innerText.includes('Acknowledged by web page')").await;
     browser.eval("document.querySelector('tr.alarm .link').click()").await;
     browser.until("!document.getElementById('view-live').hidden").await;
     let shown = "[...document.querySelectorAll('.block .row')].filter((row) => row.offsetParent).length";
@@ -131,7 +134,7 @@ async fn no_text_from_outside_becomes_html() {
     let plant = Plant::new(vec![labelled, device, switch("press", "fan", "manufacture/fan")]);
     let page = plant.serve(Config::default()).await;
     plant.read(0, EVIL);
-    plant.alarm(EVIL, 0, Severity::High, AlarmState::Active, Some(EVIL.into()));
+    plant.alarm(EVIL, 0, Severity::High, AlarmState::ActiveUnacknowledged, Some(EVIL.into()));
     let mut browser = desktop(&page).await;
     let value = "document.querySelector('[data-point=\"press/text\"] .value').textContent";
     browser.until(&format!("{value} === {}", json!(EVIL))).await;
@@ -180,7 +183,7 @@ async fn the_page_fits_a_narrow_phone_and_follows_the_systems_colours() {
     let plant = Plant::new(vec![long, switch("b", "fan", "manufacture/press/left/upper/fan")]);
     let page = plant.serve(Config::default()).await;
     plant.read(0, 1_234_567.891);
-    plant.alarm("hot", 0, Severity::High, AlarmState::Active, Some(Value::Float(61.5)));
+    plant.alarm("hot", 0, Severity::High, AlarmState::ActiveUnacknowledged, Some(Value::Float(61.5)));
     let mut browser = Browser::open(&format!("http://{}/", page.address), 360, 740).await;
     browser.until("document.querySelectorAll('.block .row').length === 2").await;
     for view in ["live", "devices", "alarms"] {

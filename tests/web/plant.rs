@@ -10,8 +10,9 @@ use iogate::clock::Clock;
 use iogate::command::Commander;
 use iogate::driver::{ChannelStats, LinkState, WriteQueue};
 use iogate::model::{
-    Access, AlarmState, AlarmStatus, Deadband, Outcome, PayloadFormat, Point, PointId, PointTable,
-    PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Topic, Value, ValueKind,
+    Access, AlarmAction, AlarmOperator, AlarmRefusal, AlarmState, AlarmStatus, AlarmTarget, Deadband,
+    Outcome, PayloadFormat, Point, PointId, PointTable, PublishPolicy, Quality, Reading, Reason,
+    ReportPolicy, Severity, Texts, Topic, Value, ValueKind,
 };
 use iogate::web::{BridgeView, BrokerView, Config, Context};
 use tokio::net::TcpListener;
@@ -127,6 +128,8 @@ impl Plant {
             bus: Arc::clone(&self.bus),
             channels: self.channels.clone(),
             commander: Commander::new(points, queues, self.clock.clone()),
+            alarm_operator: self.operator(),
+            alarm_journal: Arc::new(|_| Ok(Vec::new())),
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
@@ -178,13 +181,23 @@ impl Plant {
     ) {
         let status = AlarmStatus {
             name: name.into(),
-            point: PointId(point),
+            point: Some(PointId(point)),
+            device: None,
             severity,
+            class: None,
+            groups: Arc::new([]),
             state,
+            active: matches!(state, AlarmState::ActiveUnacknowledged | AlarmState::ActiveAcknowledged),
+            pending: false,
+            blind: false,
             condition: (state != AlarmState::Normal).then_some("high"),
             value,
             since: Some(self.clock.stamp()),
-            message: format!("{name}: limit passed").into(),
+            shelved_until_us: None,
+            message: format!("{name}: limit passed").as_str().into(),
+            help: Texts::default(),
+            by: None,
+            comment: None,
         };
         let mut alarms = self.alarms.lock().unwrap();
         match alarms.iter_mut().find(|alarm| *alarm.name == *name) {
@@ -193,6 +206,27 @@ impl Plant {
         }
         drop(alarms);
         self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    /// Acknowledges what is asked for, and knows no other action.
+    fn operator(&self) -> AlarmOperator {
+        let (alarms, changes) = (Arc::clone(&self.alarms), self.changes.clone());
+        Arc::new(move |request| {
+            let mut alarms = alarms.lock().unwrap();
+            let wanted =
+                |alarm: &&mut AlarmStatus| AlarmTarget::Alarm(alarm.name.to_string()) == request.target;
+            let answer = match (alarms.iter_mut().find(wanted), request.action) {
+                (None, _) => Err(AlarmRefusal::Unknown("such alarm".into())),
+                (Some(alarm), AlarmAction::Acknowledge) => {
+                    alarm.state = AlarmState::ActiveAcknowledged;
+                    (alarm.by, alarm.comment) = (Some(Arc::clone(&request.by)), request.comment.clone());
+                    Ok(vec![alarm.clone()])
+                }
+                (Some(_), _) => Err(AlarmRefusal::State("not now".into())),
+            };
+            changes.send_modify(|revision| *revision += 1);
+            Box::pin(async move { answer })
+        })
     }
 
     /// Answers writes as a device would: each is taken over and read back.

@@ -85,8 +85,14 @@ async fn main() {
     let page = plant.serve_on(&address, Config::default()).await;
     println!("http://{}", page.address);
     plant.alarm("press-too-hot", 0, Severity::Critical, AlarmState::Normal, None);
-    plant.alarm("co2-high", 9, Severity::Warning, AlarmState::Active, Some(Value::Float(1240.0)));
-    plant.alarm("tank-low", 10, Severity::High, AlarmState::Pending, Some(Value::Float(11.5)));
+    plant.alarm(
+        "co2-high",
+        9,
+        Severity::Warning,
+        AlarmState::ActiveUnacknowledged,
+        Some(Value::Float(1240.0)),
+    );
+    plant.alarm("tank-low", 10, Severity::High, AlarmState::Shelved, Some(Value::Float(11.5)));
     plant.alarm("power-high", 12, Severity::Info, AlarmState::Normal, None);
     plant.broker.lock().unwrap().listen = Some("127.0.0.1:1883".into());
     let fan = Arc::new(AtomicBool::new(false));
@@ -133,7 +139,7 @@ async fn simulate(plant: &Plant, fan: &AtomicBool, extra: usize) {
         temperature = temperature.clamp(35.0, 75.0);
         if hot != (temperature > if hot { 55.0 } else { 60.0 }) {
             hot = !hot;
-            let state = if hot { AlarmState::Active } else { AlarmState::Normal };
+            let state = if hot { AlarmState::ActiveUnacknowledged } else { AlarmState::Normal };
             plant.alarm("press-too-hot", 0, Severity::Critical, state, Some(Value::Float(temperature)));
         }
         steps(plant, n, temperature, fan.load(Relaxed));

@@ -7,7 +7,8 @@
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::handshake::{Refused, read_more};
+use super::handshake::read_more;
+use super::refused::Refused;
 use super::{Connection, End};
 use crate::broker::access::Peer;
 use crate::broker::auth::{Login, METHOD, Pending};

@@ -11,6 +11,7 @@ mod handshake;
 mod held;
 mod packets;
 mod rate;
+mod refused;
 mod slice;
 mod timing;
 mod writer;

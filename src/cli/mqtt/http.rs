@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// Host and port as a request names them.
     authority: String,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub(in crate::cli) enum HttpError {
     /// The address cannot be used.
     #[error("{0}")]
     Place(String),
@@ -44,14 +44,14 @@ pub(super) enum HttpError {
 
 /// An answer: its status and its body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(in crate::cli) struct Answer {
+    pub(in crate::cli) status: u16,
+    pub(in crate::cli) body: String,
 }
 
 impl Place {
     /// The place that a URL such as `http://127.0.0.1:8080` names.
-    pub(super) fn parse(url: &str) -> Result<Self, HttpError> {
+    pub(in crate::cli) fn parse(url: &str) -> Result<Self, HttpError> {
         let wrong = |what: &str| HttpError::Place(format!("--url {url}: {what}"));
         let rest = match url.split_once("://") {
             Some(("http", rest)) => rest,
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// The page of a gateway that listens on `listen`.
-    pub(super) fn of(listen: SocketAddr) -> Self {
+    pub(in crate::cli) fn of(listen: SocketAddr) -> Self {
         let mut reach = listen;
         if listen.ip().is_unspecified() {
             let v4 = listen.is_ipv4();
@@ -82,12 +82,12 @@ impl Place {
     }
 
     /// `GET`.
-    pub(super) fn get(&self, path: &str) -> Result<Answer, HttpError> {
+    pub(in crate::cli) fn get(&self, path: &str) -> Result<Answer, HttpError> {
         self.ask(&format!("GET {path} HTTP/1.0\r\n"), "")
     }
 
     /// `POST` of JSON.
-    pub(super) fn post(&self, path: &str, json: &serde_json::Value) -> Result<Answer, HttpError> {
+    pub(in crate::cli) fn post(&self, path: &str, json: &serde_json::Value) -> Result<Answer, HttpError> {
         self.ask(&format!("POST {path} HTTP/1.0\r\nContent-Type: application/json\r\n"), &json.to_string())
     }
 
@@ -141,7 +141,7 @@ fn parse(answer: &[u8]) -> Option<Answer> {
 }
 
 /// A text as one value of a query (RFC 3986, section 2.1).
-pub(super) fn encode(text: &str) -> String {
+pub(in crate::cli) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -3,8 +3,8 @@
 //! Absent: any way around the API; who may not use it there may not use it here. Invariant: with `--json`
 //! standard output holds the API's own answer.
 
-mod http;
-mod table;
+pub(super) mod http;
+pub(super) mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,7 @@ enum Which {
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     /// The configuration has errors: its report.
     #[error("{0}")]
     Config(String),
@@ -107,7 +107,13 @@ enum Failure {
 
 /// Does one thing and reports.
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    match place(arguments).and_then(|place| act(&place, arguments)) {
+    let place = place(arguments.config.as_deref(), arguments.url.as_deref());
+    report(place.and_then(|place| act(&place, arguments)))
+}
+
+/// Prints what came of a command.
+pub(super) fn report(outcome: Result<String, Failure>) -> Exit {
+    match outcome {
         Ok(text) => print(&text),
         Err(failure) => {
             complain(&failure.to_string());
@@ -116,11 +122,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-fn place(arguments: &Arguments) -> Result<Place, Failure> {
-    if let Some(url) = &arguments.url {
+/// Where the API is: at this URL, or where the page of this configuration listens.
+pub(super) fn place(config: Option<&Path>, url: Option<&str>) -> Result<Place, Failure> {
+    if let Some(url) = url {
         return Ok(Place::parse(url)?);
     }
-    let path = match &arguments.config {
+    let path = match config {
         Some(path) => path,
         // Without an installed service there may still be `iogate demo`, which listens where all do.
         None if !Path::new(DEFAULT_CONFIG).exists() => return Ok(Place::of(DEFAULT_LISTEN)),
@@ -201,7 +208,7 @@ fn all(place: &Place, path: &str, list: &str) -> Result<Json, Failure> {
 }
 
 /// An answer that is not a refusal.
-fn understand(answer: &Answer) -> Result<Json, Failure> {
+pub(super) fn understand(answer: &Answer) -> Result<Json, Failure> {
     let json: Option<Json> = serde_json::from_str(&answer.body).ok();
     match (answer.status, json) {
         (200, Some(json)) => Ok(json),

@@ -121,7 +121,7 @@ fn queue(client: &Json) -> String {
 }
 
 /// A text or number without quotes; what could move the terminal's cursor is shown as `\u{…}`.
-fn plain(value: &Json) -> String {
+pub(in crate::cli) fn plain(value: &Json) -> String {
     let Some(text) = value.as_str() else {
         return if value.is_null() { "-".to_owned() } else { value.to_string() };
     };
@@ -145,7 +145,7 @@ fn span(seconds: u64) -> String {
 }
 
 /// Columns as wide as what is in them.
-fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = columns.iter().map(|name| name.len()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

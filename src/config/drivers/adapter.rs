@@ -70,6 +70,8 @@ pub(in crate::config) trait Adapter: fmt::Debug + Send + Sync {
     fn key(&self) -> &'static str;
     /// See [`Driver::PROFILE`].
     fn profile(&self) -> Option<&'static str>;
+    /// See [`Driver::TRIAL`].
+    fn trial(&self) -> &'static str;
     /// See [`Driver::ADDRESSES`].
     fn addresses(&self) -> &'static [&'static str];
     /// See [`Driver::ADDRESS_WORDS`].
@@ -135,6 +137,10 @@ impl<D: Driver> Adapter for D {
 
     fn profile(&self) -> Option<&'static str> {
         D::PROFILE
+    }
+
+    fn trial(&self) -> &'static str {
+        D::TRIAL
     }
 
     fn addresses(&self) -> &'static [&'static str] {

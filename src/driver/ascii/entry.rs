@@ -19,6 +19,7 @@ impl Driver for Ascii {
     const KEY: &'static str = "ascii";
     const PROFILE: Option<&'static str> =
         Some("How the lines of the device look, for instruments that speak in text.");
+    const TRIAL: &'static str = "ascii-tcp: { address: '192.0.2.1:4001' }";
     const ADDRESSES: &'static [&'static str] = &["ask", "listen", "send"];
     const ADDRESS_WORDS: &'static str = "ask, listen or send";
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] =

@@ -27,6 +27,7 @@ impl Bus for Gpio {
     const KEY: &'static str = "gpio";
     const KEYS: &'static [&'static str] = &["gpio"];
     const PROFILE: &'static str = "The GPIO settings of the device.";
+    const TRIAL: &'static str = "gpio: {}";
 
     type Channel = Channel;
     type Device = DeviceConfig;

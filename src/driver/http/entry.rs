@@ -40,6 +40,7 @@ impl Driver for Http {
     const KEY: &'static str = "http";
     const PROFILE: Option<&'static str> =
         Some("The device's HTTP settings, for devices with a web interface.");
+    const TRIAL: &'static str = "http: { address: 192.0.2.1 }";
     const ADDRESSES: &'static [&'static str] =
         &["get", "post", "set", "analog-in", "analog-out", "digital-in", "digital-out", "counter"];
     const ADDRESS_WORDS: &'static str = "get, post, or a terminal";

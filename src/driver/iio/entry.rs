@@ -27,6 +27,7 @@ impl Bus for Iio {
     const KEY: &'static str = "iio";
     const KEYS: &'static [&'static str] = &["iio"];
     const PROFILE: &'static str = "The Industrial I/O settings of the device.";
+    const TRIAL: &'static str = "iio: {}";
 
     type Channel = Channel;
     type Device = DeviceConfig;

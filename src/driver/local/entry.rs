@@ -20,6 +20,8 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     const KEYS: &'static [&'static str];
     /// What the key of a profile holds.
     const PROFILE: &'static str;
+    /// See [`Driver::TRIAL`].
+    const TRIAL: &'static str;
 
     /// See [`Driver::Channel`].
     type Channel: Section + Clone;
@@ -89,6 +91,7 @@ impl<I: Input> Wiring for I {
 impl<B: Bus> Driver for B {
     const KEY: &'static str = B::KEY;
     const PROFILE: Option<&'static str> = Some(B::PROFILE);
+    const TRIAL: &'static str = B::TRIAL;
     const ADDRESSES: &'static [&'static str] = B::KEYS;
     const ADDRESS_WORDS: &'static str = B::KEY;
     const CHANNEL_KEYS: &'static [&'static str] = &["path"];

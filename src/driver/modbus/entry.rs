@@ -45,6 +45,7 @@ impl Driver for Modbus {
     const KEY: &'static str = "modbus";
     const PROFILE: Option<&'static str> =
         Some("The device's Modbus settings, where they differ from the usual.");
+    const TRIAL: &'static str = "modbus-tcp: { address: 192.0.2.1 }";
     const ADDRESSES: &'static [&'static str] = &TABLES;
     const ADDRESS_WORDS: &'static str = "input, holding, coil, discrete";
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[

@@ -195,7 +195,7 @@ fn readings(device: &Device) -> Vec<(Table, Duration, Member)> {
     let beside = companions.into_iter().map(|(register, period)| {
         (register.table, period, Member::new(Target::Companion(register), &register))
     });
-    points.chain(beside).collect()
+    beside.chain(points).collect()
 }
 
 impl Group {

@@ -49,6 +49,7 @@ impl Driver for Mqtt {
     const KEY: &'static str = "mqtt";
     const PROFILE: Option<&'static str> =
         Some("The device's MQTT settings, for devices that publish to the embedded broker.");
+    const TRIAL: &'static str = "mqtt: {}";
     const ADDRESSES: &'static [&'static str] = &["mqtt", "mqtt-set"];
     const ADDRESS_WORDS: &'static str = "mqtt or mqtt-set";
     const TABLES: &'static [(&'static str, &'static str)] = &[

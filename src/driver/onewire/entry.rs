@@ -28,6 +28,7 @@ impl Bus for OneWire {
     const KEY: &'static str = "onewire";
     const KEYS: &'static [&'static str] = &["onewire"];
     const PROFILE: &'static str = "The 1-Wire settings of the device.";
+    const TRIAL: &'static str = "onewire: {}";
 
     type Channel = Channel;
     type Device = DeviceConfig;

@@ -30,6 +30,7 @@ pub enum Channel {
 impl Driver for Snmp {
     const KEY: &'static str = "snmp";
     const PROFILE: Option<&'static str> = Some("An empty map, for devices that are read by SNMP.");
+    const TRIAL: &'static str = "snmp: { address: 192.0.2.1 }";
     const ADDRESSES: &'static [&'static str] = &["oid"];
     const ADDRESS_WORDS: &'static str = "oid";
     const CHANNEL_TABLES: &'static [(&'static str, &'static str)] =

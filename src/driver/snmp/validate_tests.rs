@@ -1,4 +1,4 @@
-//! What people may write about agents, and what each mistake is answered with.
+//! What is wrong with a channel, in the words that a person reads.
 
 use super::*;
 use crate::driver::text::config::tests::sections;

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::expression::{self, Expression, Kind};
+use crate::model::expression::{self, Expression, Kind};
 use crate::model::units::Period;
 use crate::model::{PointId, Value, ValueKind};
 
@@ -263,7 +263,7 @@ impl PointConfig {
 
     fn formula(&self) -> Result<(Form, Vec<String>), Mistake> {
         let text = self.formula.as_deref().unwrap_or_default();
-        if let Some(name) = self.inputs.keys().find(|name| !is_word(name)) {
+        if let Some(name) = self.inputs.keys().find(|name| !expression::is_name(name)) {
             let help =
                 "begin with a letter and go on with letters, digits and _; not and, or, not, true, false";
             return Err(Mistake::new(
@@ -279,7 +279,7 @@ impl PointConfig {
             message: error.message,
             help: error.help,
         })?;
-        if let Some((_, name)) = names.iter().enumerate().find(|(place, _)| !uses(&expression, *place)) {
+        if let Some((_, name)) = names.iter().enumerate().find(|(place, _)| !expression.uses(*place)) {
             let message = format!("the formula does not use its input `{name}`");
             return Err(Mistake::new(Some("inputs"), message, "remove it, or use it"));
         }
@@ -290,23 +290,6 @@ impl PointConfig {
 impl Mistake {
     fn new(key: Option<&'static str>, message: impl Into<String>, help: &str) -> Self {
         Self { key, at: None, message: message.into(), help: Some(help.to_owned()) }
-    }
-}
-
-fn is_word(name: &str) -> bool {
-    let good = name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    good && begins && !matches!(name, "and" | "or" | "not" | "true" | "false")
-}
-
-fn uses(expression: &Expression, place: usize) -> bool {
-    match expression {
-        Expression::Number(_) => false,
-        Expression::Input(own) => *own == place,
-        Expression::One(_, part) => uses(part, place),
-        Expression::Two(_, left, right) => uses(left, place) || uses(right, place),
-        Expression::Extreme(_, parts) => parts.iter().any(|part| uses(part, place)),
-        Expression::If(parts) => parts.iter().any(|part| uses(part, place)),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::dew_point::{DewPoint, dew_point};
 use super::{Form, Plan, Point};
+use crate::model::expression::Kind;
 use crate::model::{PointId, Quality, Reading, Reason, Stamp, Value};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -237,7 +238,7 @@ fn raw(form: &Form, inputs: &[f64]) -> (Option<Value>, Quality) {
                 DewPoint::None => (None, Quality::Bad(Reason::OutOfRange)),
             };
         }
-        Form::Formula(expression, super::expression::Kind::Condition) => {
+        Form::Formula(expression, Kind::Condition) => {
             let state = expression.value(inputs).and_then(|state| Value::Float(state).as_bool());
             return match state {
                 Some(state) => (Some(Value::Bool(state)), Quality::Good),

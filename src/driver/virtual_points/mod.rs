@@ -1,7 +1,7 @@
 //! Virtual points: computed from other points, with the worst quality and the newest time of what they are computed from.
 //!
-//! `config` holds what people write and turns it into a [`Form`]; `expression` and `dew_point` are the
-//! arithmetic; `engine` is pure and turns readings into readings; `owner` is the task around it, which takes
+//! `config` holds what people write and turns it into a [`Form`]; expressions are `model`'s and
+//! `dew_point` is here; `engine` is pure and turns readings into readings; `owner` is the task around it, which takes
 //! readings from the bus and keeps totals over restarts. Absent on purpose: timers. A computed point changes
 //! with its inputs and at no other time. Invariant: what one input lacks, the result lacks: a bad input never
 //! gives a good value.
@@ -10,7 +10,6 @@ pub mod config;
 mod dew_point;
 mod engine;
 mod entry;
-pub mod expression;
 mod owner;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 import { attribute, h, memory, text } from "./dom.js";
 import { clockText, count, rate, spanText } from "./format.js";
-import { AlarmsView } from "./alarms.js";
+import { AlarmsView, isActive, isOpen } from "./alarms.js";
 import { BridgesView } from "./bridges.js";
 import { BrokerView } from "./broker.js";
 import { DevicesView } from "./devices.js";
@@ -56,6 +56,7 @@ function showStatus(news) {
   statusAt = performance.now();
   text(element("site"), status.site);
   views.live.setControl(status.control);
+  views.alarms.setControl(status.control);
   title();
   tick();
 }
@@ -114,8 +115,8 @@ function showConnection(live, since) {
 }
 
 function showAlarms(alarms) {
-  alarmsActive = alarms.filter((alarm) => alarm.state === "active").length;
-  badge("badge-alarms", alarmsActive, "active alarms");
+  alarmsActive = alarms.filter((alarm) => isActive(alarm) || isOpen(alarm)).length;
+  badge("badge-alarms", alarmsActive, "alarms that are active or not acknowledged");
   views.alarms.update(alarms);
   views.live.setAlarms(alarms);
   title();

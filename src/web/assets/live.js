@@ -3,6 +3,7 @@
 // Rows come in blocks that are built when they come into sight and, on large plants, taken away again:
 // the page stays light with ten thousand points.
 
+import { isActive } from "./alarms.js";
 import { attribute, h, memory, text } from "./dom.js";
 import { count } from "./format.js";
 import { Row } from "./row.js";
@@ -95,7 +96,7 @@ export class LiveView {
   }
 
   setAlarms(alarms) {
-    this.alarmed = new Map(alarms.filter((alarm) => alarm.state === "active").map((alarm) => [alarm.point, alarm]));
+    this.alarmed = new Map(alarms.filter(isActive).map((alarm) => [alarm.point, alarm]));
     for (const point of this.points) point.row?.setAlarm(this.alarmed.get(point.name));
     if (this.choice === "alarm") this.filter();
     this.summarise();

@@ -3,6 +3,7 @@
 //! Pure: everything is built from what the caller passes in. Invariant: ages come from monotonic time and
 //! stay right when the wall clock is set; times are wall time in RFC 3339, UTC, milliseconds.
 
+mod alarms;
 mod bridges;
 mod devices;
 
@@ -12,10 +13,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::bus::Latest;
-use crate::model::{
-    Access, AlarmState, AlarmStatus, Point, PointTable, Quality, Reason, Severity, Value, ValueKind,
-};
+use crate::model::{Access, Point, PointTable, Quality, Reason, Value, ValueKind};
 
+pub(super) use alarms::AlarmView;
 pub(super) use bridges::metrics;
 pub use bridges::{BridgeCounts, BridgeView, GapView};
 pub(super) use devices::{DevicesView, notice_metrics};
@@ -93,42 +93,6 @@ pub(in crate::web) fn write_reading(id: u32, latest: &Latest, now: Instant, out:
         out.push(b'"');
     }
     out.push(b']');
-}
-
-/// One alarm.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::web) struct AlarmView<'a> {
-    name: &'a str,
-    point: &'a str,
-    topic: &'a str,
-    unit: Option<&'a str>,
-    severity: Severity,
-    state: AlarmState,
-    condition: Option<&'static str>,
-    value: Option<&'a Value>,
-    since: Option<String>,
-    message: &'a str,
-}
-
-impl<'a> AlarmView<'a> {
-    /// The view of one alarm.
-    #[must_use]
-    pub(in crate::web) fn new(alarm: &'a AlarmStatus, points: &'a PointTable) -> Self {
-        let point = points.get(alarm.point);
-        Self {
-            name: &alarm.name,
-            point: &point.name,
-            topic: point.topic.as_str(),
-            unit: point.unit.as_deref(),
-            severity: alarm.severity,
-            state: alarm.state,
-            condition: alarm.condition,
-            value: alarm.value.as_ref(),
-            since: alarm.since.map(|at| rfc3339(at.unix_us)),
-            message: &alarm.message,
-        }
-    }
 }
 
 /// What the embedded broker counts.
@@ -214,8 +178,10 @@ pub(in crate::web) struct StatusView<'a> {
     pub(in crate::web) readings: u64,
     /// Readings per second of late.
     pub(in crate::web) readings_per_second: f64,
-    /// Alarms that are raised.
+    /// Alarms that are active and neither shelved, suppressed nor out of service.
     pub(in crate::web) alarms_active: usize,
+    /// Alarms that somebody has to acknowledge.
+    pub(in crate::web) alarms_unacknowledged: usize,
     /// The embedded broker.
     pub(in crate::web) broker: BrokerView,
     /// Broker messages, in and out, per second of late.

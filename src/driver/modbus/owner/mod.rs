@@ -44,6 +44,8 @@ struct Job {
     fault: Option<u8>,
     /// When a refused block is tried again.
     retry: Duration,
+    /// A point of it could not be told yet, because a register beside it had not been read.
+    withheld: bool,
 }
 
 /// Where a point is.

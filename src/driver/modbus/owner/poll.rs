@@ -17,6 +17,9 @@ use crate::model::{Quality, Reading, Reason, Stamp, Value};
 /// has started up or was set up anew.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 
+/// When a block is read again of which a point could not be told because a register beside it had not been read yet.
+const SOON: Duration = Duration::from_millis(250);
+
 impl<O: Opener> Owner<O> {
     /// Runs the job whose turn it is.
     pub(super) async fn poll(&mut self, id: EntryId) {
@@ -60,6 +63,9 @@ impl<O: Opener> Owner<O> {
         } else {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
+            if std::mem::take(&mut job.withheld) && job.block.period > SOON {
+                self.schedule.defer(id, now + SOON, job.block.period);
+            }
             if let Some(rest) = self.health.rest(job.block.device, now - begun) {
                 self.schedule.defer(id, now + rest.max(job.block.period), job.block.period);
             }
@@ -71,7 +77,8 @@ impl<O: Opener> Owner<O> {
         let at = self.context.clock.stamp();
         let device = job.block.device;
         remember(&job.block, answer, &mut self.beside[device]);
-        decode(&self.plan.devices[device], &job.block, answer, at, &self.beside[device], &mut self.readings);
+        let (plan, beside) = (&self.plan.devices[device], &self.beside[device]);
+        job.withheld = decode(plan, &job.block, answer, at, beside, &mut self.readings);
         self.flush();
         if job.fault.take().is_some() {
             let (name, block) = (&self.plan.devices[job.block.device].name, &job.block);
@@ -148,7 +155,7 @@ impl<O: Opener> Owner<O> {
             if self.jobs.len() <= id.index() {
                 self.jobs.resize_with(id.index() + 1, || None);
             }
-            self.jobs[id.index()] = Some(Job { group, block, fault: None, retry: RETRY.0 });
+            self.jobs[id.index()] = Some(Job { group, block, fault: None, retry: RETRY.0, withheld: false });
         }
     }
 
@@ -211,7 +218,8 @@ fn remember(block: &Block, answer: &Answer, beside: &mut HashMap<Register, Besid
     }
 }
 
-/// Turns the contents of a block into readings; a point of which something is not known yet gets none.
+/// Turns the contents of a block into readings; a point of which something is not known yet gets none. Returns
+/// whether there was such a point.
 fn decode(
     device: &Device,
     block: &Block,
@@ -219,7 +227,8 @@ fn decode(
     at: Stamp,
     beside: &HashMap<Register, Beside>,
     out: &mut Vec<Reading>,
-) {
+) -> bool {
+    let mut withheld = false;
     for member in &block.members {
         let Target::Point(point) = member.target else { continue };
         let point = &device.points[point];
@@ -228,8 +237,10 @@ fn decode(
             Some(raw) => now.apply(&raw, &point.conversion),
             None => Some((None, Quality::Bad(Reason::Undecodable))),
         };
+        withheld |= reading.is_none();
         out.extend(reading.map(|(value, quality)| Reading { point: point.id, value, quality, at }));
     }
+    withheld
 }
 
 /// How a point is to be converted, by what is known of the registers beside it.

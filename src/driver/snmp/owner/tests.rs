@@ -1,4 +1,4 @@
-//! When a silent agent is asked again, and what its points are meanwhile; time is paused.
+//! What an owner makes of answers and silence, on a paused clock.
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,4 +1,4 @@
-//! Expressions over points: `if(fan, t - 0.5, t) > 60 and not door`.
+//! Expressions over points, for computed points and alarms: `if(fan, t - 0.5, t) > 60 and not door`.
 //!
 //! Numbers, names, `+ - * /`, comparisons, `and`, `or`, `not`, and the functions `min`, `max`, `abs` and `if`.
 //! `parse` reads the text and tells conditions from numbers; this file holds the tree and works it out.
@@ -115,7 +115,37 @@ impl Expression {
         value.is_finite().then_some(value)
     }
 
-    fn truth(&self, inputs: &[f64]) -> Option<bool> {
+    /// Whether the input at `place` occurs in it.
+    #[must_use]
+    pub fn uses(&self, place: usize) -> bool {
+        match self {
+            Self::Number(_) => false,
+            Self::Input(own) => *own == place,
+            Self::One(_, part) => part.uses(place),
+            Self::Two(_, left, right) => left.uses(place) || right.uses(place),
+            Self::Extreme(_, parts) => parts.iter().any(|part| part.uses(place)),
+            Self::If(parts) => parts.iter().any(|part| part.uses(place)),
+        }
+    }
+
+    /// Gives every input another place: the one that `places` names at its old one.
+    pub fn move_inputs(&mut self, places: &[usize]) {
+        match self {
+            Self::Number(_) => {}
+            Self::Input(own) => *own = places.get(*own).copied().unwrap_or(*own),
+            Self::One(_, part) => part.move_inputs(places),
+            Self::Two(_, left, right) => {
+                left.move_inputs(places);
+                right.move_inputs(places);
+            }
+            Self::Extreme(_, parts) => parts.iter_mut().for_each(|part| part.move_inputs(places)),
+            Self::If(parts) => parts.iter_mut().for_each(|part| part.move_inputs(places)),
+        }
+    }
+
+    /// Whether it holds: 1 is true and 0 is not. `None` where it has no value, or another one.
+    #[must_use]
+    pub fn truth(&self, inputs: &[f64]) -> Option<bool> {
         match self.value(inputs)? {
             0.0 => Some(false),
             1.0 => Some(true),
@@ -143,6 +173,14 @@ fn two(what: Two, left: &Expression, right: &Expression, inputs: &[f64]) -> Opti
         Two::Equal => number(left == right),
         Two::NotEqual | Two::And | Two::Or => number(left != right),
     })
+}
+
+/// Whether an input can have this name: a letter, then letters, digits and `_`, and no word of the language.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let good = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    good && begins && !matches!(name, "and" | "or" | "not" | "true" | "false")
 }
 
 fn number(state: bool) -> f64 {

@@ -1,0 +1,204 @@
+//! The alarms on the disk: how each stands, and the journal of what has happened, in one SQLite file.
+//!
+//! One thread writes; whoever changes an alarm only leaves the news here. Of an alarm the newest state is
+//! written, never two in one go; many changes become one transaction. [`Store::written`] tells when all that was
+//! left before is safe. Absent: any wait in the way of a reading. Invariants: states are never lost to a full
+//! queue, events are counted where they are; a file that cannot be used is put aside and told of, so that
+//! the alarms themselves always run.
+
+mod database;
+pub mod saved;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::model::{AlarmEvent, AlarmQuery, AlarmRecord};
+use database::Database;
+pub use database::StoreError;
+pub use saved::{Boot, Saved};
+
+/// The file in the state directory.
+const FILE: &str = "alarms.sqlite";
+
+/// The most events that wait to be written; more are dropped and counted.
+const MAX_WAITING: usize = 10_000;
+
+/// How long changes are gathered when nobody waits for them: one sync for all, and a kill loses no more.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The pause after a write that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Tells when all that was left before is safe, or why it is not.
+pub type Written = oneshot::Receiver<Result<(), String>>;
+
+/// The store of a running gateway. Dropping it writes what is left.
+pub struct Store {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    pending: Mutex<Pending>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    states: BTreeMap<Arc<str>, Saved>,
+    events: VecDeque<AlarmRecord>,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Events dropped since the start.
+    dropped: u64,
+    stop: bool,
+}
+
+impl Store {
+    /// Opens the store in the state directory, and reads how the alarms stood.
+    ///
+    /// # Errors
+    /// The directory cannot be used at all; a damaged file is put aside instead.
+    pub fn open(directory: &Path) -> Result<(Self, HashMap<String, Saved>), StoreError> {
+        let path = directory.join(FILE);
+        let (database, saved) = Database::open(&path)?;
+        let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
+        let own = Arc::clone(&shared);
+        let writer =
+            std::thread::Builder::new().name("alarm store".into()).spawn(move || write(&own, database))?;
+        Ok((Self { shared, path, writer: Some(writer) }, saved))
+    }
+
+    /// Leaves news to be written: how an alarm stands, and what has happened, unless that is no event.
+    pub fn put(&self, name: &Arc<str>, saved: Saved, event: Option<&AlarmEvent>) {
+        let mut pending = self.shared.lock();
+        pending.states.insert(Arc::clone(name), saved);
+        match event {
+            Some(_) if pending.events.len() >= MAX_WAITING => pending.dropped += 1,
+            Some(event) => pending.events.push_back(AlarmRecord::of(event)),
+            None => {}
+        }
+        drop(pending);
+        self.shared.changed.notify_one();
+    }
+
+    /// Tells when all that was left before is safe.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let (told, written) = oneshot::channel();
+        self.shared.lock().waiting.push(told);
+        self.shared.changed.notify_one();
+        written
+    }
+
+    /// How many events were dropped because the disk did not keep up.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.shared.lock().dropped
+    }
+
+    /// Events from the journal, the newest first. Waits for the disk.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn journal(&self, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, StoreError> {
+        database::read(&self.path, query)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // A writer that has panicked was told of by its panic.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for news and takes all of it; `None` when there will be no more.
+    fn take(&self) -> Option<Batch> {
+        let idle = |pending: &mut Pending| {
+            pending.states.is_empty()
+                && pending.events.is_empty()
+                && pending.waiting.is_empty()
+                && !pending.stop
+        };
+        let pending = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let patient = |pending: &mut Pending| pending.waiting.is_empty() && !pending.stop;
+        let (mut pending, _) =
+            self.changed.wait_timeout_while(pending, GATHER, patient).unwrap_or_else(PoisonError::into_inner);
+        let batch = Batch {
+            states: std::mem::take(&mut pending.states),
+            events: pending.events.drain(..).collect(),
+            waiting: std::mem::take(&mut pending.waiting),
+        };
+        let empty = batch.states.is_empty() && batch.events.is_empty() && batch.waiting.is_empty();
+        (!(pending.stop && empty)).then_some(batch)
+    }
+
+    /// Puts back what could not be written, behind nothing newer. `true` when the store is being closed.
+    fn put_back(&self, batch: Batch) -> bool {
+        let mut pending = self.lock();
+        for (name, saved) in batch.states {
+            pending.states.entry(name).or_insert(saved);
+        }
+        for event in batch.events.into_iter().rev() {
+            if pending.events.len() < MAX_WAITING {
+                pending.events.push_front(event);
+            } else {
+                pending.dropped += 1;
+            }
+        }
+        let stopped = self.changed.wait_timeout_while(pending, RETRY, |pending| !pending.stop);
+        stopped.unwrap_or_else(PoisonError::into_inner).0.stop
+    }
+}
+
+struct Batch {
+    states: BTreeMap<Arc<str>, Saved>,
+    events: Vec<AlarmRecord>,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Writes until the store is closed.
+fn write(shared: &Shared, mut database: Database) {
+    let (mut failed, mut closing) = (false, false);
+    while let Some(mut batch) = shared.take() {
+        let outcome = database.write(&batch.states, &batch.events).map_err(|error| error.to_string());
+        for waiting in batch.waiting.drain(..) {
+            // Whoever has stopped waiting need not be told.
+            let _ = waiting.send(outcome.clone());
+        }
+        match outcome {
+            Ok(()) => failed = false,
+            Err(error) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::error!(
+                        error,
+                        "the alarms cannot be stored; they work on, and it is tried again"
+                    );
+                }
+                // When the store is closed it is tried once more, and then what is left is lost.
+                if shared.put_back(batch) && std::mem::replace(&mut closing, true) {
+                    tracing::error!(error, "the last changes of the alarms are not stored");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The store on a real disk: what was written is there again, a damaged file stops nothing, a full queue loses no state.
+
+use super::*;
+use crate::alarm::instance::Alarm;
+use crate::alarm::instance::tests::rule;
+use crate::alarm::life::Manner;
+use crate::clock::Clock;
+use crate::model::{AlarmChange, AlarmState};
+
+fn boot() -> Boot {
+    Boot::read(&Clock::system()).unwrap()
+}
+
+/// An alarm that has been raised, and that event.
+fn raised(name: &str, boot: &Boot) -> (Alarm, AlarmEvent) {
+    let rule = rule(0, 0, Manner::default());
+    let alarm = Alarm::new(&rule, boot.now.mono);
+    let mut status = alarm.status(&rule);
+    status.name = name.into();
+    let (change, from) = (AlarmChange::Raised, AlarmState::Normal);
+    let (by, comment) = (Some("kim".into()), None);
+    (alarm, AlarmEvent { change, at: boot.now, from, by, comment, status })
+}
+
+fn all() -> AlarmQuery {
+    AlarmQuery { limit: 1_000, ..AlarmQuery::default() }
+}
+
+#[tokio::test]
+async fn states_and_events_are_there_again() {
+    let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
+    let (alarm, event) = raised("hot", &boot);
+    let (store, saved) = Store::open(directory.path()).unwrap();
+    assert!(saved.is_empty());
+    let state = Saved::of(&alarm, &boot, boot.now);
+    store.put(&"hot".into(), state.clone(), Some(&event));
+    store.put(&"cold".into(), state.clone(), None);
+    store.put(&"cold".into(), state.clone(), Some(&raised("cold", &boot).1));
+    store.written().await.unwrap().unwrap();
+    let journal = store.journal(&all()).unwrap();
+    let names: Vec<&str> = journal.iter().map(|entry| &*entry.alarm).collect();
+    assert_eq!(names, ["cold", "hot"], "the newest first");
+    assert_eq!((journal[1].event.as_str(), journal[1].by.as_deref()), ("raised", Some("kim")));
+    let older = AlarmQuery { before: Some(journal[0].id), ..all() };
+    assert_eq!(store.journal(&older).unwrap(), journal[1..]);
+    let of_cold = AlarmQuery { alarm: Some("cold".into()), ..all() };
+    assert_eq!(store.journal(&of_cold).unwrap(), journal[..1]);
+    // What is left when it is closed is written, too.
+    store.put(&"late".into(), state.clone(), None);
+    drop(store);
+    let (store, saved) = Store::open(directory.path()).unwrap();
+    assert_eq!(saved.len(), 3);
+    assert_eq!(saved["hot"], state);
+    assert_eq!(store.journal(&all()).unwrap(), journal);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_put_aside_and_one_of_the_future_is_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    std::fs::write(&path, "this was a database once, before the power went".repeat(100)).unwrap();
+    let (store, saved) = Store::open(directory.path()).unwrap();
+    assert!(saved.is_empty());
+    assert!(directory.path().join("alarms.sqlite.damaged").exists());
+    store.written().await.unwrap().unwrap();
+    drop(store);
+    let future = rusqlite::Connection::open(&path).unwrap();
+    future.pragma_update(None, "user_version", 99).unwrap();
+    drop(future);
+    assert!(matches!(Store::open(directory.path()), Err(StoreError::Version(99))));
+    assert!(Store::open(&directory.path().join("nowhere")).is_err());
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_events_and_counts_them_but_keeps_every_state() {
+    let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
+    let (store, _) = Store::open(directory.path()).unwrap();
+    // Somebody else holds the file, so that nothing can be written.
+    let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let (alarm, event) = raised("hot", &boot);
+    let state = Saved::of(&alarm, &boot, boot.now);
+    let refused = store.written();
+    let count = 2 * MAX_WAITING + 10;
+    for number in 0..count {
+        store.put(&format!("alarm-{}", number % 50).into(), state.clone(), Some(&event));
+    }
+    assert!(store.dropped() > 0);
+    // What was asked for before there was anything to write is safe at once; this is not.
+    let _ = refused.await;
+    assert!(store.written().await.unwrap().unwrap_err().contains("locked"));
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let dropped = store.dropped();
+    drop(store);
+    let (store, saved) = Store::open(directory.path()).unwrap();
+    assert_eq!(saved.len(), 50);
+    assert_eq!(count as u64 - dropped, count_of(&store), "what was not dropped is there");
+}
+
+fn count_of(store: &Store) -> u64 {
+    let connection = rusqlite::Connection::open(&store.path).unwrap();
+    connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+}

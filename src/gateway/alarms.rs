@@ -1,0 +1,77 @@
+//! The alarms of a gateway: made from the plan, with everyone who is told of their changes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{StartError, state_directory};
+use crate::alarm::engine::Listener;
+use crate::alarm::store::StoreError;
+use crate::alarm::{Boot, Engine, Store};
+use crate::clock::Clock;
+use crate::command::Commander;
+use crate::config::Plan;
+use crate::model::{AlarmJournal, AlarmOperator, AlarmRefusal};
+use crate::publish::Publisher;
+
+/// The engine of the plan's alarms, whose states are published at once.
+///
+/// # Errors
+/// The state directory cannot be used.
+pub(super) fn engine(
+    plan: &Plan,
+    commander: &Commander,
+    clock: &Clock,
+    publisher: &Arc<Publisher>,
+    changed: watch::Sender<u64>,
+) -> Result<Arc<Engine>, StartError> {
+    let teller = Arc::clone(publisher);
+    let listener: Listener = Box::new(move |event| {
+        teller.alarm_event(event);
+        changed.send_modify(|count| *count += 1);
+    });
+    let (rules, points) = (plan.alarms.clone(), Arc::clone(&plan.points));
+    let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![listener]);
+    let engine = match state_directory() {
+        Some(directory) if !plan.alarms.is_empty() => stored(engine, &directory, clock)?,
+        _ => engine,
+    };
+    for status in engine.status() {
+        publisher.alarm(&status);
+    }
+    Ok(Arc::new(engine))
+}
+
+/// The engine with its store, which brings the alarms back as they stood.
+fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<Engine, StartError> {
+    let (store, saved) = Store::open(directory)?;
+    let boot = Boot::read(clock).map_err(StoreError::from)?;
+    Ok(engine.with_store(store, &saved, boot))
+}
+
+/// The way for people's requests.
+pub(super) fn operator(engine: &Arc<Engine>) -> AlarmOperator {
+    let engine = Arc::clone(engine);
+    Arc::new(move |request| {
+        let answer = engine.operate(&request);
+        let stored = engine.stored();
+        Box::pin(async move {
+            let alarms = answer?;
+            match stored {
+                None => Ok(alarms),
+                Some(stored) => match stored.await {
+                    Ok(Ok(())) => Ok(alarms),
+                    Ok(Err(why)) => Err(AlarmRefusal::NotStored(why)),
+                    Err(_) => Err(AlarmRefusal::NotStored("the store has ended".into())),
+                },
+            }
+        })
+    })
+}
+
+/// The way to the journal.
+pub(super) fn journal(engine: &Arc<Engine>) -> AlarmJournal {
+    let engine = Arc::clone(engine);
+    Arc::new(move |query| engine.journal(query))
+}

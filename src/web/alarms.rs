@@ -1,0 +1,105 @@
+//! `POST /api/v1/alarms`: what people want of alarms, from the page, the command line or a program; and
+//! `GET /api/v1/alarms/journal`: what has happened to them.
+//!
+//! Absent on purpose: what has a meaning in which state, which the alarms know. Invariant: a request is
+//! passed on only after all of it has been read and understood.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::api::{Refusal, fresh};
+use super::app::App;
+use super::body;
+use super::command::{control_disabled, origin};
+use super::server::Peer;
+use super::view::rfc3339;
+use crate::model::units::Period;
+use crate::model::{AlarmOrder, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmTarget};
+
+/// How many events are told when nothing is said, and at most.
+const DEFAULT_ENTRIES: u32 = 100;
+const MAX_ENTRIES: u32 = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    alarm: Option<String>,
+    group: Option<String>,
+    action: String,
+    r#for: Option<Period>,
+    user: Option<String>,
+    comment: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JournalQuery {
+    alarm: Option<String>,
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct RecordView {
+    /// RFC 3339.
+    time: String,
+    #[serde(flatten)]
+    record: AlarmRecord,
+}
+
+/// What has happened to the alarms, the newest first.
+pub(super) async fn journal(
+    State(app): State<Arc<App>>,
+    Query(query): Query<JournalQuery>,
+) -> Result<Response, Refusal> {
+    let journal = Arc::clone(&app.context.alarm_journal);
+    let query = AlarmQuery {
+        alarm: query.alarm,
+        before: query.before,
+        limit: query.limit.unwrap_or(DEFAULT_ENTRIES).clamp(1, MAX_ENTRIES),
+    };
+    let read = tokio::task::spawn_blocking(move || journal(&query)).await;
+    let refuse = |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-journal", why);
+    let records = read.map_err(|error| refuse(error.to_string()))?.map_err(refuse)?;
+    let view = |record: AlarmRecord| RecordView { time: rfc3339(record.unix_us), record };
+    Ok(fresh(records.into_iter().map(view).collect::<Vec<_>>()))
+}
+
+/// Takes a request and answers with how the alarms stand after it.
+pub(super) async fn operate(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if !app.control {
+        return Err(control_disabled());
+    }
+    let body = body::json(request).await?;
+    let wrong = |detail: String| Refusal::new(StatusCode::BAD_REQUEST, "bad-request", detail);
+    let body: Body = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
+    let target = match (body.alarm, body.group) {
+        (Some(alarm), None) => AlarmTarget::Alarm(alarm),
+        (None, Some(group)) => AlarmTarget::Group(group),
+        _ => return Err(wrong("name either an `alarm` or a `group`".into())),
+    };
+    let order = AlarmOrder { action: body.action, r#for: body.r#for, user: body.user, comment: body.comment };
+    let request = order.request(target, &format!("web page from {}", origin(peer))).map_err(wrong)?;
+    match (app.context.alarm_operator)(request).await {
+        Ok(alarms) => Ok(fresh(app.alarm_views(&alarms))),
+        Err(refusal) => Err(refuse(&refusal)),
+    }
+}
+
+fn refuse(refusal: &AlarmRefusal) -> Refusal {
+    let (status, code) = match refusal {
+        AlarmRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "no-such-alarm"),
+        AlarmRefusal::State(_) => (StatusCode::CONFLICT, "no-meaning-now"),
+        AlarmRefusal::Request(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+        AlarmRefusal::NotStored(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not-stored"),
+    };
+    Refusal::new(status, code, refusal.to_string())
+}
