@@ -25,7 +25,7 @@ pub(crate) struct Case {
 pub(crate) struct Step {
     #[serde(default)]
     pub(crate) registers: Registers,
-    /// Replies to HTTP requests, by their paths.
+    /// Replies to HTTP requests, by their paths; what an SNMP agent holds, by its numbers.
     #[serde(default)]
     pub(crate) replies: BTreeMap<String, String>,
     /// Lines of an instrument, by the question, or by the beginning of those that it sends by itself.
