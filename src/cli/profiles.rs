@@ -20,7 +20,7 @@ enum Command {
     List {
         /// Only those whose name, vendor or models hold this text.
         text: Option<String>,
-        /// Only those of this kind: climate, meter, inverter, remote-io, instrument, other.
+        /// Only those of this kind: climate, meter, inverter, remote-io, power, instrument, other.
         #[arg(long)]
         kind: Option<String>,
         #[command(flatten)]

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Exit, StopSignals, complain, load, with_causes};
 use crate::config::{self, Plan, Surroundings};
-use crate::driver::{DriverPlan, ascii};
+use crate::driver::{DriverPlan, ascii, snmp};
 use crate::simulate;
 
 /// What `simulate` takes.
@@ -28,8 +28,12 @@ fn plan(arguments: &Arguments) -> Result<Plan, Exit> {
         complain(&report.to_string());
         Exit::Config
     })?;
-    if plan.channels.iter().any(|channel| channel.driver.get::<ascii::Plan>().is_some()) {
-        complain(&format!("{name} is for instruments that speak in lines of text, which are not simulated"));
+    let served =
+        |driver: &DriverPlan| driver.get::<ascii::Plan>().is_none() && driver.get::<snmp::Plan>().is_none();
+    if !plan.channels.iter().all(|channel| served(&channel.driver)) {
+        complain(&format!(
+            "{name} is for instruments that speak in lines, or for SNMP agents, which are not simulated"
+        ));
         return Err(Exit::CannotStart);
     }
     Ok(plan)

@@ -82,7 +82,7 @@ pub fn profile_names(around: &Surroundings) -> Vec<String> {
 /// # Errors
 /// That there is none, or every mistake in it.
 pub fn profile_summary(name: &str, around: &Surroundings) -> Result<ProfileSummary, Report> {
-    with_profile(name, around, |profile| summary(profile)).map(|(summary, _)| summary)
+    with_profile(name, around, summary)
 }
 
 /// A configuration with one device of the profile and all of its points, also those that it leaves out.
@@ -90,7 +90,7 @@ pub fn profile_summary(name: &str, around: &Surroundings) -> Result<ProfileSumma
 /// # Errors
 /// That there is no such profile, or every mistake in it.
 pub fn profile_trial(name: &str, around: &Surroundings) -> Result<Plan, Report> {
-    let (text, _) = with_profile(name, around, |profile| trial_text(profile, true))?;
+    let text = with_profile(name, around, |profile| trial_text(profile, true))?;
     super::load_str(&text, name, around)
 }
 
@@ -99,7 +99,7 @@ pub fn profile_trial(name: &str, around: &Surroundings) -> Result<Plan, Report> 
 /// # Errors
 /// As for [`profile_trial`].
 pub fn profile_device(name: &str, around: &Surroundings) -> Result<Plan, Report> {
-    let (text, _) = with_profile(name, around, |profile| trial_text(profile, false))?;
+    let text = with_profile(name, around, |profile| trial_text(profile, false))?;
     super::load_str(&text, name, around)
 }
 
@@ -134,12 +134,12 @@ fn with_profile<T>(
     name: &str,
     around: &Surroundings,
     use_it: impl FnOnce(&Profile) -> T,
-) -> Result<(T, Vec<Problem>), Report> {
+) -> Result<T, Report> {
     let cx = Context::new(around);
     let profile = Library::new(&cx, &[]).get(&cx, name, NOWHERE);
     let made = profile.filter(|profile| profile.about.is_some()).map(|profile| use_it(&profile));
     match made {
-        Some(made) if cx.error_count() == 0 => Ok((made, cx.into_problems())),
+        Some(made) if cx.error_count() == 0 => Ok(made),
         _ => Err(Report::new(name, cx.into_problems())),
     }
 }

@@ -97,6 +97,8 @@ pub(super) enum DeviceClass {
     Inverter,
     /// Digital and analog inputs and outputs.
     RemoteIo,
+    /// Uninterruptible and other power supplies.
+    Power,
     /// Scales and other instruments.
     Instrument,
     /// Anything else.
@@ -146,6 +148,7 @@ impl DeviceClass {
             Self::Meter => "meter",
             Self::Inverter => "inverter",
             Self::RemoteIo => "remote-io",
+            Self::Power => "power",
             Self::Instrument => "instrument",
             Self::Other => "other",
         }

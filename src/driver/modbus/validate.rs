@@ -202,7 +202,7 @@ impl PointConfig {
     /// # Errors
     /// Says what does not fit and how to mend it.
     pub fn rules(&self, device: &DeviceConfig, writable: bool) -> Result<Rules, String> {
-        if !writable && !(self.accepts.is_empty() && self.before.is_empty()) {
+        if !(writable || self.accepts.is_empty() && self.before.is_empty()) {
             return Err("accepts and before belong to outputs: add access: rw or w, or remove them".into());
         }
         if self.exponent.is_some() && matches!(self.raw, Some(RawType::F32 | RawType::F64)) {

@@ -158,9 +158,7 @@ impl LinearConfig {
             (Some(_), Some(_), None, None) => {
                 Err("codes: the two ends of raw, and of value, must differ".into())
             }
-            (None, None, Some(scale), _) if scale == 0.0 => {
-                Err("codes: a scale of 0 makes every reading the same".into())
-            }
+            (None, None, Some(0.0), _) => Err("codes: a scale of 0 makes every reading the same".into()),
             (None, None, scale, offset) => {
                 Ok(Linear::Scale { scale: scale.unwrap_or(1.0), offset: offset.unwrap_or(0.0) })
             }

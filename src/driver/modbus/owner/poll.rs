@@ -20,6 +20,9 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 /// When a block is read again of which a point could not be told because a register beside it had not been read yet.
 const SOON: Duration = Duration::from_millis(250);
 
+/// When a block that is read seldom is tried again after it failed: what is read once must not wait a week.
+const SLOW_AGAIN: Duration = Duration::from_secs(10);
+
 impl<O: Opener> Owner<O> {
     /// Runs the job whose turn it is.
     pub(super) async fn poll(&mut self, id: EntryId) {
@@ -63,8 +66,13 @@ impl<O: Opener> Owner<O> {
         } else {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
-            if std::mem::take(&mut job.withheld) && job.block.period > SOON {
-                self.schedule.defer(id, now + SOON, job.block.period);
+            let pause = match (std::mem::take(&mut job.withheld), result.is_err()) {
+                (true, _) => SOON,
+                (false, true) => SLOW_AGAIN,
+                (false, false) => job.block.period,
+            };
+            if pause < job.block.period {
+                self.schedule.defer(id, now + pause, job.block.period);
             }
             if let Some(rest) = self.health.rest(job.block.device, now - begun) {
                 self.schedule.defer(id, now + rest.max(job.block.period), job.block.period);

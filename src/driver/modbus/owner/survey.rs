@@ -237,6 +237,7 @@ impl<O: Opener> Owner<O> {
         let original = std::sync::Arc::clone(&self.original);
         let this = &original.devices[device];
         let Some(ask) = self.surveys[device].ask(this) else { return };
+        let asked = self.surveys[device].stage.clone();
         let result = match self.regain(device, &ask).await {
             Ok(()) => self.exchange(device, &ask, self.terms(device)).await,
             Err(error) => Err(error),
@@ -248,6 +249,10 @@ impl<O: Opener> Owner<O> {
             return;
         }
         let now = self.context.clock.mono();
+        if self.surveys[device].stage != asked {
+            // This very answer brought the unit online, and its survey began anew.
+            return;
+        }
         if let Some(chain) = self.surveys[device].answered(this, &result) {
             let retry = chain.is_empty() && self.surveys[device].unanswered;
             self.bind(device, chain, retry, now);
@@ -332,7 +337,7 @@ impl<O: Opener> Owner<O> {
         match text {
             Some(text) => tracing::warn!(channel = %self.plan.name, device = %name, "{text}"),
             None => {
-                tracing::info!(channel = %self.plan.name, device = %name, "the device is as its profile says")
+                tracing::info!(channel = %self.plan.name, device = %name, "the device is as its profile says");
             }
         }
     }
