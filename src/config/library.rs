@@ -145,11 +145,14 @@ fn with_profile<T>(
 }
 
 fn trial_text(profile: &Profile, all: bool) -> String {
-    let channel = profile.kind.trial();
+    let (channel, device) = profile.kind.trial();
     let mut text = format!(
         "site: trial\nchannels: {{ {TRIAL}: {{ {channel} }} }}\ndevices:\n  {TRIAL}:\n    channel: {TRIAL}\n    profile: {}\n",
         profile.name
     );
+    if !device.is_empty() {
+        text.push_str(&format!("    {device}\n"));
+    }
     let off: Vec<&Item> = profile.points.iter().filter(|item| all && !is_enabled(item)).collect();
     if !off.is_empty() {
         text.push_str("    points:\n");

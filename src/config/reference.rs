@@ -245,7 +245,7 @@ fn words_for(name: &str) -> Option<&'static str> {
         "Period" => "time, such as `500ms`, `1m30s`",
         "ByteSize" => "size, such as `64KiB`",
         "Deadband" => "number, or share such as `5%`",
-        "Heartbeat" => "time, or `off`",
+        "Heartbeat" | "MaxAge" => "time, or `off`",
         "Setpoint" => "on/off, number or text",
         "Code" => "whole number, such as `10000`, `0x7FFF`",
         "BrokerUrl" => "address, such as `mqtts://broker.example.com:8883`",

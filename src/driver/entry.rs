@@ -25,8 +25,10 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     const KEY: &'static str;
     /// What the key of a profile holds, in a sentence; `None` where profiles make no sense.
     const PROFILE: Option<&'static str> = None;
-    /// A channel to try a profile on, as a configuration has it, at an address that is nobody's.
+    /// A channel that a profile can be tried on without anything being there: `http: { address: 192.0.2.1 }`.
     const TRIAL: &'static str = "";
+    /// What a device must say besides its profile to be tried: `mqtt-name: device`.
+    const TRIAL_DEVICE: &'static str = "";
     /// The keys by which a point says where it is; one that has none of them only changes one of a profile.
     const ADDRESSES: &'static [&'static str];
     /// The most usual of them, for messages.

@@ -165,13 +165,12 @@ async fn what_is_asked_of_alarms_reaches_them_and_is_answered() {
         let answer = ask(topic, payload, retain).await;
         assert!(answer["done"] == false && answer["reason"].as_str().unwrap().contains(why), "{answer}");
     }
+    shutdown.cancel();
+    server.await.unwrap();
     let asked = asked.lock().unwrap();
     let by: Vec<&str> = asked.iter().map(|request| &*request.by).collect();
     assert_eq!(by, ["mqtt client panel", "kim (mqtt client panel)", "mqtt client panel"]);
     assert_eq!(asked[1].action, AlarmAction::Shelve(Duration::from_secs(3600)));
-    drop(asked);
-    shutdown.cancel();
-    server.await.unwrap();
 }
 
 struct Rig {

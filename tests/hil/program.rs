@@ -123,5 +123,5 @@ fn the_yardstick_of_this_kernel() {
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let (half, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("{what}: p50 {half:?}, p99 {most:?}, max {:?}", times[times.len() - 1]);
+    eprintln!("{what}: p50 {half:?}, p99 {most:?}, max {:?}", times[times.len() - 1]);
 }

@@ -31,8 +31,14 @@ pub(crate) fn too_new(metadata: &Value, promised: &str) -> Vec<String> {
         .collect()
 }
 
+/// `1.89` and `1.89.0` are the same.
 fn parts(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().expect("a version is made of numbers")).collect()
+    let part = |part: &str| part.parse().expect("a version is made of numbers");
+    let mut parts: Vec<u32> = version.split('.').map(part).collect();
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -46,6 +52,7 @@ mod tests {
         let metadata = json!({ "packages": [
             { "name": "old", "rust_version": "1.9" },
             { "name": "same", "rust_version": "1.89" },
+            { "name": "same in full", "rust_version": "1.89.0" },
             { "name": "silent", "rust_version": null },
             { "name": "new", "rust_version": "1.90.0" },
         ] });

@@ -25,15 +25,15 @@ pub(crate) struct Case {
 pub(crate) struct Step {
     #[serde(default)]
     pub(crate) registers: Registers,
-    /// Replies to HTTP requests, by their paths.
+    /// Replies to HTTP requests, by their paths; what an SNMP agent holds, by its numbers.
     #[serde(default)]
     pub(crate) replies: BTreeMap<String, String>,
     /// Lines of an instrument, by the question, or by the beginning of those that it sends by itself.
     #[serde(default)]
     pub(crate) lines: BTreeMap<String, String>,
-    /// Objects of an SNMP agent, as texts.
+    /// Messages that the device publishes, by their topics; the device is called `device` there.
     #[serde(default)]
-    pub(crate) objects: BTreeMap<String, String>,
+    pub(crate) messages: BTreeMap<String, String>,
     pub(crate) expect: BTreeMap<String, Expected>,
 }
 

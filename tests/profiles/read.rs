@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use iogate::config::{self, Plan};
+use iogate::driver::entry::Wired;
 use iogate::driver::modbus::beside::{Beside, judge};
 use iogate::driver::modbus::register::Table;
 use iogate::driver::modbus::sunspec::{Step as Walked, Walk};
 use iogate::driver::modbus::wire::Ask;
 use iogate::driver::modbus::{Device, Point, Register};
 use iogate::driver::text::Reply;
-use iogate::driver::{ascii, http, modbus, snmp};
+use iogate::driver::{ascii, http, modbus, mqtt, snmp};
 use iogate::model::{PointId, Quality, Reason, Value};
 
 use crate::case::{Case, Expected, Registers, Step};
@@ -77,6 +78,14 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
             Some((point.id, text(&point.conversion, raw)))
         };
         readable.filter_map(value).collect()
+    } else if let Some(snmp) = driver.get::<snmp::Plan>() {
+        let value = |point: &snmp::Point| {
+            let oid = point.wiring.oid.to_string();
+            let reply = step.replies.get(&oid).or_else(|| case.replies.get(&oid))?;
+            let raw = point.wiring.extract.value(&Reply::new(reply.as_str().into()));
+            Some((point.id, text(&point.conversion, raw)))
+        };
+        snmp.devices[0].points.iter().filter_map(value).collect()
     } else if let Some(ascii) = driver.get::<ascii::Plan>() {
         let line = |key: &str| step.lines.get(key).or_else(|| case.lines.get(key));
         let value = |point: &ascii::Point| {
@@ -90,14 +99,13 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
             ))
         };
         ascii.devices[0].points.iter().filter_map(value).collect()
-    } else if let Some(snmp) = driver.get::<snmp::Plan>() {
-        let value = |point: &snmp::Point| {
-            let oid = point.wiring.oid.to_string();
-            let object = step.objects.get(&oid).or_else(|| case.objects.get(&oid))?;
-            let raw = point.wiring.extract.value(&Reply::new(object.as_str().into()));
-            Some((point.id, text(&point.conversion, raw)))
+    } else if let Some(mqtt) = driver.get::<mqtt::Plan>() {
+        let message = |topic: &str| step.messages.get(topic).or_else(|| case.messages.get(topic));
+        let value = |point: &Wired<mqtt::Wiring>| {
+            let reply = Reply::new(message(point.wiring.topic.as_ref()?)?.as_str().into());
+            Some((point.id, text(&point.conversion, point.wiring.extract.value(&reply))))
         };
-        snmp.devices[0].points.iter().filter_map(value).collect()
+        mqtt.devices[0].points.iter().filter_map(value).collect()
     } else {
         panic!("add the driver of {} to this test", case.profile)
     }

@@ -157,7 +157,7 @@ fn answers(request: &Request, mode: Mode, before: Option<&Request>) -> Vec<Vec<u
         }
         Mode::NoObjects => vec![message(1, b"public", &request.id, (0, 0), &[])],
         Mode::Status(status) => vec![message(1, b"public", &request.id, (status, 0), &held)],
-        Mode::StatusAt(status, place) if request.objects.len() >= usize::from(place) + 1 => {
+        Mode::StatusAt(status, place) if request.objects.len() > usize::from(place) => {
             vec![message(1, b"public", &request.id, (status, place), &held)]
         }
         Mode::AtMost(most) if request.objects.len() > most => {

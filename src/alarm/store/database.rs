@@ -160,7 +160,7 @@ fn states(connection: &Connection) -> Result<HashMap<String, Saved>, StoreError>
         match serde_json::from_str(&detail) {
             Ok(saved) => drop(states.insert(name, saved)),
             Err(error) => {
-                tracing::warn!(alarm = name, %error, "its stored state cannot be read; it begins anew")
+                tracing::warn!(alarm = name, %error, "its stored state cannot be read; it begins anew");
             }
         }
     }

@@ -70,8 +70,8 @@ pub(in crate::config) trait Adapter: fmt::Debug + Send + Sync {
     fn key(&self) -> &'static str;
     /// See [`Driver::PROFILE`].
     fn profile(&self) -> Option<&'static str>;
-    /// See [`Driver::TRIAL`].
-    fn trial(&self) -> &'static str;
+    /// See [`Driver::TRIAL`] and [`Driver::TRIAL_DEVICE`].
+    fn trial(&self) -> (&'static str, &'static str);
     /// See [`Driver::ADDRESSES`].
     fn addresses(&self) -> &'static [&'static str];
     /// See [`Driver::ADDRESS_WORDS`].
@@ -139,8 +139,8 @@ impl<D: Driver> Adapter for D {
         D::PROFILE
     }
 
-    fn trial(&self) -> &'static str {
-        D::TRIAL
+    fn trial(&self) -> (&'static str, &'static str) {
+        (D::TRIAL, D::TRIAL_DEVICE)
     }
 
     fn addresses(&self) -> &'static [&'static str] {

@@ -28,7 +28,7 @@ impl Bus for I2c {
     const KEY: &'static str = "i2c";
     const KEYS: &'static [&'static str] = &["i2c"];
     const PROFILE: &'static str = "The I2C settings of the device.";
-    const TRIAL: &'static str = "i2c: { path: /dev/i2c-1 }";
+    const TRIAL: &'static str = "i2c: { bus: /dev/i2c-1 }";
 
     type Channel = Channel;
     type Device = DeviceConfig;

@@ -50,6 +50,7 @@ impl Driver for Mqtt {
     const PROFILE: Option<&'static str> =
         Some("The device's MQTT settings, for devices that publish to the embedded broker.");
     const TRIAL: &'static str = "mqtt: {}";
+    const TRIAL_DEVICE: &'static str = "mqtt-name: device";
     const ADDRESSES: &'static [&'static str] = &["mqtt", "mqtt-set"];
     const ADDRESS_WORDS: &'static str = "mqtt or mqtt-set";
     const TABLES: &'static [(&'static str, &'static str)] = &[

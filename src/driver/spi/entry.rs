@@ -27,7 +27,7 @@ impl Bus for Spi {
     const KEY: &'static str = "spi";
     const KEYS: &'static [&'static str] = &["spi"];
     const PROFILE: &'static str = "The SPI settings of the device.";
-    const TRIAL: &'static str = "spi: { path: /dev/spidev0.0 }";
+    const TRIAL: &'static str = "spi: { port: /dev/spidev0.0 }";
 
     type Channel = Channel;
     type Device = DeviceConfig;
