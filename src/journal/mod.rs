@@ -98,6 +98,12 @@ impl Journal {
         self.inner.shared.admits()
     }
 
+    /// Whether more waits to be written than should: who can, appends later. Far beyond it appends are refused.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.inner.shared.is_crowded()
+    }
+
     /// A place for one task to wait at.
     #[must_use]
     pub fn waiting(&self) -> Waiting {

@@ -151,6 +151,15 @@ impl Shared {
         self.refusal(&self.queue.lock(), FRAME, Terms::default())
     }
 
+    /// Whether so much waits to be written that whoever can should come later. Not when the disk takes nothing: then
+    /// it is not known when later is, and appends say what is wrong.
+    pub(super) fn is_crowded(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.closing
+            && queue.frames.len() > self.options.max_pending_bytes / 8
+            && self.trouble.load(Relaxed) == Trouble::None as u8
+    }
+
     fn refusal(&self, queue: &super::queue::State, len: usize, terms: Terms) -> Result<(), AppendError> {
         if queue.closing {
             return Err(AppendError::Closed);

@@ -62,6 +62,7 @@ where
 
 /// The beginning of a connection. `None`: it came to nothing. A future as small as it can be, because there may be
 /// thousands of clients that have sent nothing yet; what follows on the first packet seldom waits and is boxed.
+#[allow(clippy::manual_async_fn, reason = "an async function would keep its arguments twice")]
 fn begin<S>(
     core: Arc<Core>,
     mut stream: S,

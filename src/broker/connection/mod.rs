@@ -56,6 +56,9 @@ const LAST_TURNS: usize = 64;
 /// Reads before the thread is given to others: about half a megabyte, thousands of small packets.
 const READS_PER_TURN: usize = 8;
 
+/// How long a client that publishes is not read when the log cannot keep up.
+const LOG_PAUSE: Duration = Duration::from_millis(10);
+
 /// Unsent answers above which nothing more is read from a client that does not take them, in bytes.
 const MAX_CONTROL: usize = 64 << 10;
 
@@ -351,7 +354,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         add(&core.counters.bytes_in, input.len() as u64);
         received.count(&core.counters);
         add(&self.session.published, received.messages);
-        if let Some(until) = self.rate.as_mut().and_then(|rate| rate.take(received.messages, now)) {
+        let own = self.rate.as_mut().and_then(|rate| rate.take(received.messages, now));
+        let crowded = received.messages > 0 && core.store.as_ref().is_some_and(|store| store.is_crowded());
+        if let Some(until) = own.max(crowded.then(|| now + LOG_PAUSE)) {
             add(&core.counters.throttled, 1);
             self.throttled = Some(until);
         }

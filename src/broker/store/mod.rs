@@ -69,6 +69,10 @@ pub(super) struct Report {
     pub(super) message_bytes: u64,
 }
 
+/// Bytes that may wait to be written. Clients are read more slowly from an eighth of it on, so that only very many that
+/// publish at the same moment come to be refused.
+const MAX_PENDING: usize = 32 << 20;
+
 /// How a record is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
@@ -130,6 +134,7 @@ impl Store {
     ) -> Result<(Arc<Self>, Replay), StoreError> {
         let options = LogOptions {
             max_bytes: config.max_log_bytes.0,
+            max_pending_bytes: MAX_PENDING,
             boot: times.boot,
             sync_interval: config.sync_interval.0,
             ..LogOptions::default()
@@ -175,6 +180,11 @@ impl Store {
     /// Whether messages are taken now.
     pub(super) fn admits(&self) -> bool {
         self.journal.admits().is_ok()
+    }
+
+    /// Whether publishers should send more slowly.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.journal.is_crowded()
     }
 
     /// The log's time, in microseconds.
