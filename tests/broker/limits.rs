@@ -95,7 +95,9 @@ async fn a_listener_has_limits_of_its_own() {
     client.expect_refusal(0x9b).await;
     let stats = site.broker.stats();
     assert_eq!((stats.connections_refused, stats.packets_too_large), (1, 1));
-    for (wrong, told) in [("max-packet: 100B", "256MiB"), ("max-qos: 3", "0, 1 or 2")] {
+    let wrong =
+        [("max-packet: 100B", "256MiB"), ("max-qos: 3", "0, 1 or 2"), ("durability: power", "no `data`")];
+    for (wrong, told) in wrong {
         let yaml = format!("{{ listeners: {{ x: {{ address: '127.0.0.1:0', {wrong} }} }} }}");
         let config: Config = serde_yaml::from_str(&yaml).unwrap();
         assert!(config.problems().concat().contains(told), "{wrong}");

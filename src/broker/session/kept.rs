@@ -189,10 +189,9 @@ impl State {
         (position == 0 || !log.store.is_reached(position)).then_some(position)
     }
 
-    /// Sees to it that the connection is called when the message in front may be sent.
-    pub(super) fn await_log(&self, waker: &Waker) {
-        let Some(front) = self.queue.front() else { return };
-        let Some(position) = self.held_back(&front.stored) else { return };
+    /// Sees to it that the connection is called when a message that was held back for this position may be sent; at once,
+    /// if it has become durable since.
+    pub(in crate::broker) fn await_log(&self, position: u64, waker: &Waker) {
         let Some(log) = &self.log else { return };
         let mut cx = Context::from_waker(waker);
         let now = match position {

@@ -39,7 +39,7 @@ impl Session {
     ) -> Result<Taken, Gone> {
         debug_assert!(into.is_empty());
         self.own(epoch, |state| {
-            state.fill(&self.id, round);
+            let held_back = state.fill(&self.id, round);
             let Some(link) = &mut state.link else { return Taken::Nothing };
             link.taken = state.ready.len();
             let taken = if state.ready.is_empty() {
@@ -54,8 +54,10 @@ impl Session {
                 std::mem::swap(into, &mut state.ready);
                 Taken::Bytes
             };
-            if taken == Taken::Nothing {
-                state.await_log(waker);
+            if let Some(position) = held_back
+                && taken == Taken::Nothing
+            {
+                state.await_log(position, waker);
             }
             if state.congested.is_some() && state.backlog() <= round.limits.pause_bytes / 2 {
                 state.relieve();
@@ -93,14 +95,17 @@ impl Session {
 }
 
 impl State {
-    /// Encodes what may be sent now, up to [`READY_TARGET`].
-    fn fill(&mut self, client: &str, round: &mut Round<'_>) {
+    /// Encodes what may be sent now, up to [`READY_TARGET`]. Returns the position in the log that the next message has to
+    /// wait for, if it does.
+    fn fill(&mut self, client: &str, round: &mut Round<'_>) -> Option<u64> {
+        let mut held_back = None;
         while self.ready.len() < READY_TARGET {
             let more = if !self.inflight.all_sent() {
                 self.send_again(round)
             } else if let Some(front) = self.queue.front() {
                 let cost = front.stored.cost();
-                self.held_back(&front.stored).is_none()
+                held_back = self.held_back(&front.stored);
+                held_back.is_none()
                     && self.may_send(round)
                     && self.queue.pop_front().is_some_and(|outgoing| {
                         self.queue_bytes -= cost;
@@ -118,6 +123,7 @@ impl State {
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = std::collections::VecDeque::new();
         }
+        held_back
     }
 
     /// Sends one message or PUBREL again after a reconnect ([MQTT-4.4.0-1]). False: nothing more now.

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::time::Times;
 use super::*;
 use crate::broker::codec::QoS;
+use crate::broker::session::{Logged, Session};
 use crate::clock::Clock;
 use crate::journal::World;
+use crate::model::units::Period;
 
 const HOUR: i64 = 3_600_000_000;
 const NOON: i64 = 1_800_000_000_000_000;
@@ -29,10 +31,14 @@ impl Machine {
     }
 
     fn open(&self) -> (Arc<Store>, Replay) {
+        self.open_as(&Config::default())
+    }
+
+    fn open_as(&self, config: &Config) -> (Arc<Store>, Replay) {
         let (wall, up) = (Arc::clone(&self.wall), Arc::clone(&self.up));
         let clock = Clock::with_wall(move || wall.load(Relaxed));
         let times = Times { clock, boot: [self.boot; 16], up_us: Arc::new(move || up.load(Relaxed)) };
-        Store::open_with(Path::new(DIR), &Config::default(), Arc::new(self.world.clone()), times).unwrap()
+        Store::open_with(Path::new(DIR), config, Arc::new(self.world.clone()), times).unwrap()
     }
 
     /// What a session waits for, after the store was opened again: payload, and what is left of its life.
@@ -77,6 +83,44 @@ fn publish(store: &Arc<Store>, payload: &[u8], entry: u64, sessions: u64) {
     let published = Published { message, retained: false, received: None, targets };
     let position = store.put(&Record::Published(published), How::Message).unwrap();
     store.journal.wait(Level::Process, position).unwrap();
+}
+
+/// Something to be kept, for somebody with this promise. Returns its position once it is written.
+fn keep(store: &Arc<Store>, promise: Promise) -> u64 {
+    let position = store.put_for(&Record::Ended { session: 9 }, How::Must, promise).unwrap();
+    store.journal.wait(Level::Process, position).unwrap();
+    position
+}
+
+#[test]
+fn alarms_do_not_wait_for_the_interval_between_syncs() {
+    let config =
+        Config { durability: Level::Power, sync_interval: Period::from_secs(3_600), ..Config::default() };
+    let (store, _) = Machine::new(NOON).open_as(&config);
+    let urgent = Promise { urgent: true, ..Promise::default() };
+    let first = keep(&store, urgent);
+    store.journal.wait(Level::Power, first).unwrap();
+    let patient = keep(&store, Promise::default());
+    assert!(!store.is_reached(patient), "the last sync was a moment ago");
+    let alarm = keep(&store, urgent);
+    store.journal.wait(Level::Power, alarm).unwrap();
+    assert!(store.is_reached(patient));
+}
+
+#[test]
+fn a_listener_may_promise_more_than_the_broker() {
+    let (store, _) = Machine::new(NOON).open();
+    let usual = keep(&store, Promise::default());
+    assert!(
+        store.is_reached(usual) && store.journal.reached(Level::Power) < usual,
+        "nobody asked for a sync"
+    );
+    let more = keep(&store, Promise { level: Some(Level::Power), ..Promise::default() });
+    store.journal.wait(Level::Power, more).unwrap();
+    // Less than the broker promises is a matter of the answer alone.
+    let (store, _) = Machine::new(NOON).open_as(&Config { durability: Level::Power, ..Config::default() });
+    let less = keep(&store, Promise { level: Some(Level::None), ..Promise::default() });
+    store.journal.wait(Level::Power, less).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,5 +226,36 @@ impl Store {
         while self.snapshotting.load(Relaxed) {
             std::thread::yield_now();
         }
+    }
+}
+
+/// Counts how often a task would be polled again.
+#[derive(Default)]
+struct Calls(AtomicUsize);
+
+impl std::task::Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_message_that_became_durable_before_it_was_waited_for_is_not_forgotten() {
+    let (store, _) = Machine::new(NOON).open();
+    let session = Session::new("c".into());
+    let mut state = lock(&session.state);
+    state.log = Some(Logged::new(&store, 0, 0));
+    let calls = Arc::new(Calls::default());
+    let waker = std::task::Waker::from(Arc::clone(&calls));
+    let written = keep(&store, Promise::default());
+    state.await_log(written, &waker);
+    assert_eq!(calls.0.load(Relaxed), 1, "it was durable already");
+    state.await_log(0, &waker);
+    assert_eq!(calls.0.load(Relaxed), 2, "its publisher is about to log it");
+    state.await_log(written + 1, &waker);
+    assert_eq!(calls.0.load(Relaxed), 2, "there is no such record yet");
+    keep(&store, Promise::default());
+    while calls.0.load(Relaxed) < 3 {
+        std::thread::yield_now();
     }
 }
