@@ -10,39 +10,23 @@ mod fault;
 #[path = "broker_data/process.rs"]
 #[allow(dead_code, reason = "shared with broker_data")]
 mod process;
+#[path = "broker_disk/small.rs"]
+mod small;
 #[path = "broker_disk/v5.rs"]
 mod v5;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use client::Client;
 use fault::Fault;
 use process::Running;
+use small::Small;
 use v5::V5;
 
 /// Quota exceeded.
 const QUOTA: u8 = 0x97;
-
-/// A file system of 1 MiB, gone when dropped. `None` where the test may not mount.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
 
 /// Numbers on topics of the small client's, with noise behind them that no log makes smaller.
 fn payload(number: u32) -> Vec<u8> {
@@ -73,7 +57,7 @@ fn take(broker: &Running, until: u32) -> Vec<u32> {
 #[test]
 fn a_full_disk_is_refused_with_a_reason_and_gone_on_from() {
     let Some(small) = Small::mount() else { return eprintln!("not run: mounting is not allowed here") };
-    let (data, filler) = (small.0.path().join("data"), small.0.path().join("filler"));
+    let data = small.path().join("data");
     let mut next = 0;
     for round in 0..12usize {
         let level = if round % 2 == 0 { "process" } else { "power" };
@@ -84,7 +68,7 @@ fn a_full_disk_is_refused_with_a_reason_and_gone_on_from() {
         // Full at another point in each round.
         let room = rustix::fs::statvfs(&data).unwrap();
         let room = (room.f_bavail * room.f_frsize) as usize;
-        std::fs::write(&filler, vec![0; room - 12_000 - 3_700 * round]).unwrap();
+        small.fill(room.saturating_sub(12_000 + 3_700 * round));
         let mut acked = BTreeSet::new();
         let mut publisher = V5::connect(broker.port, "pub");
         let refused = loop {
@@ -107,7 +91,7 @@ fn a_full_disk_is_refused_with_a_reason_and_gone_on_from() {
         broker.kill();
         // It starts on a full disk, too, and has what it acknowledged.
         let broker = Running::start(&data, level);
-        std::fs::remove_file(&filler).unwrap();
+        small.free();
         let last = next + 1;
         let mut publisher = V5::connect(broker.port, "pub");
         // It tries again every few moments.

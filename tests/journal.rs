@@ -1,6 +1,9 @@
 //! The log on a real file system, with its thread: waiting, kill -9, a full disk, and `iogate log`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
+#[path = "broker_disk/small.rs"]
+mod small;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::Path;
@@ -9,6 +12,8 @@ use std::sync::Arc;
 
 use iogate::clock::Clock;
 use iogate::journal::{AppendError, Disk, Entry, Journal, Level, Options, Recovery, Terms};
+
+use small::Small;
 
 fn open(dir: &Path, options: Options) -> (Journal, Recovery) {
     Journal::open(dir, options, Arc::new(Disk), Clock::system()).unwrap()
@@ -106,24 +111,6 @@ fn the_tool_reads_a_log_that_is_being_written_and_finds_damage() {
     assert!(text.contains("1 records"), "{text}");
 }
 
-/// A file system of 1 MiB, gone when dropped. `None` where the test may not mount.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 /// What cannot be compressed.
 fn noise() -> [u8; 1_000] {
     std::array::from_fn(|_| fastrand::u8(..))
@@ -132,14 +119,13 @@ fn noise() -> [u8; 1_000] {
 #[test]
 fn a_full_disk_refuses_and_recovers() {
     let Some(small) = Small::mount() else { return eprintln!("not run: mounting is not allowed here") };
-    let dir = small.0.path().join("log");
-    let filler = small.0.path().join("filler");
+    let dir = small.path().join("log");
     let options = || Options { segment_bytes: 64 << 10, max_pending_bytes: 32 << 10, ..Options::default() };
     let mut kept = 0;
     for round in 0..20usize {
         let (journal, recovery) = open(&dir, options());
         assert_eq!(recovery.gaps, []);
-        std::fs::write(&filler, vec![0; 20_000 * round]).unwrap();
+        small.fill(20_000 * round);
         let refused = loop {
             match journal.append(1, &[&noise()], Terms::at(Level::Power)) {
                 Ok(_) | Err(AppendError::Busy) => std::thread::yield_now(),
@@ -149,7 +135,7 @@ fn a_full_disk_refuses_and_recovers() {
         assert_eq!(refused, AppendError::Full);
         assert!(journal.reached(Level::Power) >= kept);
         // Room comes: the log drops what nobody needs, and what waited is written.
-        std::fs::remove_file(&filler).unwrap();
+        small.free();
         let last = journal.next() - 1;
         let pin = journal.pin(journal.reached(Level::Power));
         journal.wait(Level::Power, last).unwrap();

@@ -21,8 +21,8 @@ use crate::bus::Observer;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::model::{
-    AlarmAction, AlarmChange, AlarmEvent, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState,
-    AlarmStatus, AlarmTarget, PointTable, Reading, Stamp,
+    AlarmChange, AlarmEvent, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus,
+    AlarmTarget, PointTable, Reading, Stamp,
 };
 
 /// The longest comment and name of a person, in bytes.
@@ -229,9 +229,7 @@ impl Engine {
         let mut tell = |alarm: &mut Alarm, change, from| self.tell(rule, alarm, change, from, now);
         alarm.operate(rule, request.action, who, now, &mut tell)?;
         let status = alarm.status(rule);
-        if matches!(request.action, AlarmAction::Shelve(_)) {
-            self.remind(state, place, now.mono);
-        }
+        self.remind(state, place, now.mono);
         Ok(status)
     }
 
@@ -270,7 +268,7 @@ impl Engine {
             }
         }
         // What was told when it came stays, also after it went: the value of the return stands beside it.
-        if !matches!(change, AlarmChange::Returned | AlarmChange::Withdrawn) && alarm.delay.counts.is_some() {
+        if alarm.delay.counts.is_some() {
             alarm.message = alarm.fill(rule, &self.points);
         }
         let status = alarm.status(rule);
@@ -278,8 +276,7 @@ impl Engine {
         let event = AlarmEvent { change, at, from, by, comment, status };
         log(&event);
         if let Some((store, boot)) = &self.store {
-            let passing = matches!(change, AlarmChange::Pending | AlarmChange::Withdrawn);
-            store.put(&rule.name, Saved::of(alarm, boot, at), (!passing).then_some(&event));
+            store.put(&rule.name, Saved::of(alarm, boot, at), (!change.is_passing()).then_some(&event));
         }
         for listener in &self.listeners {
             listener(&event);
@@ -289,8 +286,8 @@ impl Engine {
 
 impl Observer for Engine {
     fn observe(&self, readings: &[Reading]) {
-        let watched = |reading: &&Reading| !self.index.watchers(reading.point.index()).is_empty();
-        let Some(first) = readings.iter().position(|reading| watched(&reading)) else { return };
+        let watched = |reading: &Reading| !self.index.watchers(reading.point.index()).is_empty();
+        let Some(first) = readings.iter().position(watched) else { return };
         let readings = &readings[first..];
         let mut state = self.lock();
         let state = &mut *state;
@@ -336,8 +333,8 @@ fn log(event: &AlarmEvent) {
                 event.change.word()
             );
         }
-        AlarmChange::Pending | AlarmChange::Withdrawn => {
-            tracing::debug!(alarm = &**name, value, "alarm {}", event.change.word());
+        change if change.is_passing() => {
+            tracing::debug!(alarm = &**name, value, "alarm {}", change.word());
         }
         change => tracing::info!(alarm = &**name, value, state, by, "alarm {}", change.word()),
     }

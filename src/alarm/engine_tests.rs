@@ -10,7 +10,7 @@ use super::super::rule::Action;
 use super::*;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
-use crate::model::{Access, Outcome, Point, PointId, Value, ValueKind};
+use crate::model::{Access, AlarmAction, Outcome, Point, PointId, Value, ValueKind};
 
 struct Rig {
     engine: Arc<Engine>,

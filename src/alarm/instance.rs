@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::delay::{Delay, Runs, Turn};
+use super::delay::{Delay, Turn};
 use super::detect::{Condition, Detector, Memory, Reference, Sight};
 use super::life::{Event, Life};
 use super::rule::Rule;
@@ -229,10 +229,7 @@ impl Alarm {
     #[must_use]
     pub fn fill(&self, rule: &Rule, points: &PointTable) -> Texts {
         let point = rule.inputs.first().map(|id| points.get(*id));
-        let condition = match self.delay.runs {
-            Some(Runs::On(condition, _)) => Some(condition),
-            _ => self.delay.counts,
-        };
+        let condition = self.delay.counts;
         let number = |number: Option<f64>| number.map(|number| Value::Float(number).to_string());
         let value = self.value.as_ref().or_else(|| self.memory.value());
         let subject = point.map(|point| point.label.as_ref().unwrap_or(&point.name));

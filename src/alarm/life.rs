@@ -116,7 +116,7 @@ impl Life {
     /// Whether something keeps it from being annunciated.
     #[must_use]
     pub const fn silent(&self) -> bool {
-        self.out_of_service || self.suppressed || self.shelved_until.is_some()
+        self.state().is_silent()
     }
 
     /// Lets an event happen.

@@ -16,7 +16,7 @@ use super::auth::check_file;
 use super::auth::jwt::{self, BrokerJwt};
 use super::codec::QoS;
 use super::listen::{BrokerListener, with_cause};
-use crate::journal::Level;
+use crate::journal::{Level, MAX_SYNC_INTERVAL};
 use crate::model::units::{ByteSize, Period};
 
 /// The embedded broker: `broker: { listen: 127.0.0.1:1883, max-packet: 1MiB }`.
@@ -229,7 +229,7 @@ impl Config {
         if let Some(Err(what)) = self.response_prefix.as_deref().map(super::topic::check_name) {
             problems.push(format!("broker.response-prefix: {what}"));
         }
-        if self.sync_interval > Period::from_secs(60) {
+        if self.sync_interval.0 > MAX_SYNC_INTERVAL {
             problems.push("broker.sync-interval: must be at most 1m".into());
         }
         if self.connect_timeout.0.is_zero() {

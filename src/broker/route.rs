@@ -22,6 +22,7 @@ use super::stats::add;
 use super::store::{self, How, Promise, Published, Record};
 use super::sync::{lock, read};
 use super::trie::Trie;
+use crate::journal::Level;
 
 /// Limits that routing looks at for every message.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +82,10 @@ pub(super) struct Round<'c> {
     pub(super) logged: u64,
     /// Messages that the log did not take.
     pub(super) unlogged: u64,
-    /// What whoever publishes is promised, and whether the message in hand is urgent.
-    pub(super) promise: Promise,
+    /// The least durability that whoever publishes is promised; `None`: what everybody is.
+    pub(super) level: Option<Level>,
+    /// Somebody who takes the message in hand wants it durable at once.
+    pub(super) urgent: bool,
     /// Positions in the logs of taps that an answer has to wait for.
     pub(super) tapped: Vec<(SharedTap, u64)>,
     /// Sessions that publishers should wait for.
@@ -113,7 +116,8 @@ impl<'c> Round<'c> {
             received: None,
             logged: 0,
             unlogged: 0,
-            promise: Promise::default(),
+            level: None,
+            urgent: false,
             tapped: Vec::new(),
             slow: Vec::new(),
         }
@@ -180,6 +184,7 @@ impl<'c> Round<'c> {
     pub(super) fn log(&mut self, message: &Incoming<'_>, stored: Option<&Stored>) {
         let Some(store) = &self.core.store else { return };
         let (received, targets) = (self.received.take(), std::mem::take(&mut self.targets));
+        let urgent = std::mem::take(&mut self.urgent);
         // What the broker says of itself is said again after a start.
         let retained = message.retain && !message.topic.starts_with('$');
         if !retained && received.is_none() && targets.is_empty() {
@@ -191,8 +196,7 @@ impl<'c> Round<'c> {
             _ => How::Message,
         };
         let record = Record::Published(Published { message: message_record, retained, received, targets });
-        let promise = std::mem::replace(&mut self.promise.urgent, false) || message.urgent;
-        let promise = Promise { urgent: promise, ..self.promise };
+        let promise = Promise { level: self.level, urgent: urgent || message.urgent };
         let position = match store.put_for(&record, how, promise) {
             Ok(position) => position,
             Err(_) => {

@@ -106,7 +106,7 @@ enum Command {
     Mqtt(mqtt::Arguments),
     /// Look at the alarms of a running gateway, and acknowledge, shelve or take them out of service.
     #[command(
-        after_help = "Example:\n  iogate alarms\n  iogate alarms acknowledge press-too-hot --user kim --comment seen\n  iogate alarms shelve --group press 2h\n  iogate alarms journal press-too-hot"
+        after_help = "Example:\n  iogate alarms\n  iogate alarms acknowledge press-too-hot --user kim --comment seen\n  iogate alarms shelve --group press --for 2h\n  iogate alarms journal press-too-hot"
     )]
     Alarms(alarms::Arguments),
     /// Make a configuration out of another program's.

@@ -14,7 +14,7 @@ use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use super::values::ReportWhen;
+use super::words::ReportWhen;
 use crate::driver::entry::Wiring;
 use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;

@@ -19,7 +19,7 @@ use super::profile::{Library, Profile};
 use super::repeat::{Item, expand};
 use super::sections::{DeviceSection, PublishSection, RepeatSection};
 use super::suggest::advice;
-use super::values::Language;
+use super::words::Language;
 use crate::driver::modbus::Transport;
 use crate::model::Topic;
 use crate::model::units::Period;

@@ -11,7 +11,7 @@ use super::node::Node;
 use super::profile::Profile;
 use super::sections::PublishSection;
 use super::source::Span;
-use super::values::{Grade, Language};
+use super::words::{Grade, Language};
 use crate::driver::modbus::{self, Register};
 use crate::model::behaviour::Behaviour;
 use crate::model::units::Period;

@@ -14,7 +14,7 @@ use super::problem::{Problem, Report};
 use super::profile::{Library, Profile, shipped_profiles};
 use super::repeat::Item;
 use super::source::Span;
-use super::values::{Class, DeviceClass, Grade};
+use super::words::{Class, DeviceClass, Grade};
 
 /// A place in no file, for messages about names that were asked for.
 const NOWHERE: Span = Span { file: u16::MAX, start: 0, end: 0 };

@@ -37,6 +37,7 @@ mod source;
 mod suggest;
 mod values;
 mod virtual_points;
+mod words;
 
 use std::path::{Path, PathBuf};
 

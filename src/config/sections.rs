@@ -7,10 +7,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{
-    Class, Code, DeadbandText, DeviceClass, Grade, Heartbeat, Language, Qos, RawNumber, Repeat, ReportWhen,
-    SentinelReason, Setpoint,
-};
+use super::values::{Code, DeadbandText, Heartbeat, Qos, RawNumber, Repeat, Setpoint};
+use super::words::{Class, DeviceClass, Grade, Language, ReportWhen, SentinelReason};
 use crate::model::behaviour::Behaviour;
 use crate::model::units::Period;
 use crate::model::{Access, PayloadFormat};

@@ -2,9 +2,12 @@
 //!
 //! A channel (bus, port, chip) has exactly one owner task, so nothing on a line can overlap. This file
 //! holds what every driver is given and is; `entry` what it says of itself, `plan` what others see of its channels,
-//! `queue` and `stats` what each has. The list of all drivers is `config::drivers`: nothing here knows it.
+//! `queue` and `stats` what each has. `schedule`, `precedence` and `reach` decide what an owner does next, for all
+//! that are polled; `address` and `budget` are shared by those that speak to a host. The list of all drivers is `config::drivers`: nothing here knows it.
 
+pub mod address;
 pub mod ascii;
+pub mod budget;
 pub mod entry;
 pub mod gpio;
 pub mod http;
@@ -16,7 +19,9 @@ pub mod modbus;
 pub mod mqtt;
 pub mod onewire;
 pub mod plan;
+pub mod precedence;
 pub mod queue;
+pub mod reach;
 pub mod schedule;
 pub mod snmp;
 pub mod spi;
@@ -30,6 +35,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +45,9 @@ use crate::clock::Clock;
 pub use entry::Driver;
 pub use messages::Messages;
 pub use plan::{DriverPlan, Plan};
+pub use precedence::Precedence;
 pub use queue::{WriteJob, WriteQueue};
+pub use reach::{Outage, Reach};
 pub use stats::{ChannelStats, DeviceStats, LinkState};
 
 /// What a channel's owner task is given.
@@ -57,6 +65,39 @@ pub struct ChannelContext {
     pub services: Services,
     /// Tells it to finish the exchange under way and return.
     pub shutdown: CancellationToken,
+}
+
+impl ChannelContext {
+    /// Rests until this moment, until a write has come, or until the channel is to stop. Without a moment only the
+    /// others count. May end early.
+    pub async fn rest(&self, until: Option<Instant>) {
+        let sleep = async {
+            match until {
+                Some(moment) => tokio::time::sleep_until(moment.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = self.writes.pushed() => {}
+            () = self.shutdown.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+impl ChannelContext {
+    /// The context of a channel with these devices and fresh counters; nothing is kept, and no message comes.
+    pub(crate) fn plain(bus: Arc<Bus>, channel: &str, devices: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self {
+            bus,
+            writes: Arc::new(WriteQueue::default()),
+            stats: Arc::new(ChannelStats::new(channel.into(), devices)),
+            clock: Clock::system(),
+            services: Services::default(),
+            shutdown: CancellationToken::new(),
+        }
+    }
 }
 
 /// What a gateway does for those drivers that need it. [`Default`] is none of it.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::model::Stamp;
+
 /// Upper edges of the round-trip histogram in microseconds; the last class is open.
 pub const ROUND_TRIP_EDGES_US: [u64; 12] =
     [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
@@ -108,6 +110,11 @@ impl ChannelStats {
             devices: devices.into_iter().map(DeviceStats::new).collect(),
         }
     }
+
+    /// Counts time in which the line was in use.
+    pub fn add_busy(&self, time: Duration) {
+        self.busy_us.fetch_add(micros(time), Ordering::Relaxed);
+    }
 }
 
 impl DeviceStats {
@@ -145,9 +152,15 @@ impl DeviceStats {
         news
     }
 
+    /// Notes a good answer of this moment.
+    pub fn answered(&self, at: Stamp) {
+        let at = u64::try_from(at.unix_us).unwrap_or(0);
+        self.last_answer_unix_us.store(at, Ordering::Relaxed);
+    }
+
     /// Counts one answered request by its round trip.
     pub fn record_round_trip(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let us = micros(took);
         let class = ROUND_TRIP_EDGES_US.partition_point(|edge| *edge < us);
         self.round_trips[class].fetch_add(1, Ordering::Relaxed);
         self.round_trip_sum_us.fetch_add(us, Ordering::Relaxed);
@@ -166,6 +179,10 @@ impl DeviceStats {
         let mean = self.round_trip_sum_us.load(Ordering::Relaxed).checked_div(answered)?;
         Some(Duration::from_micros(mean))
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

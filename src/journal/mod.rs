@@ -31,7 +31,7 @@ pub use files::{Disk, File, Files};
 pub use format::{FIRST_OWN_KIND, MAX_PAYLOAD, Reason, VERSION};
 pub use marks::{Ended, Waiting};
 pub use open::{OpenError, Recovery};
-pub use options::{Level, OnFull, Options, Stats};
+pub use options::{Level, MAX_SYNC_INTERVAL, OnFull, Options, Stats};
 pub use reader::{Entry, Reader, read_directory};
 pub use shared::{AppendError, Terms};
 pub use snapshot::{Loaded, SnapshotWriter};

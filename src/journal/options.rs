@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+/// Longest time between two syncs that a configuration may ask for: acknowledgements wait as long.
+pub const MAX_SYNC_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How durable something must be before it counts as done.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema,
@@ -48,7 +51,8 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// What happens beyond `max_bytes`, or when the disk is full.
     pub on_full: OnFull,
-    /// Bytes that may wait to be written. What comes beyond is refused, whatever it is.
+    /// Bytes that may wait to be written. What comes beyond is refused, whatever it is. From an eighth of it on the log
+    /// counts as crowded.
     pub max_pending_bytes: usize,
     /// Bytes written and not synced, from which on they are synced unasked: they are kept in memory until
     /// then, to be written again if the sync fails.

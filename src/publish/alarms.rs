@@ -1,5 +1,7 @@
 //! The payloads of alarms: their state and what happens to them, as JSON. Pure.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::payload::TimeText;
@@ -32,8 +34,8 @@ struct State<'a> {
     help: &'a Texts,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    groups: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     shelved_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,11 +87,11 @@ fn view<'a>(points: &'a PointTable, status: &'a AlarmStatus) -> State<'a> {
         device: status.device.as_deref(),
         value: status.value.as_ref(),
         time: status.since.map(|since| time(since.unix_us)),
-        message: status.message.any().map_or(&*status.name, |text| text),
+        message: status.text(),
         messages: &status.message,
         help: &status.help,
         class: status.class.as_deref(),
-        groups: status.groups.iter().map(|group| &**group).collect(),
+        groups: &status.groups,
         shelved_until: status.shelved_until_us.map(time),
         by: status.by.as_deref(),
         comment: status.comment.as_deref(),

@@ -16,13 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use payload::{Form, TimeText};
 
-use crate::broker::{Broker, InvalidTopic, LocalPublisher, PublishOptions, QoS, TopicHandle};
+use crate::broker::{Broker, InvalidTopic, LocalPublisher, Message, PublishOptions, QoS, TopicHandle};
 use crate::bus::Observer;
 use crate::driver::LinkState;
 use crate::model::report::{ReportPolicy, Reported};
-use crate::model::{
-    AlarmChange, AlarmEvent, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Topic, TopicError,
-};
+use crate::model::{AlarmEvent, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Topic, TopicError};
 
 pub use orders::Orders;
 pub use setter::Setter;
@@ -41,6 +39,28 @@ const STATUS: PublishOptions<'static> = PublishOptions {
 
 /// The name under which the gateway publishes.
 pub(crate) const ORIGIN: &str = "iogate";
+
+/// The level below `…/set` that answers go to.
+const RESULT_LEVEL: &str = "result";
+
+/// Answers a request on `topic`, and before on the response topic that it names, with its correlation data
+/// (MQTT 5). Tells of the topics that are none.
+fn answer_to(
+    broker: &Broker,
+    request: &Message,
+    topic: &str,
+    payload: &[u8],
+    options: PublishOptions<'_>,
+) -> Vec<InvalidTopic> {
+    let mut publisher = broker.publisher(ORIGIN);
+    let properties = request.properties();
+    let asked = properties.response_topic.map(|topic| {
+        let options = PublishOptions { correlation: properties.correlation, ..options };
+        publisher.publish(topic, payload, &options)
+    });
+    let told = publisher.publish(topic, payload, &options);
+    asked.into_iter().chain([told]).filter_map(Result::err).collect()
+}
 
 /// Publishes readings and the gateway's own state.
 pub struct Publisher {
@@ -128,7 +148,7 @@ impl Publisher {
     /// Says what has happened to an alarm, and where it stands. What is only pending is no event.
     pub fn alarm_event(&self, event: &AlarmEvent) {
         self.alarm(&event.status);
-        if !matches!(event.change, AlarmChange::Pending | AlarmChange::Withdrawn) {
+        if !event.change.is_passing() {
             let payload = alarms::event(&self.points, event);
             let once = PublishOptions { retain: false, ..STATUS };
             self.say_so(topics::alarm_event(&self.site, &event.status.name), &payload, &once);

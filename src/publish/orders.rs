@@ -10,9 +10,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{ORIGIN, topics};
+use super::{RESULT_LEVEL, answer_to, topics};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
-use crate::model::{AlarmAnswer, AlarmOperator, AlarmOrder, AlarmRequest, AlarmTarget, Topic};
+use crate::model::{AlarmAnswer, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest, AlarmTarget, Topic};
 
 /// The most messages that wait to be looked at; more are lost and counted by the broker.
 const MAX_WAITING: usize = 256;
@@ -75,7 +75,7 @@ impl Orders {
                     let (answer, orders) = ((self.operator)(request), Arc::clone(&self));
                     under_way.spawn(async move { orders.reply(&message, &answer.await) });
                 }
-                Err(why) => self.answer(&message, &Answer { done: false, alarms: vec![], reason: Some(why) }),
+                Err(why) => self.reply(&message, &Err(AlarmRefusal::Request(why))),
             }
         }
         under_way.close();
@@ -108,20 +108,11 @@ impl Orders {
             },
             Err(why) => Answer { done: false, alarms: vec![], reason: Some(why.to_string()) },
         };
-        self.answer(message, &answer);
-    }
-
-    fn answer(&self, message: &Message, answer: &Answer<'_>) {
-        let payload = serde_json::to_vec(answer).unwrap_or_default();
-        let mut publisher = self.broker.publisher(ORIGIN);
+        // Plain data with text keys: writing it into memory cannot fail.
+        let payload = serde_json::to_vec(&answer).unwrap_or_default();
         let options = PublishOptions { qos: QoS::AtLeastOnce, ..PublishOptions::default() };
-        let properties = message.properties();
-        let private = properties.response_topic.map(|topic| {
-            let options = PublishOptions { correlation: properties.correlation, ..options };
-            publisher.publish(topic, &payload, &options)
-        });
-        let told = publisher.publish(&format!("{}/result", message.topic()), &payload, &options);
-        for refused in private.into_iter().chain([told]).filter_map(Result::err) {
+        let topic = format!("{}/{RESULT_LEVEL}", message.topic());
+        for refused in answer_to(&self.broker, message, &topic, &payload, options) {
             tracing::warn!(topic = message.topic(), %refused, "the answer to a request cannot be published");
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ORIGIN;
 use super::request::{SetRequest, answer};
+use super::{RESULT_LEVEL, answer_to};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::clock::Clock;
 use crate::command::{Commander, DEFAULT_DEADLINE, Ticket};
@@ -21,9 +21,6 @@ const MAX_WAITING: usize = 1024;
 
 /// The most commands that are under way at a time; more are refused.
 const MAX_UNDER_WAY: usize = 1024;
-
-/// The level below `…/set` that answers go to.
-const RESULT_LEVEL: &str = "result";
 
 /// The server of all `…/set` topics.
 pub struct Setter {
@@ -101,18 +98,9 @@ impl Setter {
 
     fn reply(&self, point: &Point, message: &Message, id: Option<&str>, outcome: &Outcome) {
         let payload = answer(&point.name, id, outcome);
-        let mut publisher = self.broker.publisher(ORIGIN);
         let options = PublishOptions { qos: QoS::AtLeastOnce, urgent: true, ..PublishOptions::default() };
-        let properties = message.properties();
-        let asked = properties.response_topic.map(|topic| {
-            publisher.publish(
-                topic,
-                &payload,
-                &PublishOptions { correlation: properties.correlation, ..options },
-            )
-        });
-        let told = publisher.publish(point.topic.set().below(RESULT_LEVEL).as_str(), &payload, &options);
-        for refused in asked.into_iter().chain([told]).filter_map(Result::err) {
+        let topic = point.topic.set().below(RESULT_LEVEL);
+        for refused in answer_to(&self.broker, message, topic.as_str(), &payload, options) {
             tracing::warn!(point = &*point.name, %refused, "the answer to a command cannot be published");
         }
     }

@@ -11,8 +11,8 @@ use crate::command::Commander;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
 use crate::model::{
-    Access, AlarmAction, AlarmOperator, AlarmRefusal, AlarmRequest, AlarmState, AlarmTarget, Outcome,
-    PayloadFormat, PointId, Reason, Severity, Stamp, Texts, Value, ValueKind,
+    Access, AlarmAction, AlarmChange, AlarmOperator, AlarmRefusal, AlarmRequest, AlarmState, AlarmTarget,
+    Outcome, PayloadFormat, PointId, Reason, Severity, Stamp, Texts, Value, ValueKind,
 };
 
 fn site() -> Topic {

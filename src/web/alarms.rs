@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::{Refusal, fresh};
 use super::app::App;
-use super::body;
-use super::command::{control_disabled, origin};
+use super::command::{acting, origin};
 use super::server::Peer;
 use super::view::rfc3339;
 use crate::model::units::Period;
@@ -75,10 +74,7 @@ pub(super) async fn operate(
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if !app.control {
-        return Err(control_disabled());
-    }
-    let body = body::json(request).await?;
+    let body = acting(&app, request).await?;
     let wrong = |detail: String| Refusal::new(StatusCode::BAD_REQUEST, "bad-request", detail);
     let body: Body = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
     let target = match (body.alarm, body.group) {

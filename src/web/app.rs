@@ -16,7 +16,7 @@ use super::meter::{Meter, Rates, Sample};
 use super::view::{AlarmView, BrokerView, DevicesView, PageView, PointView, StatusView, Tally, rfc3339};
 use super::{Config, Context};
 use crate::bus::Latest;
-use crate::model::{AlarmState, AlarmStatus};
+use crate::model::AlarmStatus;
 
 /// What is counted about the page itself.
 #[derive(Debug, Default)]
@@ -119,17 +119,6 @@ impl App {
     }
 }
 
-/// Whether something keeps the alarm from being annunciated.
-fn silent(state: AlarmState) -> bool {
-    matches!(state, AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService)
-}
-
-/// Whether somebody has to see to the alarm.
-fn unacknowledged(state: AlarmState) -> bool {
-    use AlarmState::{ActiveUnacknowledged, Latched, ReturnedUnacknowledged};
-    matches!(state, ActiveUnacknowledged | ReturnedUnacknowledged | Latched)
-}
-
 impl State {
     /// Every point with its latest value.
     pub(super) fn points<'a>(&'a self, app: &'a App) -> Vec<PointView<'a>> {
@@ -147,6 +136,7 @@ impl State {
     pub(super) fn status<'a>(&'a self, app: &'a App) -> StatusView<'a> {
         let context = &app.context;
         let now = context.clock.stamp();
+        let count = |wanted: fn(&AlarmStatus) -> bool| self.alarms.iter().filter(|own| wanted(own)).count();
         StatusView {
             site: context.site.as_str(),
             version: context.version,
@@ -158,8 +148,8 @@ impl State {
             points: Tally::new(context.bus.points(), &self.latest),
             readings: context.bus.published(),
             readings_per_second: self.rates.readings,
-            alarms_active: self.alarms.iter().filter(|alarm| alarm.active && !silent(alarm.state)).count(),
-            alarms_unacknowledged: self.alarms.iter().filter(|alarm| unacknowledged(alarm.state)).count(),
+            alarms_active: count(|alarm| alarm.active && !alarm.state.is_silent()),
+            alarms_unacknowledged: count(|alarm| alarm.state.is_unacknowledged()),
             broker: self.broker.clone(),
             messages_per_second: self.rates.messages,
             page: PageView {

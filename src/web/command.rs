@@ -7,15 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::api::Refusal;
+use super::api::{Refusal, fresh};
 use super::app::App;
 use super::body;
 use super::server::Peer;
@@ -53,10 +51,7 @@ pub(super) async fn command(
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if !app.control {
-        return Err(control_disabled());
-    }
-    let body = body::json(request).await?;
+    let body = acting(&app, request).await?;
     let points = app.context.commander.points();
     let (point, setpoint, patience) = understand(&body, points)?;
     let deadline = app.context.clock.mono() + patience;
@@ -78,16 +73,22 @@ pub(super) async fn command(
         detail: outcome.to_string(),
         read_back,
     };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+    Ok(fresh(view))
 }
 
-/// The page may not act.
-pub(super) fn control_disabled() -> Refusal {
-    Refusal::new(
+/// The JSON text of a request that acts, where the page may act.
+///
+/// # Errors
+/// It may not, or [`body::json`] refuses the body.
+pub(super) async fn acting(app: &App, request: Request) -> Result<Vec<u8>, Refusal> {
+    if app.control {
+        return body::json(request).await;
+    }
+    Err(Refusal::new(
         StatusCode::FORBIDDEN,
         "control-disabled",
         "the page may not send commands: it does not listen on a loopback address, or `web: control: false` is configured; `web: control: true` permits them to everyone who reaches the page",
-    )
+    ))
 }
 
 pub(super) fn origin(peer: IpAddr) -> Arc<str> {

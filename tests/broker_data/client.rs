@@ -33,12 +33,12 @@ pub(crate) enum Open {
     Released,
 }
 
-fn string(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
     out.extend_from_slice(text);
 }
 
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     let mut len = body.len();
     while len > 127 {

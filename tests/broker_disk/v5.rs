@@ -4,15 +4,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::client::{packet, string};
+
 /// Longest wait for a packet that must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct V5(TcpStream);
-
-fn text(out: &mut Vec<u8>, value: &[u8]) {
-    out.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
-    out.extend_from_slice(value);
-}
 
 impl V5 {
     pub(crate) fn connect(port: u16, id: &str) -> Self {
@@ -20,7 +17,7 @@ impl V5 {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Self(stream);
         let mut body = b"\x00\x04MQTT\x05\x02\x00\x3c\x00".to_vec();
-        text(&mut body, id.as_bytes());
+        string(&mut body, id.as_bytes());
         client.send(0x10, &body);
         let (first, body) = client.packet();
         assert_eq!((first, body[1]), (0x20, 0));
@@ -28,15 +25,7 @@ impl V5 {
     }
 
     fn send(&mut self, first: u8, body: &[u8]) {
-        let mut packet = vec![first];
-        let mut len = body.len();
-        while len > 127 {
-            packet.push(len as u8 | 0x80);
-            len >>= 7;
-        }
-        packet.push(len as u8);
-        packet.extend_from_slice(body);
-        self.0.write_all(&packet).unwrap();
+        self.0.write_all(&packet(first, body)).unwrap();
     }
 
     fn byte(&mut self) -> u8 {
@@ -75,7 +64,7 @@ impl V5 {
     /// Publishes at QoS 1; the reason code of the answer. `None`: there is none within a second and a half.
     pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) -> Option<u8> {
         let mut body = Vec::new();
-        text(&mut body, topic.as_bytes());
+        string(&mut body, topic.as_bytes());
         body.extend_from_slice(&[0, 1, 0]);
         body.extend_from_slice(payload);
         self.send(0x32, &body);
@@ -91,7 +80,7 @@ impl V5 {
     /// What is retained under a topic, as soon as it is something else than `ok`.
     pub(crate) fn retained(&mut self, topic: &str) -> String {
         let mut body = vec![0, 2, 0];
-        text(&mut body, topic.as_bytes());
+        string(&mut body, topic.as_bytes());
         body.push(0);
         self.send(0x82, &body);
         loop {

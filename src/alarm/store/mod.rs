@@ -51,12 +51,24 @@ struct Shared {
 
 #[derive(Default)]
 struct Pending {
-    states: BTreeMap<Arc<str>, Saved>,
-    events: VecDeque<AlarmRecord>,
-    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    news: News,
     /// Events dropped since the start.
     dropped: u64,
     stop: bool,
+}
+
+/// What is to be written, and who waits for that.
+#[derive(Default)]
+struct News {
+    states: BTreeMap<Arc<str>, Saved>,
+    events: VecDeque<AlarmRecord>,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.events.is_empty() && self.waiting.is_empty()
+    }
 }
 
 impl Store {
@@ -77,10 +89,10 @@ impl Store {
     /// Leaves news to be written: how an alarm stands, and what has happened, unless that is no event.
     pub fn put(&self, name: &Arc<str>, saved: Saved, event: Option<&AlarmEvent>) {
         let mut pending = self.shared.lock();
-        pending.states.insert(Arc::clone(name), saved);
+        pending.news.states.insert(Arc::clone(name), saved);
         match event {
-            Some(_) if pending.events.len() >= MAX_WAITING => pending.dropped += 1,
-            Some(event) => pending.events.push_back(AlarmRecord::of(event)),
+            Some(_) if pending.news.events.len() >= MAX_WAITING => pending.dropped += 1,
+            Some(event) => pending.news.events.push_back(AlarmRecord::of(event)),
             None => {}
         }
         drop(pending);
@@ -91,7 +103,7 @@ impl Store {
     #[must_use]
     pub fn written(&self) -> Written {
         let (told, written) = oneshot::channel();
-        self.shared.lock().waiting.push(told);
+        self.shared.lock().news.waiting.push(told);
         self.shared.changed.notify_one();
         written
     }
@@ -128,35 +140,25 @@ impl Shared {
     }
 
     /// Waits for news and takes all of it; `None` when there will be no more.
-    fn take(&self) -> Option<Batch> {
-        let idle = |pending: &mut Pending| {
-            pending.states.is_empty()
-                && pending.events.is_empty()
-                && pending.waiting.is_empty()
-                && !pending.stop
-        };
+    fn take(&self) -> Option<News> {
+        let idle = |pending: &mut Pending| pending.news.is_empty() && !pending.stop;
         let pending = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        let patient = |pending: &mut Pending| pending.waiting.is_empty() && !pending.stop;
+        let patient = |pending: &mut Pending| pending.news.waiting.is_empty() && !pending.stop;
         let (mut pending, _) =
             self.changed.wait_timeout_while(pending, GATHER, patient).unwrap_or_else(PoisonError::into_inner);
-        let batch = Batch {
-            states: std::mem::take(&mut pending.states),
-            events: pending.events.drain(..).collect(),
-            waiting: std::mem::take(&mut pending.waiting),
-        };
-        let empty = batch.states.is_empty() && batch.events.is_empty() && batch.waiting.is_empty();
-        (!(pending.stop && empty)).then_some(batch)
+        let news = std::mem::take(&mut pending.news);
+        (!(pending.stop && news.is_empty())).then_some(news)
     }
 
     /// Puts back what could not be written, behind nothing newer. `true` when the store is being closed.
-    fn put_back(&self, batch: Batch) -> bool {
+    fn put_back(&self, old: News) -> bool {
         let mut pending = self.lock();
-        for (name, saved) in batch.states {
-            pending.states.entry(name).or_insert(saved);
+        for (name, saved) in old.states {
+            pending.news.states.entry(name).or_insert(saved);
         }
-        for event in batch.events.into_iter().rev() {
-            if pending.events.len() < MAX_WAITING {
-                pending.events.push_front(event);
+        for event in old.events.into_iter().rev() {
+            if pending.news.events.len() < MAX_WAITING {
+                pending.news.events.push_front(event);
             } else {
                 pending.dropped += 1;
             }
@@ -166,18 +168,13 @@ impl Shared {
     }
 }
 
-struct Batch {
-    states: BTreeMap<Arc<str>, Saved>,
-    events: Vec<AlarmRecord>,
-    waiting: Vec<oneshot::Sender<Result<(), String>>>,
-}
-
 /// Writes until the store is closed.
 fn write(shared: &Shared, mut database: Database) {
     let (mut failed, mut closing) = (false, false);
-    while let Some(mut batch) = shared.take() {
-        let outcome = database.write(&batch.states, &batch.events).map_err(|error| error.to_string());
-        for waiting in batch.waiting.drain(..) {
+    while let Some(mut news) = shared.take() {
+        let events = news.events.make_contiguous();
+        let outcome = database.write(&news.states, events).map_err(|error| error.to_string());
+        for waiting in news.waiting.drain(..) {
             // Whoever has stopped waiting need not be told.
             let _ = waiting.send(outcome.clone());
         }
@@ -191,7 +188,7 @@ fn write(shared: &Shared, mut database: Database) {
                     );
                 }
                 // When the store is closed it is tried once more, and then what is left is lost.
-                if shared.put_back(batch) && std::mem::replace(&mut closing, true) {
+                if shared.put_back(news) && std::mem::replace(&mut closing, true) {
                     tracing::error!(error, "the last changes of the alarms are not stored");
                     return;
                 }

@@ -152,8 +152,8 @@ impl Saved {
         let (suppressed, out_of_service) = (self.suppressed, self.out_of_service);
         let life = Life { phase: self.phase, suppressed, out_of_service, shelved_until: None };
         match life.state() {
-            _ if self.shelf_us.is_some() && !life.silent() => AlarmState::Shelved.word(),
-            state => state.word(),
+            state if self.shelf_us.is_none() || state.is_silent() => state.word(),
+            _ => AlarmState::Shelved.word(),
         }
     }
 

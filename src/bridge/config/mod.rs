@@ -21,6 +21,7 @@ pub use rule::{Retain, Rule, RuleConfig};
 pub use url::{Proxy, Scheme, Url};
 
 use super::profile::{Limits, Profile};
+use crate::journal::MAX_SYNC_INTERVAL;
 use crate::model::units::{ByteSize, Period};
 
 /// The client identifier when nothing is said: unique as long as no two gateways of a site share a host name.
@@ -284,7 +285,7 @@ impl Config {
         if self.buffer.age < Period::from_secs(1) {
             add("buffer: `age` must be at least 1s".into());
         }
-        if self.buffer.sync_interval > Period::from_secs(60) {
+        if self.buffer.sync_interval.0 > MAX_SYNC_INTERVAL {
             add("buffer: `sync-interval` must be at most 1m".into());
         }
     }

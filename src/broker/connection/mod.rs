@@ -342,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         self.heard = now;
         let mut round = Round::new(&core, now);
-        round.promise.level = self.bounds.durability;
+        round.level = self.bounds.durability;
         let mut received = Received::default();
         let result = self.consume(input, &mut round, &mut received);
         let (logged, tapped) = (round.logged, std::mem::take(&mut round.tapped));

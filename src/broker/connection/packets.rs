@@ -248,16 +248,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let number = self.session.own(self.epoch, |state| state.log_number()).ok().flatten();
             round.received = number.map(|number| (number, publish.packet_id));
         }
-        let (unlogged, before) = (round.unlogged, round.tally);
+        let (unlogged, refused, full) = (round.unlogged, round.tally.refused, round.tally.dropped_queue_full);
         let subscribers = round.route(&message) as u64;
         if round.unlogged > unlogged {
             return Err(CodecError { code: ReasonCode::QUOTA_EXCEEDED, what: NOT_KEPT });
         }
-        let full = round.tally.dropped_queue_full - before.dropped_queue_full;
+        let full = round.tally.dropped_queue_full - full;
         let what = match subscribers {
             0 => return Ok(ReasonCode::NO_MATCHING_SUBSCRIBERS),
             // Other subscribers have it all the same; the publisher may send it again.
-            _ if round.tally.refused > before.refused => BRIDGE_FULL,
+            _ if round.tally.refused > refused => BRIDGE_FULL,
             _ if full >= subscribers && self.version.is_v5() => QUEUES_FULL,
             _ => return Ok(ReasonCode::SUCCESS),
         };

@@ -50,7 +50,7 @@ impl LocalQueue {
         from_store: bool,
         round: &mut Round<'_>,
     ) {
-        round.promise.urgent |= self.urgent.load(Relaxed);
+        round.urgent |= self.urgent.load(Relaxed);
         let mut inner = lock(&self.inner);
         if inner.messages.len() >= self.capacity {
             inner.messages.pop_front();

@@ -12,7 +12,6 @@ use crate::driver::entry::{
 use crate::driver::plan::{Description, Overload};
 use crate::driver::{self, DriverPlan, text};
 use crate::model::Value;
-use crate::model::units::count;
 
 /// The terminals of a W&T Web-IO, which copies move along.
 const TERMINALS: [&str; 5] = ["analog-in", "analog-out", "digital-in", "digital-out", "counter"];
@@ -168,31 +167,19 @@ impl driver::Plan for Plan {
     }
 
     fn overload(&self) -> Option<Overload> {
-        let budget = self.budget();
-        let name = &self.name;
-        let message = if budget.share > 1.0 {
-            format!(
-                "the polls of `{name}` cannot be served unless it answers faster than assumed: they need {budget}"
-            )
-        } else if budget.share > BUSY {
-            format!("the polls of `{name}` leave little time for writes: they take {budget}")
-        } else {
-            return None;
+        let (budget, name) = (self.budget(), &self.name);
+        let busy = || Overload {
+            fatal: false,
+            message: format!("the polls of `{name}` leave little time for writes: they take {budget}"),
+            help: budget.suggestion.clone(),
         };
-        Some(Overload { fatal: false, message, help: budget.suggestion })
+        budget.overload(name).or_else(|| (budget.share > BUSY).then(busy))
     }
 
     fn description(&self) -> Description {
-        let budget = self.budget();
         let secure = if self.config.tls.is_some() { "https" } else { "http" };
-        let device = |(device, (_, requests, share)): (&Device, &(Arc<str>, usize, f64))| {
-            let (points, requests) = (count(device.points.len(), "point"), count(*requests, "request"));
-            (Arc::clone(&device.name), format!("{points}, {requests}, {:.1} %", share * 100.0))
-        };
-        Description {
-            line: format!("{secure} to {}", self.config.address),
-            load: Some(budget.to_string()),
-            devices: self.devices.iter().zip(&budget.devices).map(device).collect(),
-        }
+        let line = format!("{secure} to {}", self.config.address);
+        let devices = self.devices.iter().map(|device| (&device.name, device.points.len()));
+        self.budget().description(line, devices)
     }
 }

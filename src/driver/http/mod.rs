@@ -6,7 +6,7 @@
 //! compression, pipelining: a field device needs none of them. Invariant: at most one request is under way
 //! per host, and no value is published that its answer does not hold as a whole.
 
-pub mod budget;
+mod budget;
 pub mod config;
 pub mod digest;
 mod entry;
@@ -24,7 +24,6 @@ use crate::driver::{BoxFuture, Channel, ChannelContext};
 use crate::model::{Access, Conversion, PointId};
 
 pub use super::text::{Extract, ExtractConfig, extract};
-pub use budget::Budget;
 pub use config::{DeviceConfig, HttpConfig, PointConfig};
 pub use entry::Http;
 pub use request::{Request, Template};

@@ -12,6 +12,7 @@ use super::config::{DeviceConfig, HttpConfig, PointConfig, SetConfig};
 use super::extract::{Extract, Form, MAX_TEXT, Suffix};
 use super::request::{MAX_BODY, MAX_PATH, PLACEHOLDER, Payload, Request, Template, Verb};
 use super::wut::{Kind, MAX_ANALOG, MAX_DIGITAL, Slot};
+use crate::driver::address::host_and_port;
 use crate::driver::text::ExtractConfig;
 use crate::model::Value;
 
@@ -99,25 +100,7 @@ impl HttpConfig {
             )
         };
         let usual = if self.tls.is_some() { 443 } else { 80 };
-        let address = self.address.trim();
-        let (host, port) = match address.strip_prefix('[') {
-            Some(rest) => {
-                let (host, tail) = rest.split_once(']').ok_or_else(wrong)?;
-                (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':').ok_or_else(wrong)?) })
-            }
-            None => match address.split_once(':') {
-                Some((_, port)) if port.contains(':') => (address, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (address, None),
-            },
-        };
-        let port = port.map_or(Ok(usual), str::parse).map_err(|_| wrong())?;
-        let odd =
-            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '[' | ']' | '@' | '?' | '#');
-        if host.is_empty() || host.contains(odd) || port == 0 {
-            return Err(wrong());
-        }
-        Ok((host.to_owned(), port))
+        host_and_port(&self.address, usual).ok_or_else(wrong)
     }
 }
 

@@ -152,15 +152,17 @@ impl Register {
         Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16) })
     }
 
-    /// The words that stand for `raw` where nothing else is in the register; `None` where it does not fit.
-    #[must_use]
-    pub fn holding(&self, raw: &Value) -> Option<Vec<u16>> {
+    /// The words that stand for `raw` where nothing else is in the register.
+    ///
+    /// # Errors
+    /// Says why the register cannot hold the value.
+    pub fn holding(&self, raw: &Value) -> Result<Vec<u16>, String> {
         if self.table.is_bits() {
-            return self.encode_coil(raw).ok().map(|on| vec![u16::from(on)]);
+            return self.encode_coil(raw).map(|on| vec![u16::from(on)]);
         }
         match self.bits {
-            Some(_) => self.encode_bits(raw).ok().map(|part| vec![part.bits]),
-            None => self.encode(raw).ok(),
+            Some(_) => self.encode_bits(raw).map(|part| vec![part.bits]),
+            None => self.encode(raw),
         }
     }
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::model::Value;
+
 /// A raw number (`3`, `0x5500`) or a range of them, both ends included (`1..65535`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Codes {
@@ -23,6 +25,23 @@ impl Codes {
     #[must_use]
     pub const fn hold(self, number: i64) -> bool {
         self.first <= number && number <= self.last
+    }
+
+    /// Whether the number is among any of these.
+    #[must_use]
+    pub fn any_holds(list: &[Self], number: i64) -> bool {
+        list.iter().any(|codes| codes.hold(number))
+    }
+
+    /// A raw value as a number that codes can hold.
+    #[must_use]
+    pub fn number(raw: &Value) -> Option<i64> {
+        match raw {
+            Value::Bool(state) => Some(i64::from(*state)),
+            Value::Int(number) => Some(*number),
+            Value::UInt(number) => i64::try_from(*number).ok(),
+            Value::Float(_) | Value::Text(_) => None,
+        }
     }
 }
 

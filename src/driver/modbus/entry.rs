@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::quirks::is_coil_word;
-use super::register::{RawType, Register, Table, WriteMethod};
+use super::register::{BitField, RawType, Register, Table, WriteMethod};
 use super::{Device, DeviceConfig, LineConfig, Plan, Point, PointConfig, Rules, Transport};
 use crate::driver::entry::{
     Attached, Clash, Complaint, Driver, Endpoint, Neighbour, NoKeys, RawForm, Shift, Surroundings, Wiring,
@@ -159,28 +159,30 @@ fn rules(config: &PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Resul
     Ok(rules)
 }
 
+/// How far the address of a register moves to its copy, and which lowest bit it has there where it is made of bits.
+fn moved(register: &Register, shift: Shift) -> (i64, Option<u8>) {
+    let Some(bits) = register.bits else {
+        return (shift.distance(i64::from(register.width())), None);
+    };
+    let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
+    (bit.div_euclid(16), Some(bit.rem_euclid(16) as u8))
+}
+
 /// Moves a register beside a point as the point's copy is moved.
 fn move_companion(register: &mut Register, shift: Shift) -> Result<(), String> {
-    let mut distance = shift.distance(i64::from(register.width()));
-    if let Some(bits) = &mut register.bits {
-        let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
-        distance = bit.div_euclid(16);
-        bits.shift = bit.rem_euclid(16) as u8;
-    }
-    let moved = i64::from(register.address) + distance;
-    let moved = u16::try_from(moved).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
-    (register.address, register.write_address) = (moved, moved);
+    let (distance, low) = moved(register, shift);
+    register.bits = register.bits.zip(low).map(|(bits, shift)| BitField { shift, ..bits });
+    let address = i64::from(register.address) + distance;
+    let address = u16::try_from(address).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
+    register.relocate(address);
     Ok(())
 }
 
 /// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
 fn move_to_copy(config: &mut PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<(), String> {
     let (first, _) = config.register(around.device, around.access.writable())?;
-    let mut distance = around.shift.distance(i64::from(first.width()));
-    if let Some(bits) = first.bits {
-        let bit = i64::from(bits.shift) + around.shift.distance(i64::from(bits.width));
-        distance = bit.div_euclid(16);
-        let low = bit.rem_euclid(16) as u8;
+    let (distance, low) = moved(&first, around.shift);
+    if let Some((bits, low)) = first.bits.zip(low) {
         config.bit = config.bit.map(|_| low);
         config.bits = config.bits.map(|_| (low, low + bits.width - 1));
     }
@@ -280,7 +282,7 @@ impl Wiring for Place {
         };
         let word = match register.bits {
             Some(field) if register.raw != RawType::Bool => format!("a field of {} bits", field.width),
-            _ => format!("{:?}", register.raw).to_lowercase(),
+            _ => register.raw.word(),
         };
         RawForm { kind, limits, word: word.into(), unit: None }
     }
@@ -298,13 +300,7 @@ impl Wiring for Place {
         if is_coil_word(register) {
             return register.encode_coil_word(raw).map(|_| ());
         }
-        if register.table.is_bits() {
-            return register.encode_coil(raw).map(|_| ());
-        }
-        match register.bits {
-            Some(_) => register.encode_bits(raw).map(|_| ()),
-            None => register.encode(raw).map(|_| ()),
-        }
+        register.holding(raw).map(|_| ())
     }
 }
 

@@ -106,6 +106,12 @@ impl Block {
         self.members.iter().any(|member| member.read_to_clear)
     }
 
+    /// How far a member lies behind the first address.
+    #[must_use]
+    pub fn offset(&self, member: &Member) -> usize {
+        usize::from(member.address - self.start)
+    }
+
     /// The request.
     #[must_use]
     pub const fn ask(&self) -> Ask {

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::beside::ProbeConfig;
 use super::codes::Codes;
 use super::config::DeviceConfig;
-use super::register::{RawType, Register};
+use super::register::{RawType, Register, Table};
+use super::validate::MAX_WRITE_REGISTERS;
 use super::wire::Ask;
 use crate::model::Value;
 
@@ -61,8 +62,8 @@ impl WriteConfig {
         let place = |number: u32| device.wire_address(key, number);
         match (self.coil, self.holding, &self.words[..]) {
             (_, _, []) => Err(format!("{key} needs words: what is written, such as [3]")),
-            (_, _, words) if words.len() > 123 => {
-                Err(format!("{key}: a write carries at most 123 registers"))
+            (_, _, words) if words.len() > usize::from(MAX_WRITE_REGISTERS) => {
+                Err(format!("{key}: a write carries at most {MAX_WRITE_REGISTERS} registers"))
             }
             (Some(_), _, words) if words.iter().any(|word| *word > 1) => {
                 Err(format!("{key}: a coil is written 1 for on or 0 for off"))
@@ -123,8 +124,7 @@ impl Probe {
     /// The request.
     #[must_use]
     pub const fn ask(&self) -> Ask {
-        let Register { table, address, .. } = self.register;
-        Ask::Read { table, address, count: self.register.width() }
+        Ask::read(&self.register)
     }
 
     /// What another device than `model` shows; `None` where the probe holds what it must.
@@ -132,11 +132,8 @@ impl Probe {
     pub fn complaint(&self, model: &str, raw: Option<&Value>) -> Option<String> {
         let fits = match (&self.wanted, raw) {
             (Wanted::Text(wanted), Some(Value::Text(text))) => text.contains(wanted.as_str()),
-            (Wanted::Codes(wanted), Some(Value::Int(number))) => {
-                wanted.iter().any(|codes| codes.hold(*number))
-            }
-            (Wanted::Codes(wanted), Some(Value::Bool(state))) => {
-                wanted.iter().any(|codes| codes.hold(i64::from(*state)))
+            (Wanted::Codes(wanted), Some(raw)) => {
+                Codes::number(raw).is_some_and(|number| Codes::any_holds(wanted, number))
             }
             _ => false,
         };
@@ -166,14 +163,14 @@ impl Probe {
             Wanted::Text(text) => Value::Text(text.as_str().into()),
             Wanted::Codes(codes) => Value::Int(codes.first()?.first),
         };
-        self.register.holding(&value)
+        self.register.holding(&value).ok()
     }
 }
 
 /// Whether the type makes the writes of a coil carry numbers.
 #[must_use]
 pub fn is_coil_word(register: &Register) -> bool {
-    register.table == super::register::Table::Coil && register.raw != RawType::Bool
+    register.table == Table::Coil && register.raw != RawType::Bool
 }
 
 #[cfg(test)]

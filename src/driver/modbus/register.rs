@@ -134,6 +134,12 @@ impl RawType {
         }
     }
 
+    /// The word for it in configurations.
+    #[must_use]
+    pub fn word(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
     /// Whether only whole numbers can be written.
     #[must_use]
     pub const fn is_whole(self) -> bool {
@@ -173,6 +179,12 @@ impl Table {
 }
 
 impl Register {
+    /// Puts it at another address, for reads and for writes.
+    pub(super) const fn relocate(&mut self, address: u16) {
+        self.address = address;
+        self.write_address = address;
+    }
+
     /// How many addresses of its table the point takes.
     #[must_use]
     pub const fn width(&self) -> u16 {

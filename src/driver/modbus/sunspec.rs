@@ -7,7 +7,7 @@
 
 use super::register::{Register, Table};
 use super::wire::Ask;
-use super::{Device, Plan};
+use super::{Device, Plan, Point};
 use crate::model::Value;
 
 /// Where the chain may begin, in the order in which it is looked for (section 6.2).
@@ -125,6 +125,33 @@ impl Membership {
     }
 }
 
+impl Model {
+    /// Whether a register that is counted from its start lies wholly within it.
+    fn has(&self, register: &Register) -> bool {
+        let end = u32::from(register.address) + u32::from(register.width());
+        end <= u32::from(self.length) + 2 && u32::from(self.start) + end <= 65_536
+    }
+}
+
+impl Point {
+    /// Its own register and those beside it.
+    fn registers(&self) -> impl Iterator<Item = &Register> {
+        std::iter::once(&self.register).chain(self.rules.companions.iter().map(|beside| &beside.register))
+    }
+
+    /// Puts it, with what is beside it, where its model starts; the device does not have it where there is none.
+    fn bind(&mut self, start: Option<u16>) {
+        if let Some(membership) = &mut self.rules.model {
+            membership.state = if start.is_some() { Binding::Bound } else { Binding::Absent };
+        }
+        let Some(start) = start else { return };
+        let beside = self.rules.companions.iter_mut().map(|beside| &mut beside.register);
+        for register in beside.chain([&mut self.register]) {
+            register.relocate(register.address + start);
+        }
+    }
+}
+
 impl Device {
     /// Whether the places of some of its points have to be looked for.
     #[must_use]
@@ -138,27 +165,10 @@ impl Device {
     pub fn bound(&self, chain: &[Model]) -> Self {
         let mut device = Self { models: chain.to_vec(), ..self.clone() };
         for point in &mut device.points {
-            let Some(membership) = &mut point.rules.model else { continue };
-            let model = membership.of(chain);
-            let places = std::iter::once(&point.register)
-                .chain(point.rules.companions.iter().map(|beside| &beside.register));
-            let fits = model.filter(|model| {
-                places.clone().all(|register| {
-                    let end = u32::from(register.address) + u32::from(register.width());
-                    end <= u32::from(model.length) + 2 && u32::from(model.start) + end <= 65_536
-                })
-            });
-            let Some(model) = fits else {
-                membership.state = Binding::Absent;
-                continue;
-            };
-            membership.state = Binding::Bound;
-            point.register.address += model.start;
-            point.register.write_address = point.register.address;
-            for beside in &mut point.rules.companions {
-                beside.register.address += model.start;
-                beside.register.write_address = beside.register.address;
-            }
+            let Some(membership) = &point.rules.model else { continue };
+            let fitting =
+                membership.of(chain).filter(|model| point.registers().all(|register| model.has(register)));
+            point.bind(fitting.map(|model| model.start));
         }
         device
     }
@@ -170,13 +180,8 @@ impl Device {
         for point in &self.points {
             let Some(membership) = &point.rules.model else { continue };
             let Some(id) = membership.models.first() else { continue };
-            let registers = std::iter::once(&point.register)
-                .chain(point.rules.companions.iter().map(|beside| &beside.register));
-            let end = registers
-                .map(|register| register.address.saturating_add(register.width()))
-                .max()
-                .unwrap_or(2);
-            let length = end.saturating_sub(2);
+            let ends = point.registers().map(|register| register.address.saturating_add(register.width()));
+            let length = ends.max().unwrap_or(2).saturating_sub(2);
             match wanted.iter_mut().find(|(key, _)| *key == (*id, membership.instance)) {
                 Some((_, known)) => *known = length.max(*known),
                 None => wanted.push(((*id, membership.instance), length)),
@@ -212,7 +217,7 @@ impl Device {
         let mut presets = Vec::new();
         for beside in self.points.iter().flat_map(|point| &point.rules.companions) {
             let Register { table, address, .. } = beside.register;
-            if let Some(words) = beside.register.holding(&Value::Int(beside.role.example())) {
+            if let Ok(words) = beside.register.holding(&Value::Int(beside.role.example())) {
                 presets.push((table, address, words));
             }
         }

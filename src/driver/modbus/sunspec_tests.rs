@@ -53,7 +53,7 @@ fn a_chain_without_an_end_ends_all_the_same() {
     assert_eq!(cut.0, Step::Found(vec![model(1, 40_002, 65)]));
 }
 
-fn member(models: &[u16], instance: u8, address: u16, raw: &str) -> crate::driver::modbus::Point {
+fn member(models: &[u16], instance: u8, address: u16, raw: &str) -> Point {
     let mut point = point(Table::Holding, address, raw);
     point.rules.model = Some(Membership { models: models.to_vec(), instance, state: Binding::Unknown });
     point
@@ -71,11 +71,11 @@ fn points_are_bound_where_they_fit() {
     ];
     let bound = unit.bound(&[model(1, 40_002, 66), model(103, 40_070, 50)]);
     assert_eq!(bound.points[0].register.address, 40_084);
-    let places: Vec<bool> = bound.points.iter().map(crate::driver::modbus::Point::is_bound).collect();
+    let places: Vec<bool> = bound.points.iter().map(Point::is_bound).collect();
     assert_eq!(places, [true, false, false, false, true], "no model 160, no second 103, one beyond the end");
     assert_eq!(bound.points[4].register.address, 9);
     let example = unit.bound(&unit.example_chain());
-    assert!(example.points.iter().all(crate::driver::modbus::Point::is_bound));
+    assert!(example.points.iter().all(Point::is_bound));
     let words = Device::chain_words(&example.models);
     assert_eq!(words[0], (40_000, MARK.to_vec()));
     assert_eq!(words[1], (40_002, vec![1, 66]));

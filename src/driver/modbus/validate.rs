@@ -15,7 +15,7 @@ use std::time::Duration;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The most registers that function 16 can write (Application Protocol 1.1b3, section 6.12).
-const MAX_WRITE_REGISTERS: u16 = 123;
+pub(super) const MAX_WRITE_REGISTERS: u16 = 123;
 
 /// The port of Modbus TCP (IANA: mbap).
 const DEFAULT_PORT: u16 = 502;
@@ -270,7 +270,7 @@ impl PointConfig {
                 None | Some(RawType::Bool) => Ok((RawType::Bool, None)),
                 // Toggles and durations: the number stands where on and off do.
                 Some(RawType::U16) if table == Table::Coil => Ok((RawType::U16, None)),
-                Some(other) => Err(format!("a {word} is one bit: remove type {}", type_word(other))),
+                Some(other) => Err(format!("a {word} is one bit: remove type {}", other.word())),
             };
         }
         let bits = self.bit_field()?;
@@ -282,7 +282,7 @@ impl PointConfig {
             }
             (Some(raw @ (RawType::Bool | RawType::U16)), Some(_), _) => raw,
             (Some(other), Some(_), _) => {
-                let written = type_word(other);
+                let written = other.word();
                 return Err(format!("bits are picked from one 16-bit register: remove type {written}"));
             }
             (Some(raw), None, _) => raw,
@@ -382,10 +382,6 @@ fn check_width(register: &Register, device: &DeviceConfig) -> Result<(), String>
         return Err(format!("the point takes {width} registers, but max-registers of its device is {most}"));
     }
     Ok(())
-}
-
-fn type_word(raw: RawType) -> String {
-    format!("{raw:?}").to_lowercase()
 }
 
 fn check_wait(problems: &mut Vec<String>, key: &str, wait: Period) {

@@ -93,10 +93,7 @@ impl Owner {
         self.flush();
         while !self.context.shutdown.is_cancelled() {
             self.context.writes.refuse_all("no broker runs");
-            tokio::select! {
-                () = self.context.writes.pushed() => {}
-                () = self.context.shutdown.cancelled() => {}
-            }
+            self.context.rest(None).await;
         }
     }
 
@@ -226,8 +223,7 @@ impl Owner {
             }
             Change::Said(at) => {
                 stats[at].requests.fetch_add(1, Ordering::Relaxed);
-                let now = u64::try_from(self.context.clock.stamp().unix_us).unwrap_or(0);
-                stats[at].last_answer_unix_us.store(now, Ordering::Relaxed);
+                stats[at].answered(self.context.clock.stamp());
                 self.nonsense[at] = None;
             }
             Change::Nonsense(at, reason) => {

@@ -11,7 +11,6 @@ use crate::driver::entry::{
 };
 use crate::driver::plan::{Description, Overload};
 use crate::driver::{self, DriverPlan, text};
-use crate::model::units::count;
 use crate::model::{Value, ValueKind};
 
 /// SNMP.
@@ -113,27 +112,12 @@ impl driver::Plan for Plan {
     }
 
     fn overload(&self) -> Option<Overload> {
-        let budget = self.budget();
-        let name = &self.name;
-        (budget.share > 1.0).then(|| Overload {
-            fatal: false,
-            message: format!(
-                "the polls of `{name}` cannot be served unless it answers faster than assumed: they need {budget}"
-            ),
-            help: budget.suggestion,
-        })
+        self.budget().overload(&self.name)
     }
 
     fn description(&self) -> Description {
-        let budget = self.budget();
-        let device = |(device, (_, requests, share)): (&Device, &(Arc<str>, usize, f64))| {
-            let (points, requests) = (count(device.points.len(), "point"), count(*requests, "request"));
-            (Arc::clone(&device.name), format!("{points}, {requests}, {:.1} %", share * 100.0))
-        };
-        Description {
-            line: format!("SNMP{} to {}", self.config.spoken().word(), self.config.address),
-            load: Some(budget.to_string()),
-            devices: self.devices.iter().zip(&budget.devices).map(device).collect(),
-        }
+        let line = format!("SNMP{} to {}", self.config.spoken().word(), self.config.address);
+        let devices = self.devices.iter().map(|device| (&device.name, device.points.len()));
+        self.budget().description(line, devices)
     }
 }

@@ -7,7 +7,7 @@
 //! SET, traps, walks, MIB files: points are named by number, and a reading is asked for. Invariant: a value
 //! belongs to the object identifier that it was answered with, never to a place in an answer.
 
-pub mod budget;
+mod budget;
 pub mod config;
 mod counter;
 mod entry;
@@ -26,7 +26,6 @@ use crate::model::{Conversion, PointId};
 
 pub use super::text::ExtractConfig;
 pub use async_snmp::Oid;
-pub use budget::Budget;
 pub use config::{PointConfig, SnmpConfig};
 pub use entry::Snmp;
 

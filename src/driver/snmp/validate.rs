@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::config::{PointConfig, SnmpConfig, UserConfig, Version};
 use super::{Oid, Wiring};
+use crate::driver::address::host_and_port;
 use crate::driver::text::ExtractConfig;
 use crate::driver::text::extract::Form;
 
@@ -72,25 +73,7 @@ impl SnmpConfig {
             let written = &self.address;
             format!("address `{written}`: write a host, such as 192.0.2.40, ups.example or [2001:db8::1]:161")
         };
-        let address = self.address.trim();
-        let (host, port) = match address.strip_prefix('[') {
-            Some(rest) => {
-                let (host, tail) = rest.split_once(']').ok_or_else(wrong)?;
-                (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':').ok_or_else(wrong)?) })
-            }
-            None => match address.split_once(':') {
-                Some((_, port)) if port.contains(':') => (address, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (address, None),
-            },
-        };
-        let port = port.map_or(Ok(PORT), str::parse).map_err(|_| wrong())?;
-        let odd =
-            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '[' | ']' | '@' | '?' | '#');
-        if host.is_empty() || host.contains(odd) || port == 0 {
-            return Err(wrong());
-        }
-        Ok((host.to_owned(), port))
+        host_and_port(&self.address, PORT).ok_or_else(wrong)
     }
 }
 

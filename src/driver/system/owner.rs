@@ -51,19 +51,8 @@ pub(super) async fn run(plan: Arc<Plan>, context: ChannelContext) {
                 let missed = schedule.done(id, begun, context.clock.mono());
                 context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
             }
-            turn => {
-                let sleep = async {
-                    match turn {
-                        Turn::Wait(until) => tokio::time::sleep_until(until.into()).await,
-                        _ => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = sleep => {}
-                    () = context.writes.pushed() => {}
-                    () = context.shutdown.cancelled() => {}
-                }
-            }
+            Turn::Wait(until) => context.rest(Some(until)).await,
+            Turn::Idle => context.rest(None).await,
         }
         while let Some(job) = context.writes.pop(context.clock.mono()) {
             job.finish(Outcome::Rejected("a figure of the box cannot be written".into()));
@@ -112,7 +101,7 @@ fn publish(context: &ChannelContext, device: usize, point: &Point, result: Resul
         Err(reason) => (None, Quality::Bad(reason)),
     };
     if value.is_some() {
-        stats.last_answer_unix_us.store(u64::try_from(at.unix_us).unwrap_or(0), Ordering::Relaxed);
+        stats.answered(at);
     }
     context.bus.publish(&mut [Reading { point: point.id, value, quality, at }]);
 }

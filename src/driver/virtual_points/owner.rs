@@ -105,11 +105,10 @@ impl Owner {
     }
 
     fn publish(&mut self, now: Stamp) {
-        let moment = u64::try_from(now.unix_us).unwrap_or(0);
         let places = self.computed.iter().filter_map(|reading| self.device_of.get(&reading.point));
         for stats in places.filter_map(|place| self.context.stats.devices.get(*place)) {
             stats.requests.fetch_add(1, Ordering::Relaxed);
-            stats.last_answer_unix_us.store(moment, Ordering::Relaxed);
+            stats.answered(now);
         }
         self.context.bus.publish(&mut self.computed);
         self.computed.clear();

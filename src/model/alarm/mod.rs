@@ -95,6 +95,18 @@ impl AlarmState {
             Self::OutOfService => "out-of-service",
         }
     }
+
+    /// Whether something keeps the alarm from being annunciated.
+    #[must_use]
+    pub const fn is_silent(self) -> bool {
+        matches!(self, Self::Shelved | Self::Suppressed | Self::OutOfService)
+    }
+
+    /// Whether somebody has to see to the alarm.
+    #[must_use]
+    pub const fn is_unacknowledged(self) -> bool {
+        matches!(self, Self::ActiveUnacknowledged | Self::ReturnedUnacknowledged | Self::Latched)
+    }
 }
 
 /// One text in the languages of the page. At least one of them is there, or nothing was said.
@@ -169,9 +181,16 @@ pub struct AlarmStatus {
     pub comment: Option<Arc<str>>,
 }
 
+impl AlarmStatus {
+    /// The message in one text; the name where nothing was said.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.message.any().map_or(&*self.name, |text| text)
+    }
+}
+
 /// What has happened to an alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AlarmChange {
     /// The condition is seen, but its on-delay is not over.
     Pending,
@@ -220,6 +239,12 @@ impl AlarmChange {
             Self::TakenOut => "taken-out",
             Self::PutBack => "put-back",
         }
+    }
+
+    /// Whether it only tells of an on-delay and leaves the alarm as it was: no event that people are told of.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Pending | Self::Withdrawn)
     }
 }
 

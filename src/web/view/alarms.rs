@@ -1,5 +1,7 @@
 //! One alarm as the API shows it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::rfc3339;
@@ -16,7 +18,7 @@ pub(in crate::web) struct AlarmView<'a> {
     unit: Option<&'a str>,
     severity: Severity,
     class: Option<&'a str>,
-    groups: Vec<&'a str>,
+    groups: &'a [Arc<str>],
     state: AlarmState,
     active: bool,
     pending: bool,
@@ -45,7 +47,7 @@ impl<'a> AlarmView<'a> {
             unit: point.and_then(|point| point.unit.as_deref()),
             severity: alarm.severity,
             class: alarm.class.as_deref(),
-            groups: alarm.groups.iter().map(|group| &**group).collect(),
+            groups: &alarm.groups,
             state: alarm.state,
             active: alarm.active,
             pending: alarm.pending,
@@ -54,7 +56,7 @@ impl<'a> AlarmView<'a> {
             value: alarm.value.as_ref(),
             since: alarm.since.map(|at| rfc3339(at.unix_us)),
             shelved_until: alarm.shelved_until_us.map(rfc3339),
-            message: alarm.message.any().map_or(&*alarm.name, |text| text),
+            message: alarm.text(),
             messages: &alarm.message,
             help: &alarm.help,
             by: alarm.by.as_deref(),

@@ -70,8 +70,7 @@ impl Owner {
         let begun = self.context.clock.mono();
         let result = self.exchange(question).await;
         let took = self.context.clock.mono().saturating_duration_since(begun);
-        let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.context.stats.busy_us.fetch_add(busy, Ordering::Relaxed);
+        self.context.stats.add_busy(took);
         let stats = &self.context.stats.devices[question.device];
         let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match &result {

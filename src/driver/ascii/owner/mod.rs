@@ -20,7 +20,7 @@ use super::wire::Lines;
 use super::{Plan, Source};
 use crate::backoff::Backoff;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
-use crate::driver::{ChannelContext, LinkState};
+use crate::driver::{ChannelContext, LinkState, Precedence};
 use crate::model::{Outcome, PointId, Reading, Reason};
 use exchange::Failure;
 
@@ -32,9 +32,6 @@ const SILENT_SHARE: u32 = 10;
 
 /// So many questions in a row without an answer take an instrument offline.
 const FAILURES: u32 = 2;
-
-/// After so many writes one question that is due goes first, so that a flood of commands blinds nobody.
-const MAX_WRITES_IN_ROW: u32 = 16;
 
 /// How long nothing comes at the end of a line, where that is not said.
 const SILENCE: Duration = Duration::from_millis(50);
@@ -73,8 +70,8 @@ pub(super) struct Owner {
     closed_until: Option<Instant>,
     /// Until then, what comes is late.
     late_until: Option<Instant>,
+    precedence: Precedence,
     readings: Vec<Reading>,
-    writes_in_row: u32,
 }
 
 impl Owner {
@@ -106,8 +103,8 @@ impl Owner {
             backoff: Backoff::new(RETRY.0, RETRY.1),
             closed_until: None,
             late_until: None,
+            precedence: Precedence::default(),
             readings: Vec::new(),
-            writes_in_row: 0,
             jobs,
             plan,
             context,
@@ -132,12 +129,7 @@ impl Owner {
             while let Some(job) = self.context.writes.pop(now) {
                 job.finish(Outcome::Failed(format!("{} is not open", self.plan.transport.endpoint())));
             }
-            tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => {}
-                () = self.context.writes.pushed() => {}
-                () = self.context.shutdown.cancelled() => {}
-            }
-            return;
+            return self.context.rest(Some(until)).await;
         }
         let opened = tokio::select! {
             opened = Link::open(&self.plan.transport) => opened,
@@ -180,30 +172,19 @@ impl Owner {
     async fn turn(&mut self) {
         let now = self.context.clock.mono();
         let turn = self.schedule.next(now);
-        let crowded = self.writes_in_row >= MAX_WRITES_IN_ROW && matches!(turn, Turn::Run(_));
-        if !crowded && let Some(job) = self.context.writes.pop(now) {
-            self.writes_in_row = self.writes_in_row.saturating_add(1);
-            self.write(job).await;
-            return;
+        let due = matches!(turn, Turn::Run(_));
+        if let Some(job) = self.precedence.next_write(&self.context.writes, now, due) {
+            return self.write(job).await;
         }
-        self.writes_in_row = 0;
         let until = match turn {
             Turn::Run(id) => return self.run_job(id).await,
             Turn::Wait(due) => Some(due),
             Turn::Idle => None,
         };
-        let sleep = async {
-            match until {
-                Some(moment) => tokio::time::sleep_until(moment.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         let Some(link) = &mut self.link else { return };
         let came = tokio::select! {
             came = link.receive() => Some(came),
-            () = sleep => None,
-            () = self.context.writes.pushed() => None,
-            () = self.context.shutdown.cancelled() => None,
+            () = self.context.rest(until) => None,
         };
         match came {
             Some(Ok(bytes)) => self.heard(&bytes).await,
@@ -234,8 +215,7 @@ impl Owner {
         self.health[device].backoff.reset();
         self.backoff.reset();
         let stats = &self.context.stats.devices[device];
-        let at = self.context.clock.stamp().unix_us;
-        stats.last_answer_unix_us.store(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
+        stats.answered(self.context.clock.stamp());
         if stats.link.set(LinkState::Online) != LinkState::Online {
             tracing::info!(channel = %self.plan.name, device = %self.plan.devices[device].name, "device online");
         }

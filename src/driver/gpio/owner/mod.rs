@@ -180,8 +180,7 @@ impl Owner {
             for device in polled {
                 let stats = &self.context.stats.devices[device];
                 stats.requests.fetch_add(1, Ordering::Relaxed);
-                let at = u64::try_from(now.unix_us).unwrap_or(0);
-                stats.last_answer_unix_us.store(at, Ordering::Relaxed);
+                stats.answered(now);
             }
             changed |= port.has_just_failed();
         }

@@ -30,7 +30,7 @@ impl Owner {
                 Err(failure) => failed |= self.unidentified(this, &failure, &mut found),
             }
         }
-        if this.is_web_io() && !self.is_down() {
+        if this.is_web_io() && !self.reach.is_down() {
             match self.exchange(device, &portinfo_request(), Terms::default()).await {
                 Ok(reply) => match PortInfo::parse(reply.text()) {
                     Ok(info) => {
@@ -45,10 +45,10 @@ impl Owner {
             }
         }
         let now = self.context.clock.mono();
-        if failed || self.is_down() {
+        if failed || self.reach.is_down() {
             self.schedule.defer(id, now + REFRESH_FAILED, REFRESH);
         }
-        if !self.is_down() {
+        if !self.reach.is_down() {
             for complaint in found.difference(&self.complaints[device]) {
                 tracing::warn!(channel = %plan.name, device = %this.name, "{complaint}");
             }
@@ -62,7 +62,7 @@ impl Owner {
 
     /// Says that the device could not be identified, unless the host is silent, which is said elsewhere.
     fn unidentified(&self, device: &Device, failure: &Failure, found: &mut HashSet<String>) -> bool {
-        if !self.is_down() {
+        if !self.reach.is_down() {
             found.insert(format!("whether this is a {} cannot be told: {failure}", device.model));
         }
         true

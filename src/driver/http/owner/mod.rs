@@ -12,26 +12,16 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::planner::{Job, jobs};
 use super::wire::{Client, Failure, Terms};
 use super::wut::{PortInfo, REFRESH};
 use super::{Plan, Request};
-use crate::backoff::Backoff;
 use crate::driver::http::extract::Reply;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
-use crate::driver::{ChannelContext, LinkState};
+use crate::driver::{ChannelContext, Outage, Precedence, Reach};
 use crate::model::{Outcome, PointId, Reading, Reason};
-
-/// Pauses between tries while the host is silent: short, so that what comes back is seen within two seconds.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// So many requests in a row without an answer take the host offline; one that cannot be connected to is at once.
-const FAILURES: u32 = 2;
-
-/// After so many writes one poll that is due goes first, so that a flood of commands blinds nobody.
-const MAX_WRITES_IN_ROW: u32 = 16;
 
 /// What has its turns.
 enum Task {
@@ -60,13 +50,9 @@ pub(super) struct Owner {
     terminals: Vec<Option<PortInfo>>,
     /// By device, the complaints that the log has.
     complaints: Vec<HashSet<String>>,
-    backoff: Backoff,
-    /// Requests in a row without an answer.
-    failures: u32,
-    /// While the host is silent, when it is tried again.
-    silent_until: Option<Instant>,
+    reach: Reach,
+    precedence: Precedence,
     readings: Vec<Reading>,
-    writes_in_row: u32,
 }
 
 impl Owner {
@@ -94,11 +80,9 @@ impl Owner {
             places: places.collect(),
             terminals: vec![None; plan.devices.len()],
             complaints: vec![HashSet::new(); plan.devices.len()],
-            backoff: Backoff::new(RETRY.0, RETRY.1),
-            failures: 0,
-            silent_until: None,
+            reach: Reach::default(),
+            precedence: Precedence::default(),
             readings: Vec::new(),
-            writes_in_row: 0,
             plan,
             context,
         }
@@ -114,37 +98,15 @@ impl Owner {
 
     async fn turn(&mut self) {
         let now = self.context.clock.mono();
-        let turn = self.next_turn(now);
-        let crowded = self.writes_in_row >= MAX_WRITES_IN_ROW && matches!(turn, Turn::Run(_));
-        if !crowded && let Some(job) = self.context.writes.pop(now) {
-            self.writes_in_row = self.writes_in_row.saturating_add(1);
-            self.write(job).await;
-            return;
+        let turn = self.reach.next_turn(&mut self.schedule, now);
+        let due = matches!(turn, Turn::Run(_));
+        if let Some(job) = self.precedence.next_write(&self.context.writes, now, due) {
+            return self.write(job).await;
         }
-        self.writes_in_row = 0;
-        let until = match turn {
-            Turn::Run(id) => return self.run_task(id).await,
-            Turn::Wait(due) => Some(due),
-            Turn::Idle => None,
-        };
-        let sleep = async {
-            match until {
-                Some(moment) => tokio::time::sleep_until(moment.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = sleep => {}
-            () = self.context.writes.pushed() => {}
-            () = self.context.shutdown.cancelled() => {}
-        }
-    }
-
-    /// While the host is silent, nothing runs before its pause is over; then whatever waits longest.
-    fn next_turn(&mut self, now: Instant) -> Turn {
-        match self.silent_until {
-            Some(until) if until > now => Turn::Wait(until),
-            _ => self.schedule.next(now),
+        match turn {
+            Turn::Run(id) => self.run_task(id).await,
+            Turn::Wait(until) => self.context.rest(Some(until)).await,
+            Turn::Idle => self.context.rest(None).await,
         }
     }
 
@@ -162,7 +124,7 @@ impl Owner {
             } => {}
         }
         let now = self.context.clock.mono();
-        if self.silent_until.is_none() {
+        if !self.reach.is_down() {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
         } else if let Task::Poll { job, .. } = &self.tasks[id.index()] {
@@ -177,9 +139,7 @@ impl Owner {
         let begun = self.context.clock.mono();
         let result = self.client.exchange(&plan.devices[device], request, terms).await;
         let took = self.context.clock.mono().saturating_duration_since(begun);
-        let stats = &self.context.stats;
-        let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        stats.busy_us.fetch_add(busy, Ordering::Relaxed);
+        self.context.stats.add_busy(took);
         self.count(device, &result, took);
         match &result {
             Ok(_) | Err(Failure::Status(_)) => self.host_answers(),
@@ -202,47 +162,23 @@ impl Owner {
         add(&stats.requests);
         if matches!(result, Ok(_) | Err(Failure::Status(_))) {
             stats.record_round_trip(took);
-            let at = self.context.clock.stamp().unix_us;
-            stats.last_answer_unix_us.store(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
+            stats.answered(self.context.clock.stamp());
         }
     }
 
     fn host_answers(&mut self) {
-        let lost = std::mem::take(&mut self.failures) > 0;
-        self.context.stats.reconnects.fetch_add(u64::from(lost), Ordering::Relaxed);
-        self.silent_until = None;
-        self.backoff.reset();
-        let before = self.context.stats.link.set(LinkState::Online);
-        for (device, stats) in self.plan.devices.iter().zip(&self.context.stats.devices) {
-            if stats.link.set(LinkState::Online) != LinkState::Online {
-                tracing::info!(channel = %self.plan.name, device = %device.name, "device online");
-            }
-        }
-        if before == LinkState::Offline {
+        if self.reach.answered(&self.context) {
             // It may be another device that has taken the address.
             self.identify_again();
         }
     }
 
+    /// A host that cannot be connected to is down at once.
     fn host_fails(&mut self, failure: &Failure) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures < FAILURES && !matches!(failure, Failure::Connect(_)) {
-            return;
+        if self.reach.failed(&self.context, matches!(failure, Failure::Connect(_))) == Outage::Begins {
+            tracing::warn!(channel = %self.plan.name, address = %self.plan.config.address, reason = %failure, "host down");
+            self.publish_all_bad(failure.reason());
         }
-        let now = self.context.clock.mono();
-        self.silent_until = Some(now + self.backoff.pause(fastrand::f64()));
-        if self.context.stats.link.set(LinkState::Offline) == LinkState::Offline {
-            return;
-        }
-        tracing::warn!(channel = %self.plan.name, address = %self.plan.config.address, reason = %failure, "host down");
-        self.context.stats.devices.iter().for_each(|stats| {
-            stats.link.set(LinkState::Offline);
-        });
-        self.publish_all_bad(failure.reason());
-    }
-
-    fn is_down(&self) -> bool {
-        self.silent_until.is_some()
     }
 
     fn publish_all_bad(&mut self, reason: Reason) {
@@ -266,13 +202,11 @@ impl Owner {
 
 #[cfg(test)]
 mod tests {
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
     use crate::bus::Bus;
-    use crate::clock::Clock;
+    use crate::driver::LinkState;
     use crate::driver::http::{Device, DeviceConfig, ExtractConfig, HttpConfig, Point, PointConfig};
-    use crate::driver::{ChannelStats, Services, WriteQueue};
+    use crate::driver::reach::RETRY;
     use crate::model::{Access, Conversion, PointTable, Quality};
 
     /// An owner of one thermometer that is polled each hour.
@@ -291,34 +225,32 @@ mod tests {
         let device = Device { name, model: "d".into(), config: config_of, points: vec![point] };
         let plan = Arc::new(Plan { name: "c".into(), config, devices: vec![device] });
         let table = PointTable::new(vec![crate::model::point::tests::point("t")]);
-        let context = ChannelContext {
-            bus: Bus::new(Arc::new(table), Vec::new()),
-            writes: Arc::new(WriteQueue::default()),
-            stats: Arc::new(ChannelStats::new("c".into(), ["d".into()])),
-            clock: Clock::system(),
-            services: Services::default(),
-            shutdown: CancellationToken::new(),
-        };
-        Owner::new(plan, context)
+        let bus = Bus::new(Arc::new(table), Vec::new());
+        Owner::new(plan, ChannelContext::plain(bus, "c", ["d".into()]))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_host_is_tried_again_within_a_second_however_long_it_was_away() {
         let mut owner = owner();
         owner.host_fails(&Failure::Timeout);
-        assert!(!owner.is_down(), "one lost answer is no outage");
+        assert!(!owner.reach.is_down(), "one lost answer is no outage");
         for _ in 0..50 {
             owner.host_fails(&Failure::Timeout);
             let now = owner.context.clock.mono();
-            let Turn::Wait(until) = owner.next_turn(now) else { panic!("there is a pause") };
+            let Turn::Wait(until) = owner.reach.next_turn(&mut owner.schedule, now) else {
+                panic!("there is a pause")
+            };
             assert!(until - now <= RETRY.1);
             tokio::time::advance(until - now).await;
-            assert!(matches!(owner.next_turn(until), Turn::Run(_)), "its hour does not count");
+            assert!(
+                matches!(owner.reach.next_turn(&mut owner.schedule, until), Turn::Run(_)),
+                "its hour does not count"
+            );
         }
         let bad = owner.context.bus.latest(PointId(0)).quality;
         assert_eq!(bad, Quality::Bad(Reason::Timeout));
         owner.host_answers();
-        assert!(!owner.is_down());
+        assert!(!owner.reach.is_down());
         assert_eq!(owner.context.stats.reconnects.load(Ordering::Relaxed), 1);
     }
 
@@ -326,7 +258,7 @@ mod tests {
     async fn a_host_that_cannot_be_reached_is_down_at_once() {
         let mut owner = owner();
         owner.host_fails(&Failure::Connect("refused".into()));
-        assert!(owner.is_down());
+        assert!(owner.reach.is_down());
         assert_eq!(owner.context.stats.link.get(), LinkState::Offline);
         assert_eq!(owner.context.bus.latest(PointId(0)).quality, Quality::Bad(Reason::NoConnection));
     }

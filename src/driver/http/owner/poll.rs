@@ -58,7 +58,7 @@ impl Owner {
             (before, Some(failure)) if before.as_ref() != Some(&failure) => tracing::warn!(
                 channel = %self.plan.name, device = %device.name, request = %job.request, reason = %failure, "request refused"
             ),
-            (Some(_), None) if !self.is_down() => tracing::info!(
+            (Some(_), None) if !self.reach.is_down() => tracing::info!(
                 channel = %self.plan.name, device = %device.name, request = %job.request, "request answered again"
             ),
             _ => {}

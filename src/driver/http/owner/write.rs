@@ -38,7 +38,7 @@ impl Owner {
         if self.lacks(place.device, point) {
             return Outcome::Failed("the device does not list this terminal in /portinfo".into());
         }
-        if self.is_down() {
+        if self.reach.is_down() {
             return Outcome::Failed(format!("{} does not answer", plan.config.address));
         }
         let terms = Terms { write_before: Some(job.deadline) };

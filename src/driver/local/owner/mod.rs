@@ -16,7 +16,7 @@ use super::bench::{Bench, Fault};
 use super::thread::{Answer, Ask, Worker};
 use super::{Plan, Point};
 use crate::driver::schedule::{EntryId, Schedule, Turn};
-use crate::driver::{ChannelContext, LinkState};
+use crate::driver::{ChannelContext, LinkState, Precedence};
 use crate::model::{PointId, Reading, Reason};
 
 /// How long an access may take before the bus counts as stuck. The longest regular one is a 1-Wire
@@ -31,9 +31,6 @@ const REST: u32 = 10;
 
 /// The longest of such rests.
 const MAX_REST: Duration = Duration::from_secs(60);
-
-/// After so many writes one poll that is due goes first, so that a flood of commands blinds nobody.
-const MAX_WRITES_IN_ROW: u32 = 16;
 
 /// Points of one device that are read together.
 #[derive(Debug)]
@@ -69,8 +66,8 @@ pub(super) struct Owner {
     faults: Vec<Option<Fault>>,
     /// When the access began that has not come back.
     stuck: Option<Instant>,
+    precedence: Precedence,
     readings: Vec<Reading>,
-    writes_in_row: u32,
 }
 
 impl Owner {
@@ -95,8 +92,8 @@ impl Owner {
             places: places.collect(),
             faults: vec![None; plan.devices.len()],
             stuck: None,
+            precedence: Precedence::default(),
             readings: Vec::new(),
-            writes_in_row: 0,
             plan,
             context,
         }
@@ -116,28 +113,14 @@ impl Owner {
         }
         let now = self.context.clock.mono();
         let turn = self.next_turn(now);
-        let crowded = self.writes_in_row >= MAX_WRITES_IN_ROW && !matches!(turn, Next::Wait(_));
-        if !crowded && let Some(job) = self.context.writes.pop(now) {
-            self.writes_in_row = self.writes_in_row.saturating_add(1);
+        let due = !matches!(turn, Next::Wait(_));
+        if let Some(job) = self.precedence.next_write(&self.context.writes, now, due) {
             return self.write(job).await;
         }
-        self.writes_in_row = 0;
         match turn {
             Next::Continue(job) => self.poll(job).await,
             Next::Run(id) => self.begin(id).await,
-            Next::Wait(until) => {
-                let sleep = async {
-                    match until {
-                        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = sleep => {}
-                    () = self.context.writes.pushed() => {}
-                    () = self.context.shutdown.cancelled() => {}
-                }
-            }
+            Next::Wait(until) => self.context.rest(until).await,
         }
     }
 
@@ -168,7 +151,7 @@ impl Owner {
             () = shutdown.cancelled() => return None,
         };
         let took = self.context.clock.mono().saturating_duration_since(begun);
-        self.context.stats.busy_us.fetch_add(micros(took), Ordering::Relaxed);
+        self.context.stats.add_busy(took);
         if answer.is_none() && self.stuck.is_none() {
             // The thread has ended: a defect. The channel ends, is marked bad and started again.
             self.worker = None;
@@ -214,8 +197,7 @@ impl Owner {
                     self.worker = None;
                 }
             }
-            () = self.context.writes.pushed() => {}
-            () = self.context.shutdown.cancelled() => {}
+            () = self.context.rest(None) => {}
         }
     }
 
@@ -251,10 +233,6 @@ fn jobs(plan: &Plan) -> Vec<Job> {
         jobs.extend(own);
     }
     jobs
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

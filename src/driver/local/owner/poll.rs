@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{MAX_REST, Owner, REST, RETRY, micros};
+use super::{MAX_REST, Owner, REST, RETRY};
 use crate::driver::LinkState;
 use crate::driver::local::bench::{Fault, Raw, Step};
 use crate::driver::local::thread::{Answer, Ask};
@@ -93,7 +93,7 @@ impl Owner {
             None => {
                 let now = self.context.clock.stamp();
                 stats.record_round_trip(now.mono.saturating_duration_since(begun));
-                stats.last_answer_unix_us.store(u64::try_from(now.unix_us).unwrap_or(0), Ordering::Relaxed);
+                stats.answered(now);
             }
             Some(Fault::Malformed(_)) => drop(stats.malformed.fetch_add(1, Ordering::Relaxed)),
             Some(Fault::Late(_)) => drop(stats.timeouts.fetch_add(1, Ordering::Relaxed)),
@@ -140,7 +140,7 @@ impl Owner {
                 Some(Answer::Write(_)) | None => break,
             }
         }
-        let took = micros(self.context.clock.mono().saturating_duration_since(begun));
+        let took = self.context.clock.mono().saturating_duration_since(begun).as_micros();
         let fault = Fault::Late(format!("no result after {took} µs"));
         points.iter().map(|_| Err(fault.clone())).collect()
     }

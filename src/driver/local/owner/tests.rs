@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::bus::{Bus as ReadingBus, Subscription};
-use crate::clock::Clock;
+use crate::driver::WriteJob;
 use crate::driver::entry::RawForm;
 use crate::driver::local::{Device, Step, Work};
-use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue};
 use crate::model::{Access, CommandId, Conversion, Outcome, PointTable, Quality, Value};
 
 type Script = Arc<Mutex<Vec<VecDeque<Step>>>>;
@@ -72,14 +71,7 @@ impl Stage {
         let table = names.iter().map(|name| crate::model::point::tests::point(name)).collect();
         let bus = ReadingBus::new(Arc::new(PointTable::new(table)), Vec::new());
         let readings = bus.subscribe(10_000);
-        let context = ChannelContext {
-            bus,
-            writes: Arc::new(WriteQueue::default()),
-            stats: Arc::new(ChannelStats::new("c".into(), names)),
-            services: Services::default(),
-            clock: Clock::system(),
-            shutdown: CancellationToken::new(),
-        };
+        let context = ChannelContext::plain(bus, "c", names);
         let script: Script = Arc::new(Mutex::new(scripts.into_iter().map(VecDeque::from).collect()));
         let (tell, written) = mpsc::channel();
         let bench = Box::new(Scripted { script: Arc::clone(&script), written: tell });

@@ -119,20 +119,10 @@ fn companion(
     key: &str,
 ) -> Result<Companion, String> {
     let (register, _) = place.register(device, false).map_err(|message| format!("{key}: {message}"))?;
-    if matches!(register.raw, RawType::F32 | RawType::F64 | RawType::Text | RawType::Chars | RawType::Mac) {
+    if !register.raw.is_whole() {
         return Err(format!("{key}: the register must hold a whole number or a bit"));
     }
     Ok(Companion { register, poll: poll.map(|poll| poll.0), role })
-}
-
-/// A raw value as a whole number.
-fn whole(raw: &Value) -> Option<i64> {
-    match raw {
-        Value::Bool(state) => Some(i64::from(*state)),
-        Value::Int(number) => Some(*number),
-        Value::UInt(number) => i64::try_from(*number).ok(),
-        Value::Float(_) | Value::Text(_) => None,
-    }
 }
 
 /// What `companions` say of a point now; `state` tells what is known of a register.
@@ -146,11 +136,11 @@ pub fn judge<'a>(
         let code = match state(&companion.register) {
             Beside::Unread => return Now::Unknown,
             Beside::Bad(reason) => return Now::Bad(*reason),
-            Beside::Raw(raw) => whole(raw),
+            Beside::Raw(raw) => Codes::number(raw),
         };
         let Some(code) = code else { return Now::Bad(Reason::Undecodable) };
         match &companion.role {
-            Role::Presence(wanted) if wanted.iter().any(|codes| codes.hold(code)) => {}
+            Role::Presence(wanted) if Codes::any_holds(wanted, code) => {}
             Role::Presence(_) => return Now::Bad(Reason::NotAvailable),
             Role::Status(faults) => {
                 if let Some((_, reason)) = faults.iter().find(|(codes, _)| codes.hold(code)) {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::{Job, Opener, Owner};
 use crate::driver::modbus::beside::{Beside, Now, judge};
-use crate::driver::modbus::planner::{Block, Member, Step, Target};
+use crate::driver::modbus::planner::{Block, Step, Target};
 use crate::driver::modbus::wire::{Answer, ExchangeError};
 use crate::driver::modbus::{Device, Point, Register};
 use crate::driver::schedule::EntryId;
-use crate::model::{Quality, Reading, Reason, Stamp, Value};
+use crate::model::{Quality, Reading, Reason, Stamp};
 
 /// When a refused register is tried again at first, and at last: it may come into being when the device
 /// has started up or was set up anew.
@@ -31,13 +31,7 @@ impl<O: Opener> Owner<O> {
             return;
         };
         let begun = self.context.clock.mono();
-        let result = match self.regain(job.block.device, &job.block.ask()).await {
-            Ok(()) => {
-                let terms = self.terms(job.block.device);
-                self.exchange(job.block.device, &job.block.ask(), terms).await
-            }
-            Err(error) => Err(error),
-        };
+        let result = self.ask(job.block.device, &job.block.ask()).await;
         let now = self.context.clock.mono();
         let step = match &result {
             Ok(answer) => self.read(&mut job, answer),
@@ -66,16 +60,15 @@ impl<O: Opener> Owner<O> {
         } else {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
-            let pause = match (std::mem::take(&mut job.withheld), result.is_err()) {
-                (true, _) => SOON,
-                (false, true) => SLOW_AGAIN,
-                (false, false) => job.block.period,
+            let period = job.block.period;
+            let sooner = match (std::mem::take(&mut job.withheld), result.is_err()) {
+                (true, _) => Some(SOON),
+                (false, true) => Some(SLOW_AGAIN),
+                (false, false) => None,
             };
-            if pause < job.block.period {
-                self.schedule.defer(id, now + pause, job.block.period);
-            }
-            if let Some(rest) = self.health.rest(job.block.device, now - begun) {
-                self.schedule.defer(id, now + rest.max(job.block.period), job.block.period);
+            let rest = self.health.rest(job.block.device, now - begun).map(|rest| rest.max(period));
+            if let Some(pause) = rest.or(sooner.filter(|pause| *pause < period)) {
+                self.schedule.defer(id, now + pause, period);
             }
         }
         self.jobs[id.index()] = Some(job);
@@ -204,23 +197,11 @@ pub(super) const fn reason_of(error: &ExchangeError) -> Reason {
     }
 }
 
-/// The raw value of a member; `None` when its registers hold none.
-fn raw_of(member: &Member, register: &Register, block: &Block, answer: &Answer) -> Option<Value> {
-    let from = usize::from(member.address - block.start);
-    match answer {
-        Answer::Words(words) => {
-            words.get(from..from + usize::from(member.width)).and_then(|words| register.decode(words).ok())
-        }
-        Answer::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
-        Answer::Done => None,
-    }
-}
-
 /// Keeps what the registers beside points hold.
 fn remember(block: &Block, answer: &Answer, beside: &mut HashMap<Register, Beside>) {
     for member in &block.members {
         if let Target::Companion(register) = member.target {
-            let raw = raw_of(member, &register, block, answer);
+            let raw = answer.raw(&register, block.offset(member));
             beside.insert(register, raw.map_or(Beside::Bad(Reason::Undecodable), Beside::Raw));
         }
     }
@@ -241,7 +222,7 @@ fn decode(
         let Target::Point(point) = member.target else { continue };
         let point = &device.points[point];
         let now = now_of(point, beside);
-        let reading = match raw_of(member, &point.register, block, answer) {
+        let reading = match answer.raw(&point.register, block.offset(member)) {
             Some(raw) => now.apply(&raw, &point.conversion),
             None => Some((None, Quality::Bad(Reason::Undecodable))),
         };

@@ -8,7 +8,7 @@
 use super::{Opener, Owner};
 use crate::driver::modbus::planner::Block;
 use crate::driver::modbus::wire::link::Terms;
-use crate::driver::modbus::wire::{Ask, ExchangeError};
+use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 
 /// So many different shapes are kept per unit.
 const MAX_CANDIDATES: usize = 4;
@@ -51,11 +51,18 @@ impl<O: Opener> Owner<O> {
         }
     }
 
+    /// One exchange with a unit, after what makes sure that a lost answer cannot be taken for this one.
+    pub(super) async fn ask(&mut self, device: usize, ask: &Ask) -> Result<Answer, ExchangeError> {
+        self.regain(device, ask).await?;
+        let terms = self.terms(device);
+        self.exchange(device, ask, terms).await
+    }
+
     /// Before `ask` is read from a unit: makes sure that a lost answer cannot be taken for its answer.
     ///
     /// # Errors
     /// When the unit does not answer that either.
-    pub(super) async fn regain(&mut self, device: usize, ask: &Ask) -> Result<(), ExchangeError> {
+    async fn regain(&mut self, device: usize, ask: &Ask) -> Result<(), ExchangeError> {
         if !self.missing[device].contains(&ask.shape()) || !self.keeps_line() {
             return Ok(());
         }

@@ -4,15 +4,17 @@
 //! One exchange at a time, between writes and polls. Invariants: nothing is set up on a unit that is the wrong
 //! one; a survey never keeps a unit from being polled, and points without a place are never read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Opener, Owner, probe};
 use crate::driver::modbus::planner::{Block, Group, device_groups};
+use crate::driver::modbus::quirks::Probe;
 use crate::driver::modbus::sunspec::{BASES, Binding, Chain, Step, Walk};
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
-use crate::driver::modbus::{Device, Plan};
+use crate::driver::modbus::{Device, Plan, Point};
 use crate::driver::schedule::EntryId;
-use crate::model::{Reason, Value};
+use crate::model::{Reading, Reason};
 
 /// The pause after a survey that was left without an answer, at first and at last; it doubles.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
@@ -75,28 +77,22 @@ impl Survey {
 
     /// Leaves out the stages of which the device has nothing.
     fn skip(&mut self, device: &Device) {
-        loop {
-            self.stage = match &self.stage {
-                Stage::Identify(at) if *at >= device.identify.len() => Stage::Setup(0),
-                Stage::Setup(at) if *at >= device.setup.len() || self.wrong => {
-                    if !device.is_sunspec() {
-                        self.stage = Stage::Done;
-                        return;
-                    }
-                    Stage::Walk(Walk::default())
-                }
-                _ => return,
-            };
-            if matches!(self.stage, Stage::Walk(_)) {
-                return;
-            }
+        if let Stage::Identify(at) = self.stage
+            && at >= device.identify.len()
+        {
+            self.stage = Stage::Setup(0);
+        }
+        if let Stage::Setup(at) = self.stage
+            && (at >= device.setup.len() || self.wrong)
+        {
+            self.stage = if device.is_sunspec() { Stage::Walk(Walk::default()) } else { Stage::Done };
         }
     }
 
     /// The request of this step.
     fn ask(&self, device: &Device) -> Option<Ask> {
         match &self.stage {
-            Stage::Identify(at) => device.identify.get(*at).map(crate::driver::modbus::quirks::Probe::ask),
+            Stage::Identify(at) => device.identify.get(*at).map(Probe::ask),
             Stage::Setup(at) => device.setup.get(*at).cloned(),
             Stage::Walk(walk) => Some(walk.ask()),
             Stage::Done => None,
@@ -111,7 +107,7 @@ impl Survey {
             Stage::Identify(at) => {
                 let complaint = device.identify.get(*at).and_then(|probe| match result {
                     Ok(answer) => {
-                        let found = probe.complaint(&device.model, raw(&probe.register, answer).as_ref());
+                        let found = probe.complaint(&device.model, answer.raw(&probe.register, 0).as_ref());
                         self.wrong |= found.is_some();
                         found
                     }
@@ -161,29 +157,16 @@ impl Survey {
     }
 }
 
-fn raw(register: &crate::driver::modbus::Register, answer: &Answer) -> Option<Value> {
-    match answer {
-        Answer::Words(words) => register.decode(words).ok(),
-        Answer::Bits(bits) => bits.first().map(|bit| Value::Bool(*bit)),
-        Answer::Done => None,
-    }
-}
-
 /// What to ask a SunSpec unit of which nothing else is known yet, to see whether it is there.
 pub(super) fn first_asks(plan: &Plan) -> impl Iterator<Item = (usize, Ask)> + '_ {
     let devices = plan.devices.iter().enumerate().filter(|(_, device)| device.is_sunspec());
-    devices.flat_map(|(index, _)| {
-        BASES.map(|address| {
-            (index, Ask::Read { table: crate::driver::modbus::register::Table::Holding, address, count: 2 })
-        })
-    })
+    devices.map(|(index, _)| (index, Walk::default().ask()))
 }
 
 /// What is said of points that the device does not have.
 fn missing(bound: &Device, chain: &Chain) -> Option<String> {
-    let absent = |point: &&crate::driver::modbus::Point| {
-        point.rules.model.as_ref().is_some_and(|model| model.state == Binding::Absent)
-    };
+    let absent =
+        |point: &&Point| point.rules.model.as_ref().is_some_and(|model| model.state == Binding::Absent);
     let lacking: Vec<_> = bound.points.iter().filter(absent).collect();
     if lacking.is_empty() {
         return None;
@@ -234,14 +217,11 @@ impl<O: Opener> Owner<O> {
 
     /// One step of a unit's survey.
     pub(super) async fn survey(&mut self, device: usize) {
-        let original = std::sync::Arc::clone(&self.original);
+        let original = Arc::clone(&self.original);
         let this = &original.devices[device];
         let Some(ask) = self.surveys[device].ask(this) else { return };
         let asked = self.surveys[device].stage.clone();
-        let result = match self.regain(device, &ask).await {
-            Ok(()) => self.exchange(device, &ask, self.terms(device)).await,
-            Err(error) => Err(error),
-        };
+        let result = self.ask(device, &ask).await;
         if let Err(ExchangeError::Down(reason)) = &result {
             if self.fruitless > 1 {
                 self.lost(reason);
@@ -270,11 +250,9 @@ impl<O: Opener> Owner<O> {
         }
         let bound = self.original.devices[device].bound(&chain);
         self.surveys[device].complaints.extend(missing(&bound, &chain));
-        let absent: Vec<_> =
-            bound.points.iter().filter(|point| !point.is_bound()).map(|point| point.id).collect();
         let at = self.context.clock.stamp();
-        self.readings
-            .extend(absent.into_iter().map(|id| crate::model::Reading::bad(id, Reason::NotAvailable, at)));
+        let absent = bound.points.iter().filter(|point| !point.is_bound());
+        self.readings.extend(absent.map(|point| Reading::bad(point.id, Reason::NotAvailable, at)));
         self.flush();
         if self.surveys[device].chain.as_ref() == Some(&chain) {
             return;
@@ -290,7 +268,7 @@ impl<O: Opener> Owner<O> {
         let groups = device_groups(device, &bound);
         let mut plan = Plan::clone(&self.plan);
         plan.devices[device] = bound;
-        self.plan = std::sync::Arc::new(plan);
+        self.plan = Arc::new(plan);
         self.replace_groups(device, groups, now);
     }
 
@@ -345,8 +323,7 @@ impl<O: Opener> Owner<O> {
     /// A unit has come online: its survey begins anew.
     pub(super) fn survey_again(&mut self, device: usize) {
         let now = self.context.clock.mono();
-        let original = std::sync::Arc::clone(&self.original);
-        self.surveys[device].begin(&original.devices[device], now);
+        self.surveys[device].begin(&self.original.devices[device], now);
     }
 
     /// Why a point that has no place cannot be used.

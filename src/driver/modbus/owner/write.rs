@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::{Opener, Owner, Place, poll};
 use crate::driver::WriteJob;
 use crate::driver::modbus::codec::MaskedWord;
+use crate::driver::modbus::codes::Codes;
 use crate::driver::modbus::quirks::is_coil_word;
-use crate::driver::modbus::register::{Register, WriteMethod};
+use crate::driver::modbus::register::WriteMethod;
 use crate::driver::modbus::wire::link::Terms;
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 use crate::driver::modbus::{Device, Point};
@@ -110,11 +111,7 @@ impl<O: Opener> Owner<O> {
             Write::Whole(ask) => return Ok(ask),
             Write::Part(part) => part,
         };
-        let register = &point.register;
-        let read = Ask::Read { table: register.table, address: register.address, count: 1 };
-        self.regain(place.device, &read).await?;
-        let terms = self.terms(place.device);
-        match self.exchange(place.device, &read, terms).await? {
+        match self.ask(place.device, &Ask::read(&point.register)).await? {
             Answer::Words(words) if words.len() == 1 => Ok(write_words(point, vec![part.apply(words[0])])),
             _ => Err(ExchangeError::Malformed("no register came".into())),
         }
@@ -167,18 +164,11 @@ impl<O: Opener> Owner<O> {
 
     async fn read_back(&mut self, place: Place, point: &Point) -> Result<ReadBack, String> {
         self.ensure_open().await?;
-        let Register { table, address, .. } = point.register;
-        let ask = Ask::Read { table, address, count: point.register.width() };
-        let terms = self.terms(place.device);
-        let result = match self.regain(place.device, &ask).await {
-            Ok(()) => self.exchange(place.device, &ask, terms).await,
-            Err(error) => Err(error),
-        };
+        let result = self.ask(place.device, &Ask::read(&point.register)).await;
         let at = self.context.clock.stamp();
         let raw = match &result {
-            Ok(Answer::Words(words)) => point.register.decode(words).map_err(|_| Reason::Undecodable),
-            Ok(Answer::Bits(bits)) => bits.first().map(|bit| Value::Bool(*bit)).ok_or(Reason::Undecodable),
             Ok(Answer::Done) => Err(Reason::MalformedReply),
+            Ok(answer) => answer.raw(&point.register, 0).ok_or(Reason::Undecodable),
             Err(error) => Err(poll::reason_of(error)),
         };
         let (value, quality) = match raw {
@@ -239,7 +229,7 @@ fn prepare(point: &Point, conversion: &Conversion, setpoint: &Value) -> Result<W
 fn accepted(point: &Point, raw: &Value) -> Result<(), String> {
     let accepts = &point.rules.accepts;
     let number = raw.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64);
-    if accepts.is_empty() || number.is_some_and(|number| accepts.iter().any(|codes| codes.hold(number))) {
+    if accepts.is_empty() || number.is_some_and(|number| Codes::any_holds(accepts, number)) {
         return Ok(());
     }
     let words: Vec<String> = accepts.iter().map(ToString::to_string).collect();

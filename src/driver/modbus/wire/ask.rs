@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use tokio_modbus::{Request, Response};
 
-use crate::driver::modbus::register::Table;
+use crate::driver::modbus::register::{Register, Table};
+use crate::model::Value;
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,12 @@ pub struct Expect {
 }
 
 impl Ask {
+    /// The request that reads a register and nothing else.
+    #[must_use]
+    pub const fn read(register: &Register) -> Self {
+        Self::Read { table: register.table, address: register.address, count: register.width() }
+    }
+
     /// The function code.
     #[must_use]
     pub const fn function(&self) -> u8 {
@@ -238,6 +245,22 @@ impl Ask {
             }
             (Self::Read { .. }, _) => None,
             (_, response) => (response.function_code().value() == self.function()).then_some(Answer::Done),
+        }
+    }
+}
+
+impl Answer {
+    /// The raw value of a register that lies `from` addresses behind the first one that was asked for; `None`
+    /// where the contents are none.
+    #[must_use]
+    pub fn raw(&self, register: &Register, from: usize) -> Option<Value> {
+        match self {
+            Self::Words(words) => {
+                let own = words.get(from..from + usize::from(register.width()))?;
+                register.decode(own).ok()
+            }
+            Self::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
+            Self::Done => None,
         }
     }
 }

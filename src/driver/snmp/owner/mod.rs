@@ -15,17 +15,10 @@ use super::counter::Follower;
 use super::planner::{Job, jobs};
 use super::wire::{Answer, Failure, Link};
 use super::{Oid, Plan, config};
-use crate::backoff::Backoff;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
 use crate::driver::totals::Totals;
-use crate::driver::{ChannelContext, LinkState};
+use crate::driver::{ChannelContext, Outage, Reach};
 use crate::model::{Outcome, PointId, Reading, Reason};
-
-/// Pauses between tries while the agent is silent: with a timeout of a second, what comes back is seen within two.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// So many requests in a row without an answer take the agent offline.
-const FAILURES: u32 = 2;
 
 /// An object that the agent does not have is asked for again after this time.
 const ABSENT: Duration = Duration::from_secs(60);
@@ -57,11 +50,7 @@ pub(super) struct Owner {
     totals: Totals,
     save_at: Instant,
     save_failed: bool,
-    backoff: Backoff,
-    /// Requests in a row without an answer.
-    failures: u32,
-    /// While the agent is silent, when it is tried again.
-    silent_until: Option<Instant>,
+    reach: Reach,
     readings: Vec<Reading>,
 }
 
@@ -88,9 +77,7 @@ impl Owner {
             totals,
             save_at: now + SAVE,
             save_failed: false,
-            backoff: Backoff::new(RETRY.0, RETRY.1),
-            failures: 0,
-            silent_until: None,
+            reach: Reach::default(),
             readings: Vec::new(),
             plan,
             context,
@@ -115,30 +102,12 @@ impl Owner {
             self.save_at = now + SAVE;
             self.save().await;
         }
-        let until = match self.next_turn(now) {
+        let until = match self.reach.next_turn(&mut self.schedule, now) {
             Turn::Run(id) => return self.run_task(id).await,
             Turn::Wait(due) => Some(due.min(self.save_at)),
             Turn::Idle => None,
         };
-        let sleep = async {
-            match until {
-                Some(moment) => tokio::time::sleep_until(moment.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = sleep => {}
-            () = self.context.writes.pushed() => {}
-            () = self.context.shutdown.cancelled() => {}
-        }
-    }
-
-    /// While the agent is silent, nothing runs before its pause is over; then whatever waits longest.
-    fn next_turn(&mut self, now: Instant) -> Turn {
-        match self.silent_until {
-            Some(until) if until > now => Turn::Wait(until),
-            _ => self.schedule.next(now),
-        }
+        self.context.rest(until).await;
     }
 
     async fn run_task(&mut self, id: EntryId) {
@@ -150,7 +119,7 @@ impl Owner {
             () = self.poll(id.index()) => {}
         }
         let now = self.context.clock.mono();
-        if self.silent_until.is_none() {
+        if !self.reach.is_down() {
             let missed = self.schedule.done(id, begun, now);
             self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
         } else {
@@ -162,25 +131,25 @@ impl Owner {
 
     /// One exchange, sent again where UDP may have lost it, with everything that it teaches.
     async fn exchange(&mut self, device: usize, oids: &[Oid]) -> Result<Answer, Failure> {
-        let tries = if self.is_down() { 1 } else { 1 + u32::from(self.plan.config.retries) };
+        let tries = if self.reach.is_down() { 1 } else { 1 + u32::from(self.plan.config.retries) };
         let mut result = Err(Failure::Timeout);
         for _ in 0..tries {
             let begun = self.context.clock.mono();
             result = self.link.ask(oids).await;
             let took = self.context.clock.mono().saturating_duration_since(begun);
-            let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            self.context.stats.busy_us.fetch_add(busy, Ordering::Relaxed);
+            self.context.stats.add_busy(took);
             self.count(device, &result, took);
             if !matches!(result, Err(Failure::Timeout)) {
                 break;
             }
         }
         match &result {
-            Ok(_) => self.agent_answers(),
-            Err(failure) if failure.is_answer() && !matches!(failure, Failure::Refused(_)) => {
-                self.agent_answers();
+            Err(failure) if !failure.is_answer() || matches!(failure, Failure::Refused(_)) => {
+                self.agent_fails(failure);
             }
-            Err(failure) => self.agent_fails(failure),
+            Ok(_) | Err(_) => {
+                self.reach.answered(&self.context);
+            }
         }
         result
     }
@@ -197,45 +166,21 @@ impl Owner {
         };
         if result.as_ref().map_or_else(Failure::is_answer, |_| true) {
             stats.record_round_trip(took);
-            let at = self.context.clock.stamp().unix_us;
-            stats.last_answer_unix_us.store(u64::try_from(at).unwrap_or(0), Ordering::Relaxed);
-        }
-    }
-
-    fn agent_answers(&mut self) {
-        let lost = std::mem::take(&mut self.failures) > 0;
-        self.context.stats.reconnects.fetch_add(u64::from(lost), Ordering::Relaxed);
-        self.silent_until = None;
-        self.backoff.reset();
-        self.context.stats.link.set(LinkState::Online);
-        for (device, stats) in self.plan.devices.iter().zip(&self.context.stats.devices) {
-            if stats.link.set(LinkState::Online) != LinkState::Online {
-                tracing::info!(channel = %self.plan.name, device = %device.name, "device online");
-            }
+            stats.answered(self.context.clock.stamp());
         }
     }
 
     fn agent_fails(&mut self, failure: &Failure) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures < FAILURES && *failure == Failure::Timeout {
+        let outage = self.reach.failed(&self.context, *failure != Failure::Timeout);
+        if outage == Outage::None {
             return;
         }
         // Its address may have changed, and another engine may have taken it.
         self.link.close();
-        let now = self.context.clock.mono();
-        self.silent_until = Some(now + self.backoff.pause(fastrand::f64()));
-        if self.context.stats.link.set(LinkState::Offline) == LinkState::Offline {
-            return;
+        if outage == Outage::Begins {
+            tracing::warn!(channel = %self.plan.name, address = %self.plan.config.address, reason = %failure, "agent down");
+            self.publish_all_bad(failure.reason());
         }
-        tracing::warn!(channel = %self.plan.name, address = %self.plan.config.address, reason = %failure, "agent down");
-        self.context.stats.devices.iter().for_each(|stats| {
-            stats.link.set(LinkState::Offline);
-        });
-        self.publish_all_bad(failure.reason());
-    }
-
-    fn is_down(&self) -> bool {
-        self.silent_until.is_some()
     }
 
     fn publish_all_bad(&mut self, reason: Reason) {

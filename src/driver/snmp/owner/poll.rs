@@ -152,7 +152,7 @@ impl Owner {
             (before, Some(failure)) if before.as_ref() != Some(&failure) => {
                 tracing::warn!(channel = %self.plan.name, device = %device, reason = %failure, "request refused");
             }
-            (Some(_), None) if !self.is_down() => {
+            (Some(_), None) if !self.reach.is_down() => {
                 tracing::info!(channel = %self.plan.name, device = %device, "request answered again");
             }
             _ => {}

@@ -1,25 +1,15 @@
 //! What an owner makes of answers and silence, on a paused clock.
 
-use tokio_util::sync::CancellationToken;
-
 use super::*;
 use crate::bus::Bus;
-use crate::clock::Clock;
+use crate::driver::reach::RETRY;
 use crate::driver::snmp::planner::tests::plan;
-use crate::driver::{ChannelStats, Services, WriteQueue};
 use crate::model::{PointTable, Quality};
 
 /// An owner of one point that is polled each hour.
 fn owner() -> Owner {
     let table = PointTable::new(vec![crate::model::point::tests::point("t")]);
-    let context = ChannelContext {
-        bus: Bus::new(Arc::new(table), Vec::new()),
-        writes: Arc::new(WriteQueue::default()),
-        stats: Arc::new(ChannelStats::new("c".into(), ["d".into()])),
-        clock: Clock::system(),
-        services: Services::default(),
-        shutdown: CancellationToken::new(),
-    };
+    let context = ChannelContext::plain(Bus::new(Arc::new(table), Vec::new()), "c", ["d".into()]);
     Owner::new(Arc::new(plan("{ address: 192.0.2.1 }", &[3_600_000])), context)
 }
 
@@ -27,18 +17,23 @@ fn owner() -> Owner {
 async fn a_silent_agent_is_tried_again_within_a_second_however_long_it_was_away() {
     let mut owner = owner();
     owner.agent_fails(&Failure::Timeout);
-    assert!(!owner.is_down(), "one lost answer is no outage");
+    assert!(!owner.reach.is_down(), "one lost answer is no outage");
     for _ in 0..50 {
         owner.agent_fails(&Failure::Timeout);
         let now = owner.context.clock.mono();
-        let Turn::Wait(until) = owner.next_turn(now) else { panic!("there is a pause") };
+        let Turn::Wait(until) = owner.reach.next_turn(&mut owner.schedule, now) else {
+            panic!("there is a pause")
+        };
         assert!(until - now <= RETRY.1);
         tokio::time::advance(until - now).await;
-        assert!(matches!(owner.next_turn(until), Turn::Run(_)), "its hour does not count");
+        assert!(
+            matches!(owner.reach.next_turn(&mut owner.schedule, until), Turn::Run(_)),
+            "its hour does not count"
+        );
     }
     assert_eq!(owner.context.bus.latest(PointId(0)).quality, Quality::Bad(Reason::Timeout));
-    owner.agent_answers();
-    assert!(!owner.is_down());
+    owner.reach.answered(&owner.context);
+    assert!(!owner.reach.is_down());
     assert_eq!(owner.context.stats.reconnects.load(Ordering::Relaxed), 1);
 }
 
@@ -46,6 +41,6 @@ async fn a_silent_agent_is_tried_again_within_a_second_however_long_it_was_away(
 async fn an_agent_that_refuses_its_user_is_down_at_once() {
     let mut owner = owner();
     owner.agent_fails(&Failure::Refused("unknown user".into()));
-    assert!(owner.is_down());
+    assert!(owner.reach.is_down());
     assert_eq!(owner.context.bus.latest(PointId(0)).quality, Quality::Bad(Reason::ErrorReply));
 }
