@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod conflicts;
 mod context;
+mod control;
 mod conversion;
 mod de;
 mod devices;

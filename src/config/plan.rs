@@ -9,6 +9,7 @@ use super::alarms::{Points, alarms, check_behaviours};
 use super::bridges::bridges;
 use super::conflicts;
 use super::context::Context;
+use super::control::control;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
@@ -20,14 +21,15 @@ use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::virtual_points as virtual_adapter;
 use super::words::Grade;
+use crate::command::Control;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 7] =
-    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web"];
+pub(super) const SECTIONS: [&str; 9] =
+    ["defaults", "channels", "devices", "alarms", "interlocks", "control", "bridges", "broker", "web"];
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Plan {
     pub channels: Vec<ChannelPlan>,
     /// The alarms, in the order of the file, and behind them those of their inputs.
     pub alarms: Vec<alarm::Rule>,
+    /// Who counts more than whom at outputs, and the interlocks.
+    pub control: Control,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// The embedded broker.
@@ -92,6 +96,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points, &devices);
+    let control = control(cx, part("control"), part("interlocks"), &points);
     check_behaviours(cx, &devices, &points);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
@@ -103,7 +108,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    Some(Plan { bridges: found, control, ..assemble(cx, site, channels, devices, rules, broker, web) })
 }
 
 /// The broker's section alone; mistakes are recorded in the context.
@@ -248,6 +253,7 @@ fn assemble(
         points,
         channels: plans,
         alarms,
+        control: Control::default(),
         bridges: IndexMap::new(),
         broker,
         web,

@@ -44,6 +44,13 @@ pub fn reference() -> String {
     tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
     tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
     tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
+    tables.section(
+        "An interlock",
+        "Under `interlocks`, by its name.",
+        tables.definition_of("interlocks"),
+        &[],
+    );
+    tables.section("`control`", "", tables.definition_of("control"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");

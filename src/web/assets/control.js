@@ -13,7 +13,8 @@ export class Control {
     this.point = point;
     this.outcome = h("span", { class: "outcome", role: "status" });
     this.inputs = [];
-    this.element = h("div", { class: "act" }, this.build(), this.outcome);
+    this.release = h("button", { type: "button", class: "set", hidden: true, "aria-label": `Release ${this.label}`, on: { click: () => this.letGo() } }, "Release");
+    this.element = h("div", { class: "act" }, this.build(), this.release, this.outcome);
     this.show();
   }
 
@@ -71,17 +72,31 @@ export class Control {
     this.send(this.point.value !== true);
   }
 
-  async send(value) {
+  /** What people, programs and remote clients hold can be let go of here; alarms and interlocks end by themselves. */
+  setHolder(holder) {
+    this.release.hidden = !["manual", "automatic", "remote"].includes(holder?.class);
+  }
+
+  letGo() {
+    return this.ask({ release: true }, "releasing…");
+  }
+
+  send(value) {
+    return this.ask({ value }, typeof value === "boolean" ? `switching ${value ? "on" : "off"}…` : "setting…");
+  }
+
+  async ask(what, words) {
     if (this.underWay) return;
     this.busy(true);
-    this.tell("busy", typeof value === "boolean" ? `switching ${value ? "on" : "off"}…` : "setting…");
+    this.tell("busy", words);
     try {
       const answer = await fetch("/api/v1/command", {
         method: "POST", headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(WAIT_MS),
-        body: JSON.stringify({ point: this.point.name, value }),
+        body: JSON.stringify({ point: this.point.name, ...what }),
       });
       const result = await answer.json();
-      this.tell(result.succeeded ? "done" : "failed", this.words(result));
+      if (result.released) this.tell("done", "released");
+      else this.tell(result.succeeded ? "done" : "failed", this.words(result));
       if (result.succeeded && this.input) this.input.value = "";
     } catch {
       this.tell("failed", "no answer from the gateway; the output may or may not have changed");
