@@ -2,6 +2,8 @@
 //! Mosquitto's clients on the other side. Every part is a process of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -57,13 +59,19 @@ fn lines(reader: impl Read + Send + 'static) -> Receiver<String> {
     told
 }
 
-fn search(lines: &Receiver<String>, what: &str, fits: impl Fn(&str) -> bool) -> String {
-    let (mut seen, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+/// The lines that come, until nothing has come for too long.
+fn next(lines: &Receiver<String>) -> impl FnMut() -> Option<String> {
+    let deadline = Instant::now() + PATIENCE;
+    move || lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+}
+
+fn search(mut next: impl FnMut() -> Option<String>, what: &str, fits: impl Fn(&str) -> bool) -> String {
+    let mut seen = Vec::new();
     loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) if fits(&line) => return line,
-            Ok(line) => seen.push(line),
-            Err(_) => panic!("no {what} among:\n{}", seen.join("\n")),
+        match next() {
+            Some(line) if fits(&line) => return line,
+            Some(line) => seen.push(line),
+            None => panic!("no {what} among:\n{}", seen.join("\n")),
         }
     }
 }
@@ -93,7 +101,7 @@ impl Gateway {
             .unwrap();
         let log = lines(process.stderr.take().unwrap());
         let process = Running(process);
-        search(&log, "start", |line| line.contains("gateway started"));
+        search(next(&log), "start", |line| line.contains("gateway started"));
         Self { _process: process, _log: log, socket }
     }
 
@@ -116,14 +124,20 @@ impl Gateway {
     fn watch(&self) -> Watch {
         let mut process = self.client("mosquitto_sub", &["-v", "-t", "s/#"]).spawn().unwrap();
         let lines = lines(process.stdout.take().unwrap());
-        let watch = Watch { _process: Running(process), lines };
-        watch.until("gateway/availability", "online");
-        watch
+        let process = Running(process);
+        // What is retained may come before the line that tells that all is subscribed.
+        let early = RefCell::default();
+        search(next(&lines), "availability", |line| {
+            early.borrow_mut().push_back(line.to_owned());
+            line == "s/gateway/availability online"
+        });
+        Watch { _process: process, early, lines }
     }
 }
 
 struct Watch {
     _process: Running,
+    early: RefCell<VecDeque<String>>,
     lines: Receiver<String>,
 }
 
@@ -131,7 +145,9 @@ impl Watch {
     /// The next message of a topic that holds all of these words.
     fn until(&self, topic: &str, words: &str) -> String {
         let begin = format!("s/{topic} ");
-        search(&self.lines, &format!("{topic} with {words}"), |line| {
+        let mut later = next(&self.lines);
+        let next = || self.early.borrow_mut().pop_front().or_else(&mut later);
+        search(next, &format!("{topic} with {words}"), |line| {
             line.starts_with(&begin) && words.split(' ').all(|word| line.contains(word))
         })
     }
@@ -164,8 +180,8 @@ impl Plant {
             .unwrap();
         let told = lines(process.stdout.take().unwrap());
         let process = Running(process);
-        let control = search(&told, "control port", |line| line.starts_with("control  "));
-        search(&told, "end of the list", |line| line.contains("`help`"));
+        let control = search(next(&told), "control port", |line| line.starts_with("control  "));
+        search(next(&told), "end of the list", |line| line.contains("`help`"));
         std::thread::spawn(move || told.iter().for_each(drop));
         let address = control.trim_start_matches("control").trim();
         let control = BufReader::new(TcpStream::connect(address).unwrap());
@@ -333,13 +349,12 @@ fn no_frame_of_a_write_goes_out_after_its_deadline_when_the_bus_was_held() {
     while bus.frames.try_recv().is_ok() {}
     gateway.set("panel", "bell", "{\"value\": true, \"timeout\": \"500ms\"}", &[]);
     gateway.set("panel", "siren", "on", &["-D", "publish", "message-expiry-interval", "1"]);
-    // Not waiting for anything: this is the time that has to pass.
+    // Nothing is waited for: this is the time that has to pass.
     std::thread::sleep(Duration::from_secs(1) + COUNTS);
     bus.go_on.send(()).unwrap();
     watch.until("ahu/bell/set/result", "expired");
     watch.until("ahu/siren/set/result", "expired");
     // Further polls, so that anything that was still to come has come.
-    let frames: Vec<u8> =
-        (0..50).map(|_| bus.frames.recv_timeout(PATIENCE).expect("polls go on")).collect();
+    let frames: Vec<u8> = (0..50).map(|_| bus.frames.recv_timeout(PATIENCE).expect("polls go on")).collect();
     assert!(frames.iter().all(|function| *function <= 4), "a write went out: {frames:?}");
 }
