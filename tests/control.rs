@@ -126,7 +126,7 @@ impl Gateway {
         let lines = lines(process.stdout.take().unwrap());
         let process = Running(process);
         // What is retained may come before the line that tells that all is subscribed.
-        let early = RefCell::default();
+        let early: RefCell<VecDeque<String>> = RefCell::default();
         search(next(&lines), "availability", |line| {
             early.borrow_mut().push_back(line.to_owned());
             line == "s/gateway/availability online"
