@@ -41,6 +41,8 @@ pub struct Output {
     slots: Vec<Slot>,
     setpoint: Option<Value>,
     safe: Option<Value>,
+    /// Whether anything has been written since the start.
+    begun: bool,
     stopping: bool,
 }
 
@@ -98,6 +100,8 @@ impl Output {
             return forced.and_then(|slot| slot.value.as_ref()).or(self.safe.as_ref());
         }
         match top {
+            // Nothing is left as it is before it has been made safe once.
+            Some(Slot { value: None, .. }) if !self.begun => self.safe.as_ref(),
             Some(slot) => slot.value.as_ref(),
             None => self.setpoint.as_ref().or(self.safe.as_ref()),
         }
@@ -256,6 +260,11 @@ impl Output {
             Some(slot) => slot.value = Some(value),
             None => self.setpoint = Some(value),
         }
+    }
+
+    /// Something has been written, and the device has taken it.
+    pub fn begin(&mut self) {
+        self.begun = true;
     }
 
     /// The setpoint counts no more.

@@ -100,6 +100,8 @@ fn people_take_over_from_each_other_and_an_interlock_may_leave_the_output_as_it_
     assert_eq!(target(&output), Some(7));
     assert!(output.next_end().is_some(), "it still ends when it was to end");
     output.hold(Slot { value: None, ..slot(Interlock, "air", 0, None) });
+    assert_eq!(target(&output), Some(0), "it is made safe once");
+    output.begin();
     assert_eq!(target(&output), None);
     output.stop();
     assert_eq!(target(&output), Some(0));

@@ -37,16 +37,24 @@ pub(super) struct Upkeep {
     attempts: u32,
     /// Attempts that failed since the last change: the first is logged loudly, the rest quietly.
     failures: u32,
+    /// Whether somebody wants a change, which has to wait for the output's own pause.
+    paced: bool,
 }
 
 impl Upkeep {
     pub(super) fn new(due: bool) -> Self {
-        Self { due, after: None, generation: 0, writing: None, attempts: 0, failures: 0 }
+        Self { due, after: None, generation: 0, writing: None, attempts: 0, failures: 0, paced: false }
     }
 
     /// The target has changed.
     pub(super) fn renew(&mut self, due: bool) {
         *self = Self { generation: self.generation + 1, attempts: self.attempts, ..Self::new(due) };
+    }
+
+    /// The target has changed because somebody wants it to.
+    pub(super) fn follow(&mut self, due: bool) {
+        self.renew(due);
+        self.paced = true;
     }
 
     /// The output no longer stands as it shall: it is written again, but not without end in a row.
@@ -82,10 +90,12 @@ impl Managed {
             && self.waits_until().is_none_or(|until| until <= now)
     }
 
-    /// Until when the output's own pause keeps it from being written. What is safe does not wait.
+    /// Until when the output's own pause keeps it from being changed. What is safe does not wait, and neither does what
+    /// the device has not taken or has forgotten.
     fn waits_until(&self) -> Option<Instant> {
         let urgent = self.output.urgency() == ControlClass::Interlock;
-        self.free_at().filter(|_| !urgent)
+        let again = !self.upkeep.paced || self.upkeep.failures > 0;
+        self.free_at().filter(|_| !urgent && !again)
     }
 }
 
@@ -182,6 +192,9 @@ fn conclude(commander: &Commander, attempt: Attempt) {
     }
     let current = upkeep.generation == attempt.generation;
     let mut loud = true;
+    if attempt.outcome.succeeded() {
+        output.begin();
+    }
     if current && attempt.outcome.succeeded() {
         upkeep.done();
         if let Some(pulse) = rules.pulse {

@@ -141,7 +141,7 @@ impl Managed {
         let before = state(&self.output);
         change(&mut self.output);
         if state(&self.output) != before {
-            self.upkeep.renew(self.output.target().is_some());
+            self.upkeep.follow(self.output.target().is_some());
         }
     }
 }

@@ -48,19 +48,45 @@ async fn whoever_renews_a_hold_keeps_it_and_people_may_end_it() {
     assert!(rig.commander.let_go(COIL, &person).unwrap_err().contains("nothing"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_interlock_refuses_everybody_takes_the_output_and_lets_nothing_begin_again() {
+/// The coil may be operated while the door is not open.
+fn interlock(value: Option<Value>) -> Interlock {
     let (condition, _) = crate::model::expression::parse("not door", &["door"]).unwrap();
-    let interlock = Interlock {
+    Interlock {
         name: "air".into(),
         inputs: vec![DOOR],
         condition,
         sense: Sense::Permits,
         text: "not door".into(),
         message: None,
-        outputs: vec![(COIL, Some(Value::Bool(false)))],
+        outputs: vec![(COIL, value)],
         resume: false,
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interlock_that_keeps_an_output_as_it_is_leaves_it_safe_at_the_start_and_on_later() {
+    let control = Control { interlocks: vec![interlock(None)], ..Control::default() };
+    let rig = rig_with(Some(Value::Bool(false)), OutputRules::default(), control);
+    rig.take(false, Outcome::Failed("no answer".into())).await;
+    rig.take(false, verified(false)).await;
+    rig.read(DOOR, false);
+    rig.take(false, verified(false)).await;
+    let ticket = rig.operator(true);
+    rig.take(true, verified(true)).await;
+    assert!(ticket.outcome().await.succeeded());
+    rig.read(DOOR, true);
+    assert!(rejected(rig.operator(false)).await.contains("interlock `air` stands against it"));
+    tokio::time::sleep(SECOND).await;
+    assert!(rig.nothing_waits(), "it is left as it is");
+    let commander = rig.commander.clone();
+    let stop = tokio::spawn(async move { commander.stop(5 * SECOND).await });
+    rig.take(false, verified(false)).await;
+    assert!(stop.await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interlock_refuses_everybody_takes_the_output_and_lets_nothing_begin_again() {
+    let interlock = interlock(Some(Value::Bool(false)));
     let control = Control { interlocks: vec![interlock], ..Control::default() };
     let rig = rig_with(Some(Value::Bool(false)), OutputRules::default(), control);
     rig.take(false, verified(false)).await;
@@ -124,6 +150,19 @@ async fn an_output_is_written_only_so_often_but_made_safe_at_once() {
     rig.commander.hold(COIL, &"hot".into(), Value::Bool(true));
     rig.take(true, verified(true)).await;
     assert_eq!(begun.elapsed(), 7 * SECOND, "an alarm waits for it");
+    rig.commander.release(COIL, "hot");
+    rig.take(false, verified(false)).await;
+    assert_eq!(begun.elapsed(), 7 * SECOND, "what is safe does not");
+    rig.commander.hold(COIL, &"hot".into(), Value::Bool(true));
+    let change = tokio::time::Instant::now();
+    rig.take(true, Outcome::Failed("no answer".into())).await;
+    assert_eq!(change.elapsed(), 10 * SECOND);
+    rig.take(true, verified(true)).await;
+    assert_eq!(
+        change.elapsed(),
+        11 * SECOND,
+        "a write that has failed is tried again without waiting so long"
+    );
     let commander = rig.commander.clone();
     let stop = tokio::spawn(async move { commander.stop(5 * SECOND).await });
     rig.take(false, verified(false)).await;
