@@ -12,7 +12,7 @@ mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
 mount -t configfs configfs /sys/kernel/config
 mount -t tmpfs tmpfs /run
 ip link set lo up 2>/dev/null
-"$HIL_TESTS" --ignored --test-threads=1 --nocapture $HIL_FILTER >"$HIL_FOLDER/log" 2>&1
+"$HIL_TESTS" --ignored --test-threads=1 --nocapture ${HIL_FILTER//,/ } >"$HIL_FOLDER/log" 2>&1
 echo $? >"$HIL_FOLDER/exit"
 sync
 echo o >/proc/sysrq-trigger
