@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result of a bench is what it prints")]
 
 #[path = "common/command.rs"]
+#[allow(dead_code, reason = "the benches share it, and each uses its part")]
 mod command;
 #[path = "common/figures.rs"]
 #[allow(dead_code, reason = "the benches share it, and each uses its part")]
