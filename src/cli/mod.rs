@@ -19,6 +19,7 @@ mod profiles;
 mod run;
 mod schema;
 mod simulate;
+mod test;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -82,6 +83,11 @@ enum Command {
     /// Check a configuration and tell what it asks of each line; starts nothing.
     #[command(after_help = "Example:\n  iogate check site.yaml")]
     Check(check::Arguments),
+    /// Run the rule tests of a configuration: no hardware, hours of plant time in milliseconds.
+    #[command(
+        after_help = "Exit code: 0 all have passed, 1 one has failed, 3 configuration or tests have errors, or there are no tests.\n\nExample:\n  iogate test site.yaml\n  iogate test site.yaml --only press --timeline"
+    )]
+    Test(test::Arguments),
     /// Serve the devices that a configuration describes, so that it can be tried without hardware.
     #[command(after_help = "Example:\n  iogate simulate site.yaml\n  then type: fault press dead 5s")]
     Simulate(simulate::Arguments),
@@ -174,6 +180,7 @@ pub fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Run(arguments) => in_runtime(run::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
