@@ -54,7 +54,10 @@ fn without_its_hysteresis_the_demo_fails_and_says_what_came_when() {
     let shown: Vec<&str> = out.lines().map(str::trim_end).collect();
     let at = |part: &str| 1 + damaged.lines().position(|line| line.contains(part)).unwrap();
     let expected = [
-        &format!("FAIL  a hot platen switches the fan on until it has cooled to 55 °C (demo.yaml:{})", at("a hot platen")),
+        &format!(
+            "FAIL  a hot platen switches the fan on until it has cooled to 55 °C (demo.yaml:{})",
+            at("a hot platen")
+        ),
         "      alarm press-too-hot",
         "          1m2s       active-unacknowledged    raised (high) at 61 °C",
         &format!("        - 8m         returned-unacknowledged  expected (demo.yaml:{})", at("8m: returned")),
@@ -190,4 +193,78 @@ fn no_tests_and_damaged_files_are_no_success() {
     let (code, _, err) = iogate(&["test", "site.yaml", "--only", "b"], folder.path());
     assert_eq!(code, 3);
     assert!(err.contains("none of 1 test is meant"), "{err}");
+}
+
+const SIMULATED: &str = "\
+site: s
+web: { listen: 127.0.0.1:0 }
+broker: { listen: 127.0.0.1:0 }
+defaults: { poll: 200ms }
+channels: { plc: { modbus-tcp: { address: 192.0.2.1 } }, sums: { virtual: {} } }
+devices:
+  press:
+    channel: plc
+    points:
+      temperature: { input: 0, type: i16, scale: 0.1, unit: °C, simulate: { steps: { values: [40, 40, 40, 40, 70.5, 58], every: 4s } } }
+      fan: { coil: 0, access: rw, safe: off }
+  double:
+    channel: sums
+    points:
+      heat: { formula: 2 * t, inputs: { t: press/temperature } }
+alarms:
+  hot: { point: press/temperature, high: 60, hysteresis: 5, on-delay: 1s, then: { press/fan: on } }
+  hotter: { point: double/heat, high: 130, acknowledge: automatic }
+";
+
+/// A gateway of this program on simulated devices, in this process.
+async fn gateway() -> (iogate::gateway::Gateway, iogate::simulate::Simulation) {
+    use iogate::{clock::Clock, config, gateway::Gateway, simulate};
+    let mut plan = config::load_str(SIMULATED, "site.yaml", &config::Surroundings::none()).unwrap();
+    let drivers: Vec<_> = plan.channels.iter().map(|channel| channel.driver.clone()).collect();
+    let options = simulate::Options::default();
+    let simulation =
+        simulate::Simulation::start(&plan.points, &drivers, &plan.behaviours, &options).await.unwrap();
+    for channel in &mut plan.channels {
+        channel.driver = simulation.redirect(&channel.driver);
+    }
+    (Gateway::start(plan, Clock::system()).await.unwrap(), simulation)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_running_gateway_did_is_recorded_and_passes() {
+    use iogate::model::AlarmState;
+    let (gateway, simulation) = gateway().await;
+    // An alarm that is not normal at the beginning is left out, so the recording waits for a quiet moment.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let quiet = |gateway: &iogate::gateway::Gateway| {
+        gateway.alarms.status().iter().all(|alarm| alarm.state == AlarmState::Normal && !alarm.pending)
+    };
+    while gateway.bus.published() == 0 || !quiet(&gateway) {
+        assert!(std::time::Instant::now() < deadline, "the plant never rests");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let url = format!("http://{}", gateway.web.unwrap());
+    let site = folder(&[("site.yaml", SIMULATED)]);
+    let path = site.path().to_owned();
+    let recorded = tokio::task::spawn_blocking(move || {
+        let arguments = ["record", "site.yaml", "--url", &url, "--for", "30s", "-o", "site.monday.test.yaml"];
+        let (code, out, err) = iogate(&arguments, &path);
+        let text = std::fs::read_to_string(path.join("site.monday.test.yaml")).unwrap_or_default();
+        assert_eq!(code, 0, "{out}{err}{text}");
+        assert!(text.contains("active-unacknowledged") && text.contains("press/fan:"), "{text}");
+        assert!(!text.contains("double/heat:"), "what is computed is computed anew: {text}");
+        let (code, out, err) = iogate(&["test", "site.yaml"], &path);
+        assert_eq!(code, 0, "{out}{err}{text}");
+        assert!(out.contains("1 test: 1 passed"), "{out}");
+        // The recording shows what it is for: another limit is another behaviour.
+        std::fs::write(path.join("site.yaml"), SIMULATED.replace("high: 60", "high: 75")).unwrap();
+        let (code, out, _) = iogate(&["test", "site.yaml"], &path);
+        assert_eq!(code, 1, "{out}");
+        let (code, _, err) = iogate(&arguments, &path);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("is there already"), "{err}");
+    });
+    recorded.await.unwrap();
+    gateway.stop().await;
+    simulation.stop().await;
 }

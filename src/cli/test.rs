@@ -134,7 +134,8 @@ fn files_beside(config: &Path) -> Result<Vec<PathBuf>, String> {
         // `site.test.yaml` and `site.x.test.yaml`; the dot before `test` may be the one behind the stem.
         name.len() >= stem.len() + SUFFIX.len() - 1 && name.starts_with(&stem) && name.ends_with(SUFFIX)
     };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| folder.join(entry.file_name())).filter(belongs).collect();
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| folder.join(entry.file_name())).filter(belongs).collect();
     if files.len() > MAX_FILES {
         return Err(format!("{}: more than {MAX_FILES} files of tests", folder.display()));
     }
@@ -149,8 +150,14 @@ mod tests {
     #[test]
     fn files_of_tests_stand_beside_their_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let names =
-            ["site.yaml", "site.test.yaml", "site.night.test.yaml", "siteb.test.yaml", "test.yaml", "x.site.test.yaml"];
+        let names = [
+            "site.yaml",
+            "site.test.yaml",
+            "site.night.test.yaml",
+            "siteb.test.yaml",
+            "test.yaml",
+            "x.site.test.yaml",
+        ];
         for name in names {
             std::fs::write(folder.path().join(name), "").unwrap();
         }

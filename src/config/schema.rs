@@ -98,7 +98,13 @@ fn file(generator: &mut SchemaGenerator) -> Value {
             named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),
         ),
         ("broker", one::<broker::Config>(generator, "The embedded MQTT broker.")),
-        ("tests", named::<CaseSection>(generator, "Rule tests: what must come of readings; `iogate test` runs them.")),
+        (
+            "tests",
+            named::<CaseSection>(
+                generator,
+                "Rule tests: what must come of readings; `iogate test` runs them.",
+            ),
+        ),
         ("web", one::<web::Config>(generator, "The page and its API.")),
     ];
     for (name, section) in sections {

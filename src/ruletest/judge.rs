@@ -38,13 +38,13 @@ pub fn judge(case: &Case, happened: &Happened, points: &PointTable) -> Verdict {
     for (name, expected) in &case.alarms {
         let seen: Vec<&AlarmSeen> = happened.alarms.iter().filter(|seen| seen.name == *name).collect();
         let seen: Vec<_> = seen.iter().map(|seen| (seen.at, &seen.state, &*seen.why)).collect();
-        differences.extend(differ(&format!("alarm {name}"), expected, &seen, case.tolerance));
+        differences.extend(differ(&format!("alarm {name}"), expected, &seen, case));
     }
     for (point, expected) in &case.writes {
         let seen: Vec<&WriteSeen> = happened.writes.iter().filter(|seen| seen.point == *point).collect();
         let seen: Vec<_> = seen.iter().map(|seen| (seen.at, &seen.value, "")).collect();
         let name = &points.get(*point).name;
-        differences.extend(differ(&format!("writes to {name}"), expected, &seen, case.tolerance));
+        differences.extend(differ(&format!("writes to {name}"), expected, &seen, case));
     }
     for ((point, expected), found) in case.values.iter().zip(&happened.values) {
         differences.extend(values(&points.get(*point).name, expected, found));
@@ -70,28 +70,39 @@ fn differ<T: PartialEq + Word>(
     title: &str,
     expected: &[Expected<T>],
     seen: &[(Duration, &T, &str)],
-    tolerance: Duration,
+    case: &Case,
 ) -> Option<String> {
     let same = |wanted: &Expected<T>, (at, what, _): &(Duration, &T, &str)| {
-        wanted.what == **what && wanted.at.abs_diff(*at) <= tolerance
+        wanted.what == **what && wanted.at.abs_diff(*at) <= case.tolerance
     };
     let missing = |wanted: &Expected<T>| {
         let place = &wanted.place;
-        Line::Missing(format!("{:<10} {:<24} expected ({}:{})", time(wanted.at), wanted.what.word(), place.file, place.line))
+        Line::Missing(format!(
+            "{:<10} {:<24} expected ({}:{})",
+            time(wanted.at),
+            wanted.what.word(),
+            place.file,
+            place.line
+        ))
     };
     let plain = |(at, what, why): &(Duration, &T, &str)| {
         format!("{:<10} {:<24} {why}", time(*at), what.word()).trim_end().to_owned()
+    };
+    // What comes after the end was waited for only in case that it had been expected a little earlier.
+    let extra = |seen: &[(Duration, &T, &str)]| {
+        let counts = seen.iter().filter(|(at, ..)| *at <= case.until);
+        counts.map(|seen| Line::Extra(plain(seen))).collect::<Vec<_>>()
     };
     let mut lines = Vec::new();
     let (mut i, mut j) = (0, 0);
     for (a, b) in pairs(expected.len(), seen.len(), |a, b| same(&expected[a], &seen[b])) {
         lines.extend(expected[i..a].iter().map(missing));
-        lines.extend(seen[j..b].iter().map(|seen| Line::Extra(plain(seen))));
+        lines.extend(extra(&seen[j..b]));
         lines.push(Line::Same(plain(&seen[b])));
         (i, j) = (a + 1, b + 1);
     }
     lines.extend(expected[i..].iter().map(missing));
-    lines.extend(seen[j..].iter().map(|seen| Line::Extra(plain(seen))));
+    lines.extend(extra(&seen[j..]));
     show(title, &lines)
 }
 
@@ -136,7 +147,8 @@ fn show(title: &str, lines: &[Line]) -> Option<String> {
         let around = at.saturating_sub(CONTEXT)..lines.len().min(at + CONTEXT + 1);
         lines[around].iter().any(differs)
     };
-    let shown: Vec<&Line> = lines.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, line)| line).collect();
+    let shown: Vec<&Line> =
+        lines.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, line)| line).collect();
     let mut text = title.to_owned();
     for line in shown.iter().take(MAX_LINES) {
         text.push_str(&match line {
@@ -210,6 +222,7 @@ fn others(case: &Case, happened: &Happened, points: &PointTable) -> Option<Strin
     for seen in happened.writes.iter().filter(|seen| !outputs.contains(&seen.point)) {
         events.push((seen.at, format!("{} is written: {}", points.get(seen.point).name, value(&seen.value))));
     }
+    events.retain(|(at, _)| *at <= case.until);
     events.sort_by_key(|(at, _)| *at);
     let lines: Vec<Line> =
         events.into_iter().map(|(at, text)| Line::Extra(format!("{:<10} {text}", time(at)))).collect();

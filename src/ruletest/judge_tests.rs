@@ -11,13 +11,30 @@ fn expected(ms: u64, state: AlarmState) -> Expected<AlarmState> {
     Expected { at: Duration::from_millis(ms), what: state, place }
 }
 
+/// A case that ends after ten minutes.
+fn case() -> Case {
+    Case {
+        name: "case".into(),
+        place: expected(0, NORMAL).place,
+        given: Vec::new(),
+        links: Vec::new(),
+        deeds: Vec::new(),
+        alarms: Vec::new(),
+        writes: Vec::new(),
+        values: Vec::new(),
+        only: false,
+        until: Duration::from_secs(600),
+        tolerance: Duration::from_millis(10),
+    }
+}
+
 const RAISED: AlarmState = AlarmState::ActiveUnacknowledged;
 const NORMAL: AlarmState = AlarmState::Normal;
 
 fn compare(wanted: &[(u64, AlarmState)], seen: &[(u64, AlarmState)]) -> Option<String> {
     let wanted: Vec<_> = wanted.iter().map(|(ms, state)| expected(*ms, *state)).collect();
     let seen: Vec<_> = seen.iter().map(|(ms, state)| (Duration::from_millis(*ms), state, "raised")).collect();
-    differ("alarm hot", &wanted, &seen, Duration::from_millis(10))
+    differ("alarm hot", &wanted, &seen, &case())
 }
 
 #[test]
@@ -25,6 +42,8 @@ fn what_agrees_within_the_tolerance_is_no_difference() {
     assert_eq!(compare(&[(1000, RAISED)], &[(1010, RAISED)]), None);
     assert_eq!(compare(&[], &[]), None);
     assert!(compare(&[(1000, RAISED)], &[(1011, RAISED)]).is_some());
+    assert_eq!(compare(&[(600_000, RAISED)], &[(600_010, RAISED)]), None, "late, but within the tolerance");
+    assert_eq!(compare(&[], &[(600_001, RAISED)]), None, "it lies behind the end");
 }
 
 #[test]

@@ -78,8 +78,7 @@ impl StandIn {
         let points: Vec<Own> = points.map(own).collect();
         let begun = around.begun;
         let links = case.links.iter().filter(|link| points.iter().any(|own| own.device == link.device));
-        let links =
-            links.map(|link| (begun + link.at, Step::Link(Arc::clone(&link.device), link.online)));
+        let links = links.map(|link| (begun + link.at, Step::Link(Arc::clone(&link.device), link.online)));
         let given = case.given.iter().filter(|given| points.iter().any(|own| own.id == given.point));
         let given = given.map(|given| (begun + given.at, Step::Reads(given.point, given.signal.clone())));
         let mut steps: Vec<_> = links.chain(given).collect();

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        for (ms, text) in [(0, "0s"), (500, "0.5s"), (62_000, "1m2s"), (3_600_000, "1h"), (3_661_001, "1h1m1.001s")]
+        for (ms, text) in
+            [(0, "0s"), (500, "0.5s"), (62_000, "1m2s"), (3_600_000, "1h"), (3_661_001, "1h1m1.001s")]
         {
             assert_eq!(time(Duration::from_millis(ms)), text);
         }

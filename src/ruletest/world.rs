@@ -82,7 +82,8 @@ impl World {
     /// Builds the world and starts everything in it.
     fn new(plan: &Plan, case: &Case) -> Self {
         let begun = tokio::time::Instant::now();
-        let wall = move || i64::try_from(begun.elapsed().as_micros()).map_or(i64::MAX, |us| WALL_START_US + us);
+        let wall =
+            move || i64::try_from(begun.elapsed().as_micros()).map_or(i64::MAX, |us| WALL_START_US + us);
         let clock = Clock::with_wall(wall);
         let begun = begun.into_std();
         let queues: Vec<Arc<WriteQueue>> = plan.channels.iter().map(|_| Arc::default()).collect();

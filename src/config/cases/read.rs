@@ -135,7 +135,8 @@ impl<'a> Reader<'a> {
 
     fn device(&self, name: &str, span: Span) -> Option<Arc<str>> {
         let devices = self.subjects.devices;
-        let found = devices.iter().find(|device| &*device.name == name).map(|device| Arc::clone(&device.name));
+        let found =
+            devices.iter().find(|device| &*device.name == name).map(|device| Arc::clone(&device.name));
         if found.is_none() {
             let help = advice(name, devices.iter().map(|device| &*device.name));
             self.cx.error(span, format!("there is no device `{name}`"), help);
@@ -259,8 +260,10 @@ impl<'a> Reader<'a> {
         ];
         let written = alarms.iter().filter(|(_, name, _)| name.is_some()).count();
         if written + usize::from(section.write.is_some()) != 1 {
-            let help = "several at once are a list: 2m: [{ acknowledge: a }, { write: b, value: on }]".to_owned();
-            let what = "exactly one of acknowledge, shelve, unshelve, take-out, put-back and write is needed here";
+            let help =
+                "several at once are a list: 2m: [{ acknowledge: a }, { write: b, value: on }]".to_owned();
+            let what =
+                "exactly one of acknowledge, shelve, unshelve, take-out, put-back and write is needed here";
             cx.error(node.span, what, help);
             return None;
         }
@@ -291,7 +294,9 @@ impl<'a> Reader<'a> {
         // A refusal may be what is to be shown, so a value that does not fit is for the arbiter to refuse.
         let value = match section.outcome {
             None => series::value(cx, span("value"), text, draft)?,
-            Some(_) => Value::parse(text, draft.point.kind).unwrap_or_else(|_| Value::Text(text.as_str().into())),
+            Some(_) => {
+                Value::parse(text, draft.point.kind).unwrap_or_else(|_| Value::Text(text.as_str().into()))
+            }
         };
         Some(Act::Write(id, value, section.outcome.map(super::form::OutcomeWord::code)))
     }
