@@ -1,15 +1,12 @@
 //! How many bytes wait between two numbers of a stream and since when, without looking at each message.
 //!
-//! Pure. Notes sum of bytes and time at some numbers: at each of them as long as few wait, else evenly spread and after
-//! every pause. Invariant: at most [`MOST`] notes are kept, and the bytes behind a number never grow as the number does.
+//! Pure. Notes sum of bytes and time at some numbers: at each of them as long as few wait, else evenly
+//! spread. Invariant: at most [`MOST`] notes are kept, and the bytes behind a number never grow as the number does.
 
 use std::collections::VecDeque;
 
 /// How many notes are kept; when there are more, every second one goes.
 const MOST: usize = 1024;
-
-/// What comes later than this after the last note is noted however few lie between, in microseconds.
-const PAUSE_US: i64 = 1_000_000;
 
 /// What is known of a number.
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +39,19 @@ pub(super) struct Waiting {
 impl Gauge {
     /// So many bytes wait between these numbers already.
     pub(super) fn new(first: u64, next: u64, bytes: u64) -> Self {
-        let bytes = if next > first { bytes } else { 0 };
-        let note = Note { seq: first, sum: 0, unix_us: None };
-        Self { notes: VecDeque::from([note]), end: (next, bytes), step: 1 }
+        let waits = next > first;
+        let notes = waits.then_some(Note { seq: first, sum: 0, unix_us: None }).into_iter().collect();
+        Self { notes, end: (next, if waits { bytes } else { 0 }), step: 1 }
     }
 
     /// Numbers up to `next` were given, for so many bytes more, at this time.
     pub(super) fn add(&mut self, next: u64, bytes: u64, unix_us: i64) {
         let (seq, sum) = self.end;
-        let (last, at) = self.notes.back().map_or((0, None), |note| (note.seq, note.unix_us));
-        let paused = at.is_none_or(|at| unix_us.saturating_sub(at) >= PAUSE_US);
-        if seq >= last + self.step || paused {
+        if next <= seq {
+            return;
+        }
+        let noted = self.notes.back().and_then(|note| note.unix_us.map(|_| note.seq));
+        if noted.is_none_or(|noted| seq >= noted + self.step) {
             self.notes.push_back(Note { seq, sum, unix_us: Some(unix_us) });
         }
         self.end = (next, sum + bytes);
