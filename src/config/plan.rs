@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::alarms::{Points, alarms, check_behaviours};
+use super::alarms::{Points, alarms, chattering, check_behaviours, check_classes};
 use super::bridges::bridges;
 use super::conflicts;
 use super::context::Context;
@@ -26,8 +26,8 @@ use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 7] =
-    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["defaults", "channels", "devices", "alarms", "chattering", "bridges", "broker", "web"];
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -91,7 +91,9 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
-    let rules = alarms(cx, part("alarms"), &points, &devices);
+    let manner = chattering(cx, part("chattering"));
+    let rules = alarms(cx, part("alarms"), &points, &devices, &manner);
+    check_classes(cx, part("chattering"), &manner, &rules);
     check_behaviours(cx, &devices, &points);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));

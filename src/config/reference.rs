@@ -44,6 +44,7 @@ pub fn reference() -> String {
     tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
     tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
     tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
+    tables.section("`chattering`", "", tables.definition_of("chattering"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");

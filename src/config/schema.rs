@@ -93,6 +93,13 @@ fn file(generator: &mut SchemaGenerator) -> Value {
             named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed."),
         ),
         (
+            "chattering",
+            one::<alarm::flood::ChatteringConfig>(
+                generator,
+                "Alarms that come too often, and what becomes of them.",
+            ),
+        ),
+        (
             "bridges",
             named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),
         ),

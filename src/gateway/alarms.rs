@@ -12,7 +12,7 @@ use crate::alarm::{Boot, Engine, Store};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmRefusal};
+use crate::model::{AlarmJournal, AlarmNews, AlarmOperator, AlarmOverview, AlarmRefusal};
 use crate::publish::Publisher;
 
 /// The engine of the plan's alarms, whose states are published at once.
@@ -27,8 +27,11 @@ pub(super) fn engine(
     changed: watch::Sender<u64>,
 ) -> Result<Arc<Engine>, StartError> {
     let teller = Arc::clone(publisher);
-    let listener: Listener = Box::new(move |event| {
-        teller.alarm_event(event);
+    let listener: Listener = Box::new(move |news| {
+        match news {
+            AlarmNews::Event(event) => teller.alarm_event(event),
+            AlarmNews::Group(group) => teller.alarm_group(group),
+        }
         changed.send_modify(|count| *count += 1);
     });
     let (rules, points) = (plan.alarms.clone(), Arc::clone(&plan.points));
@@ -40,14 +43,17 @@ pub(super) fn engine(
     for status in engine.status() {
         publisher.alarm(&status);
     }
+    for group in engine.overview().groups {
+        publisher.alarm_group(&group);
+    }
     Ok(Arc::new(engine))
 }
 
 /// The engine with its store, which brings the alarms back as they stood.
 fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<Engine, StartError> {
-    let (store, saved) = Store::open(directory)?;
+    let (store, kept) = Store::open(directory)?;
     let boot = Boot::read(clock).map_err(StoreError::from)?;
-    Ok(engine.with_store(store, &saved, boot))
+    Ok(engine.with_store(store, &kept, boot))
 }
 
 /// The way for people's requests.
@@ -74,4 +80,10 @@ pub(super) fn operator(engine: &Arc<Engine>) -> AlarmOperator {
 pub(super) fn journal(engine: &Arc<Engine>) -> AlarmJournal {
     let engine = Arc::clone(engine);
     Arc::new(move |query| engine.journal(query))
+}
+
+/// The way to what is known of all alarms together.
+pub(super) fn overview(engine: &Arc<Engine>) -> Arc<dyn Fn() -> AlarmOverview + Send + Sync> {
+    let engine = Arc::clone(engine);
+    Arc::new(move || engine.overview())
 }

@@ -211,6 +211,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
+            alarm_overview: alarms::overview(&alarms),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),

@@ -21,6 +21,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Refusa
 /// `GET /metrics`, in the text form of Prometheus.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let text = view::metrics(&look(&app).await?) + &view::notice_metrics(&app.context.channels);
+    let text = text + &view::flood_metrics(&(app.context.alarm_overview)().figures);
     let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((head, text).into_response())
 }
