@@ -325,7 +325,7 @@ fn an_alarm_that_chatters_is_shelved_at_once_where_that_is_wanted_but_not_agains
     assert!(bench.alarm.shelved_until_us.is_some());
     // It goes on behind the shelf; after the end of that it is heard once, and put back there.
     let mut second = 30;
-    while !bench.told.contains(&AlarmChange::Unshelved) {
+    while !bench.told.contains(&Unshelved) {
         flutter(&mut bench, second, 1);
         second += 10;
     }

@@ -11,6 +11,8 @@ pub mod delay;
 pub mod detect;
 pub mod engine;
 pub mod flood;
+#[cfg(test)]
+mod histories;
 mod index;
 pub mod instance;
 pub mod life;

@@ -14,6 +14,7 @@ use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
 use super::drivers::{AttachedDevice, AttachedPoint};
 use super::node::{Kind, Node};
+use super::notify::notifiers;
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
@@ -23,11 +24,11 @@ use super::words::Grade;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
-use crate::{alarm, bridge, broker, web};
+use crate::{alarm, bridge, broker, notify, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 8] =
-    ["defaults", "channels", "devices", "alarms", "chattering", "bridges", "broker", "web"];
+pub(super) const SECTIONS: [&str; 9] =
+    ["defaults", "channels", "devices", "alarms", "chattering", "notify", "bridges", "broker", "web"];
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub struct Plan {
     pub alarms: Vec<alarm::Rule>,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
+    /// Who is told of alarms, by the notifiers' names, in the order of the file.
+    pub notifiers: IndexMap<Arc<str>, notify::Config>,
     /// The embedded broker.
     pub broker: broker::Config,
     /// The page.
@@ -95,6 +98,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let rules = alarms(cx, part("alarms"), &points, &devices, &manner);
     check_classes(cx, part("chattering"), &manner, &rules);
     check_behaviours(cx, &devices, &points);
+    let told = notifiers(cx, part("notify"), &rules);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
@@ -105,7 +109,11 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    Some(Plan {
+        bridges: found,
+        notifiers: told,
+        ..assemble(cx, site, channels, devices, rules, broker, web)
+    })
 }
 
 /// The broker's section alone; mistakes are recorded in the context.
@@ -251,6 +259,7 @@ fn assemble(
         channels: plans,
         alarms,
         bridges: IndexMap::new(),
+        notifiers: IndexMap::new(),
         broker,
         web,
         behaviours,

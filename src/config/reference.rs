@@ -45,6 +45,9 @@ pub fn reference() -> String {
     tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
     tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
     tables.section("`chattering`", "", tables.definition_of("chattering"), &[]);
+    tables.section("A notifier", "Under `notify`, by its name.", tables.definition_of("notify"), &[]);
+    tables.section("`mail` of a notifier", "", tables.definition("MailConfig"), &[]);
+    tables.section("`webhook` of a notifier", "", tables.definition("WebhookConfig"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");

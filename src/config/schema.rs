@@ -15,7 +15,7 @@ use super::sections::{
     SiteSection,
 };
 use crate::driver::modbus::TABLES;
-use crate::{alarm, bridge, broker, web};
+use crate::{alarm, bridge, broker, notify, web};
 
 /// What stands for a value that is filled in at the load.
 const PLACEHOLDER: &str = r"\$\{|\{n";
@@ -99,6 +99,7 @@ fn file(generator: &mut SchemaGenerator) -> Value {
                 "Alarms that come too often, and what becomes of them.",
             ),
         ),
+        ("notify", named::<notify::Config>(generator, "Who is told of alarms by e-mail and webhook.")),
         (
             "bridges",
             named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),

@@ -12,7 +12,8 @@ use crate::alarm::{Boot, Engine, Store};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::model::{AlarmJournal, AlarmNews, AlarmOperator, AlarmOverview, AlarmRefusal};
+use crate::model::{AlarmJournal, AlarmNews, AlarmOperator, AlarmOverview, AlarmRefusal, NotifierTally};
+use crate::notify::Notifier;
 use crate::publish::Publisher;
 
 /// The engine of the plan's alarms, whose states are published at once.
@@ -25,11 +26,15 @@ pub(super) fn engine(
     clock: &Clock,
     publisher: &Arc<Publisher>,
     changed: watch::Sender<u64>,
+    notifiers: &[Arc<Notifier>],
 ) -> Result<Arc<Engine>, StartError> {
-    let teller = Arc::clone(publisher);
+    let (teller, notifiers) = (Arc::clone(publisher), notifiers.to_vec());
     let listener: Listener = Box::new(move |news| {
         match news {
-            AlarmNews::Event(event) => teller.alarm_event(event),
+            AlarmNews::Event(event) => {
+                teller.alarm_event(event);
+                notifiers.iter().for_each(|notifier| notifier.tell(event));
+            }
             AlarmNews::Group(group) => teller.alarm_group(group),
         }
         changed.send_modify(|count| *count += 1);
@@ -86,4 +91,18 @@ pub(super) fn journal(engine: &Arc<Engine>) -> AlarmJournal {
 pub(super) fn overview(engine: &Arc<Engine>) -> Arc<dyn Fn() -> AlarmOverview + Send + Sync> {
     let engine = Arc::clone(engine);
     Arc::new(move || engine.overview())
+}
+
+/// Those who tell people of alarms.
+pub(super) fn notifiers(plan: &Plan) -> Vec<Arc<Notifier>> {
+    let one = |(name, config): (&Arc<str>, &crate::notify::Config)| {
+        Arc::new(Notifier::new(Arc::clone(name), plan.site.as_str(), config.clone()))
+    };
+    plan.notifiers.iter().map(one).collect()
+}
+
+/// The way to what they have counted.
+pub(super) fn tallies(notifiers: &[Arc<Notifier>]) -> Arc<dyn Fn() -> Vec<NotifierTally> + Send + Sync> {
+    let notifiers = notifiers.to_vec();
+    Arc::new(move || notifiers.iter().map(|notifier| notifier.tally()).collect())
 }

@@ -33,6 +33,7 @@ use crate::command::Commander;
 use crate::config::Plan;
 use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
+use crate::notify::Notifier;
 use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
 pub use alone::page_of;
@@ -99,6 +100,8 @@ pub struct Gateway {
     pub stats: Vec<Arc<ChannelStats>>,
     /// The alarms.
     pub alarms: Arc<alarm::Engine>,
+    /// Who tells people of alarms.
+    pub notifiers: Vec<Arc<Notifier>>,
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
     publisher: Arc<Publisher>,
@@ -130,7 +133,8 @@ impl Gateway {
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
+        let notifiers = alarms::notifiers(&plan);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed, &notifiers)?;
         let observers: Vec<Arc<dyn Observer>> =
             vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
@@ -143,6 +147,7 @@ impl Gateway {
             broker,
             stats: wiring.stats.clone(),
             alarms,
+            notifiers,
             bridges,
             publisher,
             messages,
@@ -167,6 +172,9 @@ impl Gateway {
         parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
+        for notifier in self.notifiers.iter().cloned() {
+            parts.spawn("notifier", |stop| async move { notifier.run(stop).await });
+        }
         let sys = self.broker.clone();
         parts.spawn("$SYS", |stop| async move { sys.publish_sys(stop).await });
         let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
@@ -212,6 +220,7 @@ impl Gateway {
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
             alarm_overview: alarms::overview(&alarms),
+            notifiers: alarms::tallies(&self.notifiers),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),

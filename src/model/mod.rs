@@ -20,7 +20,7 @@ pub mod value;
 pub use alarm::{
     AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmFigures, AlarmGroup, AlarmJournal, AlarmNews,
     AlarmOperator, AlarmOrder, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest,
-    AlarmState, AlarmStatus, AlarmTarget, FLOOD, FirstOut, Severity, Texts,
+    AlarmState, AlarmStatus, AlarmTarget, FLOOD, FirstOut, NotifierTally, Severity, Texts,
 };
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRequest, Origin, Outcome};

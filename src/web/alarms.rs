@@ -32,7 +32,7 @@ struct Body {
 
 /// How many alarms there are and were, and how their groups stand.
 pub(super) async fn rates(State(app): State<Arc<App>>) -> Response {
-    fresh(OverviewView::new(&(app.context.alarm_overview)()))
+    fresh(OverviewView::new(&(app.context.alarm_overview)(), (app.context.notifiers)()))
 }
 
 /// Takes a request and answers with how the alarms stand after it.

@@ -22,6 +22,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Refusa
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let text = view::metrics(&look(&app).await?) + &view::notice_metrics(&app.context.channels);
     let text = text + &view::flood_metrics(&(app.context.alarm_overview)().figures);
+    let text = text + &view::notifier_metrics(&(app.context.notifiers)());
     let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((head, text).into_response())
 }

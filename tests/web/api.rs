@@ -141,6 +141,9 @@ async fn figures_and_groups_are_told_by_the_api_and_the_metrics() {
         answer["groups"],
         json!([{"name": "press", "active": 1, "unacknowledged": 2, "firstOut": first}])
     );
+    let duty = &answer["notifiers"][0];
+    assert_eq!((&duty["name"], &duty["waiting"]), (&json!("duty"), &json!(3)));
+    assert_eq!(duty["trouble"], "no answer from mail.example.com");
     let metrics = get(page.address, "/metrics").await;
     assert!(metrics.body.contains("\niogate_alarms_annunciated_10_minutes 11\n"), "{}", metrics.body);
     page.stop().await;

@@ -226,6 +226,8 @@ async fn the_journal_is_filtered_and_turned_page_by_page_and_figures_stand_above
     let mut browser = desktop(&page).await;
     browser.eval("location.hash = 'alarms'").await;
     browser.until("document.querySelector('.figures .flood dd')?.textContent === '12'").await;
+    let told = browser.eval("document.querySelector('.notifier').innerText").await;
+    assert!(told.as_str().unwrap().contains("no answer from mail.example.com"), "{told}");
     browser.until("document.querySelector('tr.alarm') !== null").await;
     let row = browser.eval("document.querySelector('tr.alarm').innerText").await;
     for expected in ["chattering", "first of press", "Shelve 30m"] {

@@ -11,8 +11,9 @@ use iogate::command::Commander;
 use iogate::driver::{ChannelStats, LinkState, WriteQueue};
 use iogate::model::{
     Access, AlarmAction, AlarmJournal, AlarmOperator, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal,
-    AlarmState, AlarmStatus, AlarmTarget, Deadband, Outcome, PayloadFormat, Point, PointId, PointTable,
-    PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Texts, Topic, Value, ValueKind,
+    AlarmState, AlarmStatus, AlarmTarget, Deadband, NotifierTally, Outcome, PayloadFormat, Point, PointId,
+    PointTable, PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Texts, Topic, Value,
+    ValueKind,
 };
 use iogate::web::{BridgeView, BrokerView, Config, Context};
 use tokio::net::TcpListener;
@@ -135,6 +136,7 @@ impl Plant {
             commander: Commander::new(points, queues, self.clock.clone()),
             alarm_operator: self.operator(),
             alarm_journal: journal(Arc::clone(&self.journal)),
+            notifiers: Arc::new(|| vec![duty()]),
             alarm_overview: Arc::new(move || overview.lock().unwrap().clone()),
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
@@ -286,6 +288,20 @@ impl Plant {
                 device.link.set(LinkState::Online);
             }
         }
+    }
+}
+
+/// A notifier that has told people of two alarms, and cannot any more.
+fn duty() -> NotifierTally {
+    let trouble = Some("no answer from mail.example.com".into());
+    NotifierTally {
+        name: "duty".into(),
+        way: "mail",
+        sent: 2,
+        failed: 1,
+        waiting: 3,
+        trouble,
+        ..NotifierTally::default()
     }
 }
 

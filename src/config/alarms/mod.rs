@@ -127,12 +127,7 @@ struct At<'a> {
 impl<'a> At<'a> {
     /// Where a value is written, by the way of keys to it, as far as that is there; or else the alarm's name.
     fn place(&self, keys: &[&str]) -> Span {
-        let mut place = (&self.entry.value, self.entry.key_span);
-        for key in keys {
-            let Some(value) = place.0.get(key) else { break };
-            place = (value, value.span);
-        }
-        place.1
+        self.entry.place(keys)
     }
 
     fn refuse<T>(&self, keys: &[&str], message: impl Into<String>, help: &str) -> Option<T> {

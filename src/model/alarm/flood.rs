@@ -75,6 +75,28 @@ pub struct AlarmOverview {
     pub groups: Vec<AlarmGroup>,
 }
 
+/// What a notifier has counted since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifierTally {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `mail` or `webhook`.
+    pub way: &'static str,
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Those of them that told of several events.
+    pub digests: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Events that nobody was told of.
+    pub dropped: u64,
+    /// Events that wait now.
+    pub waiting: u64,
+    /// Why the last attempt failed; `None` after one that did not.
+    pub trouble: Option<String>,
+}
+
 /// What listeners of the alarms are told.
 #[derive(Debug, Clone, Copy)]
 pub enum AlarmNews<'a> {

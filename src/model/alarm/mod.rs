@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PointId, Stamp, Value};
-pub use flood::{AlarmFigures, AlarmGroup, AlarmNews, AlarmOverview, FLOOD, FirstOut};
+pub use flood::{AlarmFigures, AlarmGroup, AlarmNews, AlarmOverview, FLOOD, FirstOut, NotifierTally};
 pub use record::{AlarmJournal, AlarmQuery, AlarmRecord};
 pub use request::{
     AlarmAction, AlarmAnswer, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest, AlarmTarget,

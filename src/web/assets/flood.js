@@ -55,7 +55,11 @@ export class FloodCard {
       return h("li", {}, h("span", {}, h("span", { class: "muted" }, `${group.name}: `), group.firstOut.alarm),
         h("span", { class: "num muted", title: dateTimeText(at) }, clockText(at)));
     });
-    this.lists.replaceChildren(...[list("Came first", groups), list("Most frequent in a day", frequent)].filter(Boolean));
+    const notifiers = now.notifiers.map((one) => h("li", { class: one.trouble ? "notifier warn" : "notifier" },
+      h("span", {}, one.name, one.trouble ? h("span", { class: "said" }, one.trouble) : null),
+      h("span", { class: "num muted" }, `${count(one.sent)} sent${one.waiting ? `, ${count(one.waiting)} waiting` : ""}`)));
+    const lists = [list("Came first", groups), list("Most frequent in a day", frequent), list("People are told by", notifiers)];
+    this.lists.replaceChildren(...lists.filter(Boolean));
   }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::rfc3339;
-use crate::model::{AlarmFigures, AlarmGroup, AlarmOverview, FLOOD};
+use crate::model::{AlarmFigures, AlarmGroup, AlarmOverview, FLOOD, NotifierTally};
 
 /// Figures after EEMUA 191, and groups.
 #[derive(Debug, Serialize)]
@@ -27,6 +27,7 @@ pub(in crate::web) struct OverviewView<'a> {
     most_frequent: Vec<Frequent<'a>>,
     journal_dropped: u64,
     groups: Vec<GroupView<'a>>,
+    notifiers: Vec<NotifierTally>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +54,7 @@ struct FirstView<'a> {
 impl<'a> OverviewView<'a> {
     /// The view of it.
     #[must_use]
-    pub(in crate::web) fn new(overview: &'a AlarmOverview) -> Self {
+    pub(in crate::web) fn new(overview: &'a AlarmOverview, notifiers: Vec<NotifierTally>) -> Self {
         let AlarmOverview { figures, groups } = overview;
         let frequent = figures.most_frequent.iter();
         Self {
@@ -73,6 +74,7 @@ impl<'a> OverviewView<'a> {
             most_frequent: frequent.map(|(alarm, count)| Frequent { alarm, count: *count }).collect(),
             journal_dropped: figures.journal_dropped,
             groups: groups.iter().map(GroupView::new).collect(),
+            notifiers,
         }
     }
 }
@@ -123,6 +125,33 @@ pub(in crate::web) fn flood_metrics(figures: &AlarmFigures) -> String {
     out
 }
 
+/// Name, kind and meaning of a metric, and how it is read.
+type NotifierMetric = (&'static str, &'static str, &'static str, fn(&NotifierTally) -> u64);
+
+const NOTIFIER_METRICS: [NotifierMetric; 5] = [
+    ("sent_total", "counter", "Messages that were sent.", |n| n.sent),
+    ("digests_total", "counter", "Messages that told of several events.", |n| n.digests),
+    ("failed_total", "counter", "Attempts that failed.", |n| n.failed),
+    ("dropped_total", "counter", "Events that nobody was told of.", |n| n.dropped),
+    ("waiting", "gauge", "Events that wait to be told.", |n| n.waiting),
+];
+
+/// What the notifiers have counted in Prometheus' text form (0.0.4).
+#[must_use]
+pub(in crate::web) fn notifier_metrics(notifiers: &[NotifierTally]) -> String {
+    let mut out = String::new();
+    for (name, kind, meaning, value) in NOTIFIER_METRICS.iter().filter(|_| !notifiers.is_empty()) {
+        let _ =
+            writeln!(out, "# HELP iogate_notifier_{name} {meaning}\n# TYPE iogate_notifier_{name} {kind}");
+        for notifier in notifiers {
+            // The name of a notifier has no quotes: the check of the configuration sees to that.
+            let _ =
+                writeln!(out, "iogate_notifier_{name}{{notifier=\"{}\"}} {}", notifier.name, value(notifier));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +168,9 @@ mod tests {
             assert!(text.lines().any(|got| got == line), "{line} is missing in:\n{text}");
         }
         assert_eq!(text.lines().count(), METRICS.len() * 3);
+        let duty = NotifierTally { name: "duty".into(), sent: 7, ..NotifierTally::default() };
+        let text = notifier_metrics(&[duty]);
+        assert!(text.contains("\niogate_notifier_sent_total{notifier=\"duty\"} 7\n"), "{text}");
+        assert_eq!(notifier_metrics(&[]), "", "no lines about nobody");
     }
 }

@@ -20,7 +20,7 @@ pub(super) use alarms::AlarmView;
 pub(super) use bridges::metrics;
 pub use bridges::{BridgeCounts, BridgeView, GapView};
 pub(super) use devices::{DevicesView, notice_metrics};
-pub(super) use flood::{OverviewView, flood_metrics};
+pub(super) use flood::{OverviewView, flood_metrics, notifier_metrics};
 
 /// One point and its latest value.
 #[derive(Debug, Serialize)]
