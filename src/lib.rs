@@ -30,4 +30,6 @@ pub mod systemd;
 
 pub mod gateway;
 
+pub mod ruletest;
+
 pub mod cli;

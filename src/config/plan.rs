@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::alarms::{Points, alarms, chattering, check_behaviours, check_classes};
 use super::bridges::bridges;
+use super::cases::{Case, Subjects, cases};
 use super::conflicts;
 use super::context::Context;
 use super::de::read;
@@ -27,8 +28,11 @@ use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, notify, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 9] =
-    ["defaults", "channels", "devices", "alarms", "chattering", "notify", "bridges", "broker", "web"];
+pub(super) const SECTIONS: [&str; 10] =
+    ["defaults", "channels", "devices", "alarms", "chattering", "notify", "bridges", "broker", "web", TESTS];
+
+/// The section of rule tests, also in files beside the configuration.
+const TESTS: &str = "tests";
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Plan {
     pub channels: Vec<ChannelPlan>,
     /// The alarms, in the order of the file, and behind them those of their inputs.
     pub alarms: Vec<alarm::Rule>,
+    /// The rule tests, in the order of the file, and behind them those of the files beside it.
+    pub tests: Vec<Case>,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// Who is told of alarms, by the notifiers' names, in the order of the file.
@@ -70,8 +76,9 @@ pub struct ChannelPlan {
     pub driver: DriverPlan,
 }
 
-/// Makes the plan; mistakes are recorded in the context, and then what comes back is of no use.
-pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
+/// Makes the plan; mistakes are recorded in the context, and then what comes back is of no use. `beside` are the
+/// roots of files of rule tests.
+pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Plan> {
     if root.is_null() {
         cx.error(root.span, "the configuration is empty", Some("begin with `site: my-site`".to_owned()));
         return None;
@@ -97,6 +104,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     let manner = chattering(cx, part("chattering"));
     let rules = alarms(cx, part("alarms"), &points, &devices, &manner);
     check_classes(cx, part("chattering"), &manner, &rules);
+    let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
+    let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
     check_behaviours(cx, &devices, &points);
     let told = notifiers(cx, part("notify"), &rules);
     let found = bridges(cx, part("bridges"), &devices);
@@ -109,11 +118,18 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan {
-        bridges: found,
-        notifiers: told,
-        ..assemble(cx, site, channels, devices, rules, broker, web)
-    })
+    let rest = assemble(cx, site, channels, devices, rules, broker, web);
+    Some(Plan { tests, bridges: found, notifiers: told, ..rest })
+}
+
+/// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
+fn sections_of_tests<'a>(cx: &Context<'_>, root: &'a Node, beside: &'a [Node]) -> Vec<&'a Node> {
+    for file in beside {
+        if !file.is_null() && expect_map(cx, file, "a file of tests") {
+            check_keys(cx, file, &[&[TESTS]]);
+        }
+    }
+    std::iter::once(root).chain(beside).filter_map(|root| root.get(TESTS)).collect()
 }
 
 /// The broker's section alone; mistakes are recorded in the context.
@@ -258,6 +274,7 @@ fn assemble(
         points,
         channels: plans,
         alarms,
+        tests: Vec::new(),
         bridges: IndexMap::new(),
         notifiers: IndexMap::new(),
         broker,

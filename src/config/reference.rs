@@ -48,6 +48,10 @@ pub fn reference() -> String {
     tables.section("A notifier", "Under `notify`, by its name.", tables.definition_of("notify"), &[]);
     tables.section("`mail` of a notifier", "", tables.definition("MailConfig"), &[]);
     tables.section("`webhook` of a notifier", "", tables.definition("WebhookConfig"), &[]);
+    tables.section("A test", "Under `tests`, by its name.", tables.definition_of("tests"), &[]);
+    tables.section("`expect` of a test", "", tables.definition("ExpectSection"), &[]);
+    tables.section("An entry of `do` in a test", "", tables.definition("DeedSection"), &[]);
+    tables.section("A reading in a test", "", tables.definition("SignalSection"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");

@@ -10,7 +10,7 @@ mod alone;
 mod bridges;
 mod messages;
 mod parts;
-mod stale;
+pub(crate) mod stale;
 mod supervise;
 
 use std::collections::HashMap;
@@ -172,7 +172,8 @@ impl Gateway {
         parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
-        for notifier in self.notifiers.iter().cloned() {
+        for notifier in &self.notifiers {
+            let notifier = Arc::clone(notifier);
             parts.spawn("notifier", |stop| async move { notifier.run(stop).await });
         }
         let sys = self.broker.clone();
