@@ -64,7 +64,7 @@ fn config(device: SocketAddr) -> String {
          devices:\n  plant:\n    channel: web\n    poll: 20ms\n    points:\n"
     );
     for number in 0..ALARMS {
-        yaml.push_str(&format!("      p{number}: {{ get: /, json: /v/{number}, type: float }}\n"));
+        yaml.push_str(&format!("      p{number}: {{ get: /, json: /v/{number} }}\n"));
     }
     yaml.push_str("chattering: { activations: 8, within: 10s, calm: 20s, shelve-for: 1h, shelve-classes: [noise] }\nalarms:\n");
     for number in 0..ALARMS {

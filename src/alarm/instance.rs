@@ -51,6 +51,8 @@ pub struct Alarm {
     pub chatter: Chatter,
     /// Whether its outputs were held when that was last looked at.
     pub held: bool,
+    /// Somebody acts at this moment; what is told otherwise is the plant's and the clock's doing.
+    pub acting: bool,
     blind: bool,
     touched: bool,
 }
@@ -73,6 +75,7 @@ impl Alarm {
             message: Texts::default(),
             chatter: Chatter::default(),
             held: false,
+            acting: false,
             blind: false,
             touched: false,
         }
@@ -222,7 +225,9 @@ impl Alarm {
             }
             _ => {}
         }
+        self.acting = true;
         self.happen(rule, event, change, now, tell);
+        self.acting = false;
         Ok(())
     }
 

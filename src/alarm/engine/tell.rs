@@ -37,7 +37,11 @@ impl Engine {
             flood.rates.count(place, at.mono);
         }
         self.regroup(flood, place, &mut status, at);
-        let (by, comment) = (alarm.by.clone(), alarm.comment.clone());
+        // Who has shelved it is not who lets it come and go behind the shelf.
+        let (by, comment) = match alarm.acting {
+            true => (alarm.by.clone(), alarm.comment.clone()),
+            false => (None, None),
+        };
         let event = AlarmEvent { change, at, from, by, comment, status };
         log(&event);
         if let Some((store, boot)) = &self.store {

@@ -253,3 +253,18 @@ async fn counts_and_first_outs_outlive_a_restart() {
     assert_eq!((now.last_day, now.unacknowledged, now.total), (then.last_day, then.unacknowledged, 0));
     assert_eq!(now.most_frequent, then.most_frequent);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_behind_a_shelf_is_nobodys_doing() {
+    let rig = Rig::new(vec![rule(0, 0, Manner::default())]);
+    rig.read(61.0);
+    rig.ask(hot(), AlarmAction::Shelve(Duration::from_secs(60))).unwrap();
+    rig.read(50.0);
+    assert_eq!(rig.engine.status()[0].by.as_deref(), Some("kim"), "the page shows who has shelved it");
+    rig.until(AlarmState::Normal).await;
+    let seen = rig.seen.lock().unwrap();
+    let told: Vec<_> = seen.iter().map(|event| (event.change, event.by.as_deref())).collect();
+    use AlarmChange::{Raised, Returned, Shelved, Unshelved};
+    assert_eq!(told, [(Raised, None), (Shelved, Some("kim")), (Returned, None), (Unshelved, None)]);
+    rig.shutdown.cancel();
+}
