@@ -257,7 +257,7 @@ fn whenever_it_is_killed_in_a_storm_everything_comes_back_right() {
         let until = Instant::now() + Duration::from_millis(rng.u64(50..1_500));
         std::thread::scope(|scope| {
             let people = scope.spawn(|| {
-                people(&gateway, &mut rng, until + Duration::from_millis(100), &mut asked, &mut done)
+                people(&gateway, &mut rng, until + Duration::from_millis(100), &mut asked, &mut done);
             });
             while Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));

@@ -10,6 +10,7 @@ use super::bridges::bridges;
 use super::cases::{Case, Subjects, cases};
 use super::conflicts;
 use super::context::Context;
+use super::control::control;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
@@ -22,14 +23,27 @@ use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::virtual_points as virtual_adapter;
 use super::words::Grade;
+use crate::command::Control;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, notify, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 10] =
-    ["defaults", "channels", "devices", "alarms", "chattering", "notify", "bridges", "broker", "web", TESTS];
+pub(super) const SECTIONS: [&str; 12] = [
+    "defaults",
+    "channels",
+    "devices",
+    "alarms",
+    "chattering",
+    "notify",
+    "interlocks",
+    "control",
+    "bridges",
+    "broker",
+    "web",
+    TESTS,
+];
 
 /// The section of rule tests, also in files beside the configuration.
 const TESTS: &str = "tests";
@@ -47,6 +61,8 @@ pub struct Plan {
     pub alarms: Vec<alarm::Rule>,
     /// The rule tests, in the order of the file, and behind them those of the files beside it.
     pub tests: Vec<Case>,
+    /// Who counts more than whom at outputs, and the interlocks.
+    pub control: Control,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// Who is told of alarms, by the notifiers' names, in the order of the file.
@@ -106,6 +122,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
     check_classes(cx, part("chattering"), &manner, &rules);
     let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
     let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
+    let control = control(cx, part("control"), part("interlocks"), &points);
     check_behaviours(cx, &devices, &points);
     let told = notifiers(cx, part("notify"), &rules);
     let found = bridges(cx, part("bridges"), &devices);
@@ -119,7 +136,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
         note_factory(cx, &devices, &channels);
     }
     let rest = assemble(cx, site, channels, devices, rules, broker, web);
-    Some(Plan { tests, bridges: found, notifiers: told, ..rest })
+    Some(Plan { tests, control, bridges: found, notifiers: told, ..rest })
 }
 
 /// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
@@ -275,6 +292,7 @@ fn assemble(
         channels: plans,
         alarms,
         tests: Vec::new(),
+        control: Control::default(),
         bridges: IndexMap::new(),
         notifiers: IndexMap::new(),
         broker,
