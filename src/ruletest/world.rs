@@ -91,7 +91,8 @@ impl World {
         let orphan = Arc::new(WriteQueue::default());
         let queue_of = |channel: &str| place(channel).map_or(&orphan, |place| &queues[place]);
         let by_point = plan.points.iter().map(|point| Arc::clone(queue_of(&point.channel))).collect();
-        let commander = Commander::new(Arc::clone(&plan.points), by_point, clock.clone());
+        let control = plan.control.clone();
+        let commander = Commander::with_control(Arc::clone(&plan.points), by_point, clock.clone(), control);
         let happened = Arc::new(Mutex::new(Happened::default()));
         let listener = listener(Arc::clone(&happened), begun, Arc::clone(&plan.points));
         let alarms = Arc::new(Engine::new(
@@ -101,7 +102,7 @@ impl World {
             clock.clone(),
             vec![listener],
         ));
-        let observers: Vec<Arc<dyn Observer>> = vec![alarms.clone(), Arc::new(commander.clone())];
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(commander.clone()), alarms.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
         let (started, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let world = Self { bus, alarms, commander, clock, begun, happened, started, shutdown };
