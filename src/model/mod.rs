@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod behaviour;
 pub mod command;
+pub mod control;
 pub mod conversion;
 pub mod expression;
 pub mod point;
@@ -22,7 +23,8 @@ pub use alarm::{
     AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
 };
 pub use behaviour::{Behaviour, Motion};
-pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome};
+pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome, Stage};
+pub use control::{AfterLoss, ControlClass, ControlOrder, OutputRules};
 pub use conversion::Conversion;
 pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};
 pub use quality::{Quality, Reason};
