@@ -125,8 +125,8 @@ async fn an_agent_is_read_and_walked() {
         move || {
             let program = if version == "1" { "snmpwalk" } else { "snmpbulkwalk" };
             // Nobody answers in the version that it does not speak.
-        let patience = if version == "1" { "1" } else { "20" };
-        ask(program, &["-t", patience, "-v", version, "-c", "secret", &agent, "1.3.6.1.2.1"])
+            let patience = if version == "1" { "1" } else { "20" };
+            ask(program, &["-t", patience, "-v", version, "-c", "secret", &agent, "1.3.6.1.2.1"])
         }
     };
     for version in ["1", "2c"] {
