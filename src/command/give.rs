@@ -194,7 +194,6 @@ impl Managed {
             }
             return;
         }
-        self.output.begin();
         // What an interlock stands against now is not to begin again by itself when it lets go.
         let interlocked = self.output.holder().is_some_and(|slot| slot.class == ControlClass::Interlock);
         if request.id <= self.settled || interlocked {
