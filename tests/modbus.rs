@@ -6,6 +6,8 @@
 mod bench;
 #[path = "modbus/faults.rs"]
 mod faults;
+#[path = "modbus/functions.rs"]
+mod functions;
 #[path = "modbus/profiles.rs"]
 mod profiles;
 #[path = "modbus/pymodbus.rs"]

@@ -47,6 +47,8 @@ pub(super) struct Cell {
     pub(super) drive: Option<Arc<Drive>>,
     /// It was set by hand or by a master and stays so.
     pub(super) held: bool,
+    /// What it holds where it is in none of the four tables.
+    pub(super) apart: Option<Value>,
 }
 
 impl Cell {

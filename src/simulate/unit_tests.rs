@@ -43,6 +43,7 @@ fn cell(id: u32, table: Table, address: u16, raw: RawType, behaviour: &str) -> C
         depends: None,
         drive: None,
         held: false,
+        apart: None,
     }
 }
 

@@ -235,5 +235,6 @@ fn cell(
         depends: None,
         drive: None,
         held: false,
+        apart: None,
     })
 }

@@ -232,16 +232,18 @@ fn encode_bcd(number: i128) -> u64 {
     packed
 }
 
-/// Text ends at the first NUL; trailing spaces are padding. What is not UTF-8 is read as Latin-1.
 fn decode_text(words: &[u16], order: Order) -> Value {
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| order.word(*word).to_be_bytes()).collect();
-    if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
-        bytes.truncate(end);
-    }
-    let text: Arc<str> = match std::str::from_utf8(&bytes) {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| order.word(*word).to_be_bytes()).collect();
+    text_of(&bytes)
+}
+
+/// Text ends at the first NUL; trailing spaces are padding. What is not UTF-8 is read as Latin-1.
+pub(super) fn text_of(bytes: &[u8]) -> Value {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let text: Arc<str> = match std::str::from_utf8(&bytes[..end]) {
         Ok(text) => text.trim_end_matches(' ').into(),
         Err(_) => {
-            let latin: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+            let latin: String = bytes[..end].iter().map(|byte| char::from(*byte)).collect();
             latin.trim_end_matches(' ').into()
         }
     };

@@ -134,7 +134,7 @@ pub enum AddressBase {
     One,
 }
 
-/// What Modbus adds to a point: `{ input: 0x0000, type: i16 }`. Exactly one of the four tables is named.
+/// What Modbus adds to a point: `{ input: 0x0000, type: i16 }`. Exactly one of the four tables is named, or `identification` or `function`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PointConfig {
@@ -146,6 +146,16 @@ pub struct PointConfig {
     pub input: Option<u32>,
     /// A holding register by its address.
     pub holding: Option<u32>,
+    /// An object of the device's identification (function 43/14) by its number, as a text: 0 vendor, 1 product code, 2 revision, 4 product name, 5 model name.
+    pub identification: Option<u8>,
+    /// A function code that knows no table: 7 (exception status) or a vendor's own. What is read stands in its answer, what is written follows `function-data`; a command without a value (`access: w`, no type) is given by `on`.
+    pub function: Option<u8>,
+    /// The bytes that follow the function code.
+    pub function_data: Vec<u8>,
+    /// How many bytes of the answer follow the function code.
+    pub reply_bytes: Option<u8>,
+    /// The byte of these at which the value stands, counted from 0.
+    pub reply_at: u8,
     /// Number format; `u16` for registers, `bool` for coils, discrete inputs and single bits.
     #[serde(rename = "type")]
     pub raw: Option<RawType>,

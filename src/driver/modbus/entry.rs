@@ -17,6 +17,23 @@ use crate::model::{Access, Value, ValueKind};
 /// The four tables, by which a point says where it is.
 pub const TABLES: [&str; 4] = ["coil", "discrete", "input", "holding"];
 
+/// All keys by which a point says where it is.
+const PLACES: [&str; 6] = ["coil", "discrete", "input", "holding", "identification", "function"];
+
+/// Those of a place that go when another is named.
+const PLACE_KEYS: [&str; 10] = [
+    "coil",
+    "discrete",
+    "input",
+    "holding",
+    "write-address",
+    "identification",
+    "function",
+    "function-data",
+    "reply-bytes",
+    "reply-at",
+];
+
 /// The last address of a table, as it is counted from 1.
 const MAX_ADDRESS: u32 = 65_536;
 
@@ -46,10 +63,10 @@ impl Driver for Modbus {
     const PROFILE: Option<&'static str> =
         Some("The device's Modbus settings, where they differ from the usual.");
     const TRIAL: &'static str = "modbus-tcp: { address: 192.0.2.1 }";
-    const ADDRESSES: &'static [&'static str] = &TABLES;
+    const ADDRESSES: &'static [&'static str] = &PLACES;
     const ADDRESS_WORDS: &'static str = "input, holding, coil, discrete";
     const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[
-        (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
+        (&PLACES, &PLACE_KEYS),
         (&["bit", "bits"], &["bit", "bits"]),
     ];
     const CHANNEL_TABLES: &'static [(&'static str, &'static str)] = &[("`rs485`", "Rs485Config")];
@@ -103,12 +120,13 @@ impl Driver for Modbus {
         _: &NoKeys,
         around: &Surroundings<'_, DeviceConfig>,
     ) -> Result<Place, Complaint> {
-        let rules = rules(&point, around).map_err(|message| Complaint::about(&TABLES, message))?;
+        let rules = rules(&point, around).map_err(|message| Complaint::about(&PLACES, message))?;
         if around.shift.index > 0 {
-            move_to_copy(&mut point, around).map_err(|message| Complaint::at(&TABLES, message, None))?;
+            move_to_copy(&mut point, around).map_err(|message| Complaint::at(&PLACES, message, None))?;
         }
         let found = point.register(around.device, around.access.writable());
-        let (register, write) = found.map_err(|message| Complaint::about(&TABLES, message))?;
+        let (register, write) = found.map_err(|message| Complaint::about(&PLACES, message))?;
+        register.check_function(around.access).map_err(|message| Complaint::about(&PLACES, message))?;
         if is_coil_word(&register) && around.access.readable() {
             let help = "add access: w: the number is only ever written, and the coil reads on or off";
             let message = "a coil that takes numbers cannot be read as one";
@@ -161,11 +179,14 @@ fn rules(config: &PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Resul
 
 /// How far the address of a register moves to its copy, and which lowest bit it has there where it is made of bits.
 fn moved(register: &Register, shift: Shift) -> (i64, Option<u8>) {
-    let Some(bits) = register.bits else {
-        return (shift.distance(i64::from(register.width())), None);
+    // Answers of functions are counted in bytes.
+    let (width, size) = match register.table {
+        Table::Call(_) => (register.reply_len() as i64, 8),
+        _ => (i64::from(register.width()), 16),
     };
+    let Some(bits) = register.bits else { return (shift.distance(width), None) };
     let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
-    (bit.div_euclid(16), Some(bit.rem_euclid(16) as u8))
+    (bit.div_euclid(size), Some(bit.rem_euclid(size) as u8))
 }
 
 /// Moves a register beside a point as the point's copy is moved.
@@ -185,6 +206,11 @@ fn move_to_copy(config: &mut PointConfig, around: &Surroundings<'_, DeviceConfig
     if let Some((bits, low)) = first.bits.zip(low) {
         config.bit = config.bit.map(|_| low);
         config.bits = config.bits.map(|_| (low, low + bits.width - 1));
+    }
+    let places = [config.identification.as_mut(), config.function.map(|_| &mut config.reply_at)];
+    for place in places.into_iter().flatten() {
+        let moved = u8::try_from(i64::from(*place) + distance);
+        *place = moved.map_err(|_| "the objects or answers of the copies run past 0 … 255")?;
     }
     let addresses = [
         &mut config.coil,
@@ -299,6 +325,9 @@ impl Wiring for Place {
         let register = &self.register;
         if is_coil_word(register) {
             return register.encode_coil_word(raw).map(|_| ());
+        }
+        if register.is_function() {
+            return register.request_bytes(raw).map(|_| ());
         }
         register.holding(raw).map(|_| ())
     }

@@ -15,6 +15,7 @@ pub mod config;
 mod entry;
 #[cfg(test)]
 mod fixtures;
+pub mod function;
 pub mod health;
 mod owner;
 pub mod planner;

@@ -109,6 +109,7 @@ impl DeviceConfig {
     fn known_by(&self, probe: &ProbeConfig) -> Result<Probe, String> {
         let mut place = probe.place();
         place.length = probe.length;
+        place.identification = probe.identification;
         let (register, _) = place.register(self, false).map_err(|message| format!("probe: {message}"))?;
         let wanted = match (&probe.contains, probe.is.is_empty(), register.raw.is_text()) {
             (Some(text), true, true) => Wanted::Text(text.clone()),
@@ -156,9 +157,21 @@ impl Probe {
         Some(format!("wrong device: {model} has {wanted} in {table} {address}, this one has {shown}"))
     }
 
+    /// What the right device says of itself there, when it is asked for an object of its identification.
+    #[must_use]
+    pub fn object(&self) -> Option<(u8, &str)> {
+        match (&self.wanted, self.register.table) {
+            (Wanted::Text(text), Table::Identity) => Some((self.register.address as u8, text)),
+            _ => None,
+        }
+    }
+
     /// The words that the right device holds there.
     #[must_use]
     pub fn example(&self) -> Option<Vec<u16>> {
+        if self.register.is_function() {
+            return None;
+        }
         let value = match &self.wanted {
             Wanted::Text(text) => Value::Text(text.as_str().into()),
             Wanted::Codes(codes) => Value::Int(codes.first()?.first),

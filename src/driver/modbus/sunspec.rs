@@ -217,6 +217,9 @@ impl Device {
         let mut presets = Vec::new();
         for beside in self.points.iter().flat_map(|point| &point.rules.companions) {
             let Register { table, address, .. } = beside.register;
+            if beside.register.is_function() {
+                continue;
+            }
             if let Ok(words) = beside.register.holding(&Value::Int(beside.role.example())) {
                 presets.push((table, address, words));
             }

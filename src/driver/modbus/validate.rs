@@ -168,6 +168,9 @@ impl PointConfig {
     /// Says what does not fit and how to mend it.
     pub fn register(&self, device: &DeviceConfig, writable: bool) -> Result<(Register, WriteMethod), String> {
         let (table, number) = self.table()?;
+        if matches!(table, Table::Identity | Table::Call(_)) {
+            return self.function_register(table, number as u16, device, writable);
+        }
         let within_model = |number: u32| {
             u16::try_from(number)
                 .map_err(|_| format!("{} {number}: a model has 65535 registers", table.word()))
@@ -195,6 +198,36 @@ impl PointConfig {
         check_width(&register, device)?;
         let write = self.write_method(&register, writable)?;
         Ok((register, write))
+    }
+
+    /// The same for a point behind a function that knows no table.
+    fn function_register(
+        &self,
+        table: Table,
+        address: u16,
+        device: &DeviceConfig,
+        writable: bool,
+    ) -> Result<(Register, WriteMethod), String> {
+        if self.write.is_some() || self.write_address.is_some() || !self.model.is_empty() || self.exponent.is_some() {
+            return Err("write, write-address, model and exponent belong to registers: remove them".into());
+        }
+        if writable && table == Table::Identity {
+            return Err("identification cannot be written: use access: r".into());
+        }
+        let raw = self.function_format(table, writable)?;
+        let bits = self.bit_field()?;
+        check_length(raw, self.length, table == Table::Identity)?;
+        let register = Register {
+            table,
+            address,
+            write_address: address,
+            raw,
+            order: self.order.unwrap_or(device.order),
+            bits,
+            text_bytes: self.length.unwrap_or(0),
+            read_to_clear: self.read_to_clear,
+        };
+        Ok((register, WriteMethod::Auto))
     }
 
     /// What counts for the point besides its register, without the companions.
@@ -239,7 +272,8 @@ impl PointConfig {
             (Table::Input, self.input),
             (Table::Holding, self.holding),
         ];
-        let mut found = named.into_iter().filter_map(|(table, number)| Some((table, number?)));
+        let function = self.function_place()?.map(|(table, number)| (table, u32::from(number)));
+        let mut found = named.into_iter().filter_map(|(table, number)| Some((table, number?))).chain(function);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (None, _) => {
@@ -290,16 +324,8 @@ impl PointConfig {
         if raw == RawType::Bool && bits.is_some_and(|field| field.width != 1) {
             return Err("type bool is one bit: use bit, or leave the type out".into());
         }
-        match (raw, self.length) {
-            (RawType::Text | RawType::Chars, None) => {
-                Err("type text: give its length in characters, such as length: 16".into())
-            }
-            (RawType::Text | RawType::Chars, Some(0)) => {
-                Err("length 0: a text has at least one character".into())
-            }
-            (RawType::Text | RawType::Chars, Some(_)) | (_, None) => Ok((raw, bits)),
-            (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
-        }
+        check_length(raw, self.length, false)?;
+        Ok((raw, bits))
     }
 
     fn bit_field(&self) -> Result<Option<BitField>, String> {
@@ -366,6 +392,20 @@ fn wire_address(word: &str, number: u32, base: AddressBase) -> Result<u16, Strin
             if base == AddressBase::One { 1 } else { 0 }
         )
     })
+}
+
+/// Texts have a length, and nothing else has; `telling` are those that come with theirs.
+fn check_length(raw: RawType, length: Option<u16>, telling: bool) -> Result<(), String> {
+    match (raw, length) {
+        (RawType::Text | RawType::Chars, None) if !telling => {
+            Err("type text: give its length in characters, such as length: 16".into())
+        }
+        (RawType::Text | RawType::Chars, Some(0)) => {
+            Err("length 0: a text has at least one character".into())
+        }
+        (RawType::Text | RawType::Chars, _) | (_, None) => Ok(()),
+        (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
+    }
 }
 
 fn check_width(register: &Register, device: &DeviceConfig) -> Result<(), String> {

@@ -95,6 +95,8 @@ beside! {
 beside! {
     /// What a device is known by: a register and what it must hold.
     ProbeConfig {
+        /// An object of the device's identification (function 43/14) by its number: 0 vendor, 1 product code, 5 model name.
+        identification: Option<u8>,
         /// Characters of a text.
         length: Option<u16>,
         /// One of these numbers.

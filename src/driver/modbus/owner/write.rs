@@ -10,7 +10,7 @@ use crate::driver::WriteJob;
 use crate::driver::modbus::codec::MaskedWord;
 use crate::driver::modbus::codes::Codes;
 use crate::driver::modbus::quirks::is_coil_word;
-use crate::driver::modbus::register::WriteMethod;
+use crate::driver::modbus::register::{Table, WriteMethod};
 use crate::driver::modbus::wire::link::Terms;
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 use crate::driver::modbus::{Device, Point};
@@ -207,6 +207,9 @@ fn prepare(point: &Point, conversion: &Conversion, setpoint: &Value) -> Result<W
     if is_coil_word(register) {
         let word = register.encode_coil_word(&raw)?;
         return Ok(Write::Whole(Ask::WriteCoilWord { address, word }));
+    }
+    if let Table::Call(call) = register.table {
+        return Ok(Write::Whole(Ask::Call { call, value: register.request_bytes(&raw)? }));
     }
     if register.table.is_bits() {
         let on = register.encode_coil(&raw)?;

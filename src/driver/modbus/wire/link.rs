@@ -15,7 +15,7 @@ use tokio_modbus::Slave;
 use tokio_modbus::client::{Client, Context, rtu, tcp};
 use tokio_modbus::slave::SlaveContext;
 
-use super::ask::{Answer, Ask, Expect};
+use super::ask::{Answer, Ask, Expect, MAX_PDU};
 use super::frame::{Framing, MAX_FRAME, Progress};
 use super::timing::Timing;
 use super::valve::{Valve, valve};
@@ -23,9 +23,6 @@ use crate::transport::{BoxStream, Pace};
 
 /// A line that will not fall silent is given up after this many times the silence it was asked for.
 const BABBLE_LIMIT: u32 = 4;
-
-/// The longest RTU frame (Serial Line 1.02, section 2.5.1) without unit and checksum.
-const MAX_PDU: usize = 253;
 
 /// Why an exchange brought no answer, by what is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +152,12 @@ impl Link {
                 }
                 _ => Ok(Answer::Done),
             };
+        }
+        if matches!(ask, Ask::Identify { .. } | Ask::Call { .. }) {
+            // The checksum, where there is one, has been looked at.
+            let end = frame.len() - self.line.framing.tail();
+            let pdu = frame.get(self.line.framing.head()..end).unwrap_or_default();
+            return ask.bytes(pdu).map_err(ExchangeError::Exception);
         }
         self.valve.put(frame);
         let unfit = |what: String| ExchangeError::Malformed(what);
