@@ -12,3 +12,5 @@ mod functions;
 mod profiles;
 #[path = "modbus/pymodbus.rs"]
 mod pymodbus;
+#[path = "modbus/rules.rs"]
+mod rules;

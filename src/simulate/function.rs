@@ -14,7 +14,12 @@ use crate::model::Value;
 
 impl Unit {
     /// The answer to such a function; `None` where the request is another one.
-    pub(super) fn call(&mut self, pdu: &[u8], time: Duration, now: Instant) -> Option<Result<Vec<u8>, Exception>> {
+    pub(super) fn call(
+        &mut self,
+        pdu: &[u8],
+        time: Duration,
+        now: Instant,
+    ) -> Option<Result<Vec<u8>, Exception>> {
         let (function, data) = pdu.split_first()?;
         if *function == IDENTIFICATION {
             let objects = self.identification(time, now);
@@ -42,10 +47,17 @@ impl Unit {
         objects
     }
 
-    fn called(&mut self, call: Call, value: &[u8], time: Duration, now: Instant) -> Result<Vec<u8>, Exception> {
+    fn called(
+        &mut self,
+        call: Call,
+        value: &[u8],
+        time: Duration,
+        now: Instant,
+    ) -> Result<Vec<u8>, Exception> {
         let mut reply = vec![0; usize::from(call.reply)];
-        let here: Vec<usize> =
-            (0..self.cells.len()).filter(|index| self.cells[*index].register.table == Table::Call(call)).collect();
+        let here: Vec<usize> = (0..self.cells.len())
+            .filter(|index| self.cells[*index].register.table == Table::Call(call))
+            .collect();
         for index in here {
             let register = self.cells[index].register;
             if self.cells[index].writable {
@@ -79,7 +91,8 @@ fn identify(objects: &BTreeMap<u8, Vec<u8>>, data: &[u8]) -> Result<Vec<u8>, Exc
         3 => 0xFF,
         _ => return Err(Exception::VALUE),
     };
-    let within = |from: u8| objects.range(from..=last).map(|(id, text)| (*id, text.clone())).collect::<Vec<_>>();
+    let within =
+        |from: u8| objects.range(from..=last).map(|(id, text)| (*id, text.clone())).collect::<Vec<_>>();
     let found = if *first <= last && objects.contains_key(first) { within(*first) } else { within(0) };
     Ok(objects_answer(*category, &found))
 }

@@ -74,16 +74,28 @@ impl Unit {
         cells.sort_by_key(|cell| (cell.register.table, cell.register.address));
         let spans = cells.iter().flat_map(|cell| {
             let (register, width) = (&cell.register, usize::from(cell.register.width()));
-            let span = |start: u16| (register.table, usize::from(start)..usize::from(start) + width);
-            [span(register.address), span(register.write_address)]
+            let span = |table, start: u16| (table, usize::from(start)..usize::from(start) + width);
+            let lead = (
+                register.write_table(),
+                usize::from(register.write_address).saturating_sub(cell.lead)
+                    ..usize::from(register.write_address),
+            );
+            [
+                span(register.table, register.address),
+                span(register.write_table(), register.write_address),
+                lead,
+            ]
         });
         let presets = device.presets();
         let beside = presets.iter().map(|(table, address, words)| {
             let start = usize::from(*address);
             (*table, start..start + words.len())
         });
+        let fixed = device.fixed_writes().map(|(table, address, count)| {
+            (table, usize::from(address)..usize::from(address) + usize::from(count))
+        });
         let gap = if strict { 0 } else { usize::from(device.max_gap) };
-        let image = Image::new(spans.chain(beside), gap);
+        let image = Image::new(spans.chain(beside).chain(fixed), gap);
         let widest = cells.iter().map(|cell| cell.register.width()).max().unwrap_or(1);
         let mut unit = Self {
             name: Arc::clone(&device.name),
@@ -94,12 +106,7 @@ impl Unit {
             max_registers: device.max_registers,
             max_bits: device.max_bits,
             image,
-            objects: device
-                .identify
-                .iter()
-                .filter_map(|probe| probe.object())
-                .map(|(number, text)| (number, text.to_owned()))
-                .collect(),
+            objects: device.objects(),
             cells,
             widest,
         };
@@ -273,13 +280,14 @@ impl Unit {
         for index in 0..self.cells.len() {
             let register = self.cells[index].register;
             let width = register.width();
-            let target = Span { table: register.table, address: register.write_address, count: width };
-            if !target.touches(&written) {
+            let target =
+                Span { table: register.write_table(), address: register.write_address, count: width };
+            if !target.touches(&written) || register.is_function() {
                 continue;
             }
-            if register.write_address != register.address
+            if (register.write_address, target.table) != (register.address, register.table)
                 && let Some(words) = self.image.get(table, register.write_address, width).map(<[u16]>::to_vec)
-                && let Some(shown) = self.image.get_mut(table, register.address, width)
+                && let Some(shown) = self.image.get_mut(register.table, register.address, width)
             {
                 shown.copy_from_slice(&words);
             }

@@ -27,26 +27,26 @@ const DEVICE: &str = "
 ";
 
 /// The device on this channel.
-fn plan(channel: &str, device: &str) -> Plan {
+pub(crate) fn plan(channel: &str, device: &str) -> Plan {
     let text = format!(
         "site: s\nchannels: {{ c: {channel} }}\ndevices:\n  device:\n    channel: c\n    poll: 50ms{device}"
     );
     config::load_str(&text, "test", &Surroundings::none()).unwrap_or_else(|report| panic!("{report}"))
 }
 
-fn run(plan: &Plan) -> Running {
+pub(crate) fn run(plan: &Plan) -> Running {
     let driver = plan.channels[0].driver.get::<modbus::Plan>().unwrap();
     Running::start(driver.transport.clone(), driver.devices.clone())
 }
 
-fn on_pymodbus(kind: &str, device: &str) -> (Peer, Running, Plan) {
+pub(crate) fn on_pymodbus(kind: &str, device: &str) -> (Peer, Running, Plan) {
     let (peer, port) = functions_server(kind);
     let plan = plan(&format!("{{ modbus-{kind}: {{ address: '127.0.0.1:{port}' }} }}"), device);
     let running = run(&plan);
     (peer, running, plan)
 }
 
-async fn reads(running: &Running, plan: &Plan, point: &str, wanted: impl Into<Value>) {
+pub(crate) async fn reads(running: &Running, plan: &Plan, point: &str, wanted: impl Into<Value>) {
     let (id, wanted) = (number(plan, point), Some(wanted.into()));
     running.until(point, |this| this.latest(id).value == wanted).await;
 }
@@ -89,11 +89,8 @@ async fn a_device_is_told_by_its_identification() {
     let points = "    points: { zero: { holding: 0 } }\n";
     let device = format!("\n    probe: [{{ identification: 1, contains: EX-300 }}]\n{points}");
     let (_peer, running, _plan) = on_pymodbus("tcp", &device);
-    until_notice(
-        &running,
-        "wrong device: device has `EX-300` in identification 1, this one has `EX-200`",
-    )
-    .await;
+    until_notice(&running, "wrong device: device has `EX-300` in identification 1, this one has `EX-200`")
+        .await;
     running.stop().await;
     let device = format!("\n    probe: [{{ identification: 1, contains: EX-2 }}]\n{points}");
     let (_peer, running, plan) = on_pymodbus("tcp", &device);

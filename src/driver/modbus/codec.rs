@@ -64,6 +64,12 @@ impl BitField {
     const fn ones(self) -> u16 {
         if self.width >= 16 { u16::MAX } else { (1 << self.width) - 1 }
     }
+
+    /// The number whose two's complement the lowest `width` bits are.
+    fn signed(self, bits: u16) -> i64 {
+        let unused = u32::from(16 - self.width.min(16));
+        i64::from((bits << unused) as i16 >> unused)
+    }
 }
 
 impl Register {
@@ -87,8 +93,11 @@ impl Register {
         let all = self.order.join(words);
         if let Some(field) = self.bits {
             let bits = (all >> field.shift) as u16 & field.ones();
-            let bool = matches!(self.raw, RawType::Bool);
-            return Ok(if bool { Value::Bool(bits != 0) } else { Value::Int(i64::from(bits)) });
+            return Ok(match self.raw {
+                RawType::Bool => Value::Bool(bits != 0),
+                RawType::I8 | RawType::I16 => Value::Int(field.signed(bits)),
+                _ => Value::Int(i64::from(bits)),
+            });
         }
         Ok(match self.raw {
             RawType::Bool => Value::Bool(all != 0),
@@ -146,10 +155,14 @@ impl Register {
         let field = self.bits.unwrap_or(BitField { shift: 0, width: 16 });
         let number = match raw {
             Value::Bool(state) => i128::from(*state),
+            other if matches!(self.raw, RawType::I8 | RawType::I16) => {
+                let half = 1 << (field.width - 1);
+                whole(other, -half, half - 1)?
+            }
             other => whole(other, 0, i128::from(field.ones()))?,
         };
         let place = |bits: u16| self.order.word(bits << field.shift);
-        Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16) })
+        Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16 & field.ones()) })
     }
 
     /// The words that stand for `raw` where nothing else is in the register.

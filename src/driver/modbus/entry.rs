@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::copies::{move_to_copy, rules};
 use super::quirks::is_coil_word;
-use super::register::{BitField, RawType, Register, Table, WriteMethod};
+use super::register::{RawType, Register, Table, WriteMethod};
+use super::wake::WakeConfig;
 use super::{Device, DeviceConfig, LineConfig, Plan, Point, PointConfig, Rules, Transport};
 use crate::driver::entry::{
     Attached, Clash, Complaint, Driver, Endpoint, Neighbour, NoKeys, RawForm, Shift, Surroundings, Wiring,
@@ -18,10 +20,10 @@ use crate::model::{Access, Value, ValueKind};
 pub const TABLES: [&str; 4] = ["coil", "discrete", "input", "holding"];
 
 /// All keys by which a point says where it is.
-const PLACES: [&str; 6] = ["coil", "discrete", "input", "holding", "identification", "function"];
+const PLACES: [&str; 7] = ["coil", "discrete", "input", "holding", "identification", "function", "module"];
 
 /// Those of a place that go when another is named.
-const PLACE_KEYS: [&str; 10] = [
+const PLACE_KEYS: [&str; 12] = [
     "coil",
     "discrete",
     "input",
@@ -32,10 +34,9 @@ const PLACE_KEYS: [&str; 10] = [
     "function-data",
     "reply-bytes",
     "reply-at",
+    "module",
+    "module-channel",
 ];
-
-/// The last address of a table, as it is counted from 1.
-const MAX_ADDRESS: u32 = 65_536;
 
 /// No point is wider than what one request can write, so no overlap begins further back.
 const MAX_WIDTH: usize = 125;
@@ -65,10 +66,8 @@ impl Driver for Modbus {
     const TRIAL: &'static str = "modbus-tcp: { address: 192.0.2.1 }";
     const ADDRESSES: &'static [&'static str] = &PLACES;
     const ADDRESS_WORDS: &'static str = "input, holding, coil, discrete";
-    const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[
-        (&PLACES, &PLACE_KEYS),
-        (&["bit", "bits"], &["bit", "bits"]),
-    ];
+    const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] =
+        &[(&PLACES, &PLACE_KEYS), (&["bit", "bits"], &["bit", "bits"])];
     const CHANNEL_TABLES: &'static [(&'static str, &'static str)] = &[("`rs485`", "Rs485Config")];
     const CHANNEL_KEYS: &'static [&'static str] = &["address", "port"];
 
@@ -91,9 +90,13 @@ impl Driver for Modbus {
         })
     }
 
-    fn settle(device: &mut DeviceConfig, _: Option<&Transport>, shift: Shift) -> Vec<Complaint> {
+    fn settle(device: &mut DeviceConfig, channel: Option<&Transport>, shift: Shift) -> Vec<Complaint> {
         let mut complaints: Vec<Complaint> =
             device.validate().into_iter().map(|message| Complaint::about(&[], message)).collect();
+        if device.wake.is_some() && matches!(channel, Some(Transport::Tcp(_))) {
+            let message = "wake sends bytes that Modbus TCP has no place for";
+            complaints.push(Complaint::at(&["wake"], message, Some("remove it: a connection wakes nobody")));
+        }
         match u8::try_from(i64::from(device.unit) + shift.distance(1)) {
             Ok(unit) => device.unit = unit,
             Err(_) => {
@@ -148,7 +151,10 @@ impl Driver for Modbus {
             max_bits: device.config.max_bits,
             max_gap: device.config.max_gap,
             timeout: device.config.timeout.unwrap_or(timeout).0,
+            pause: device.config.pause.0,
+            wake: device.config.wake.as_ref().map(WakeConfig::wake),
             model: device.model,
+            node: device.config.node(),
             // The section has been checked.
             identify: device.config.probes().unwrap_or_default(),
             setup: device.config.writes(&device.config.setup, "setup").unwrap_or_default(),
@@ -161,70 +167,13 @@ impl Driver for Modbus {
 
 impl From<driver::entry::Wired<Place>> for Point {
     fn from(wired: driver::entry::Wired<Place>) -> Self {
-        let driver::entry::Wired { id, wiring, conversion, poll, access, tolerance, .. } = wired;
-        let Place { register, write, rules } = wiring;
+        let driver::entry::Wired { id, name, wiring, conversion, poll, access, tolerance, .. } = wired;
+        let Place { register, write, mut rules } = wiring;
+        if let Some(count) = &mut rules.count {
+            count.name = name;
+        }
         Self { id, register, conversion, poll, access, write, tolerance, rules }
     }
-}
-
-/// What counts for a point besides its register; the registers beside it moved to its copy.
-fn rules(config: &PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<Rules, String> {
-    let mut rules = config.rules(around.device, around.access.writable())?;
-    for (mut companion, step) in config.companions(around.device)? {
-        move_companion(&mut companion.register, Shift { step, ..around.shift })?;
-        rules.companions.push(companion);
-    }
-    Ok(rules)
-}
-
-/// How far the address of a register moves to its copy, and which lowest bit it has there where it is made of bits.
-fn moved(register: &Register, shift: Shift) -> (i64, Option<u8>) {
-    // Answers of functions are counted in bytes.
-    let (width, size) = match register.table {
-        Table::Call(_) => (register.reply_len() as i64, 8),
-        _ => (i64::from(register.width()), 16),
-    };
-    let Some(bits) = register.bits else { return (shift.distance(width), None) };
-    let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
-    (bit.div_euclid(size), Some(bit.rem_euclid(size) as u8))
-}
-
-/// Moves a register beside a point as the point's copy is moved.
-fn move_companion(register: &mut Register, shift: Shift) -> Result<(), String> {
-    let (distance, low) = moved(register, shift);
-    register.bits = register.bits.zip(low).map(|(bits, shift)| BitField { shift, ..bits });
-    let address = i64::from(register.address) + distance;
-    let address = u16::try_from(address).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
-    register.relocate(address);
-    Ok(())
-}
-
-/// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
-fn move_to_copy(config: &mut PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<(), String> {
-    let (first, _) = config.register(around.device, around.access.writable())?;
-    let (distance, low) = moved(&first, around.shift);
-    if let Some((bits, low)) = first.bits.zip(low) {
-        config.bit = config.bit.map(|_| low);
-        config.bits = config.bits.map(|_| (low, low + bits.width - 1));
-    }
-    let places = [config.identification.as_mut(), config.function.map(|_| &mut config.reply_at)];
-    for place in places.into_iter().flatten() {
-        let moved = u8::try_from(i64::from(*place) + distance);
-        *place = moved.map_err(|_| "the objects or answers of the copies run past 0 … 255")?;
-    }
-    let addresses = [
-        &mut config.coil,
-        &mut config.discrete,
-        &mut config.input,
-        &mut config.holding,
-        &mut config.write_address,
-    ];
-    for address in addresses.into_iter().flatten() {
-        let moved = u32::try_from(i64::from(*address) + distance).ok();
-        let within = moved.filter(|moved| *moved <= MAX_ADDRESS);
-        *address = within.ok_or("the addresses of the copies run past 0 … 65535")?;
-    }
-    Ok(())
 }
 
 /// The register that writes go to, its first and last address, and which bits of it.
@@ -242,8 +191,10 @@ fn written(place: usize, point: &Neighbour<'_, DeviceConfig, Place>) -> Option<W
         return None;
     }
     let register = &point.wiring.register;
-    // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles.
-    if point.wiring.rules.model.is_some() || is_coil_word(register) {
+    // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles, and
+    // commands share the register of their parameters.
+    let rules = &point.wiring.rules;
+    if rules.model.is_some() || !rules.lead.is_empty() || is_coil_word(register) {
         return None;
     }
     let first = u32::from(register.write_address);
@@ -252,7 +203,7 @@ fn written(place: usize, point: &Neighbour<'_, DeviceConfig, Place>) -> Option<W
         ones << bits.shift
     });
     let last = first + u32::from(register.width()).max(1) - 1;
-    Some(Written { unit: point.device.unit, table: register.table, first, last, mask, place })
+    Some(Written { unit: point.device.unit, table: register.write_table(), first, last, mask, place })
 }
 
 fn overlapping_writes(points: &[Neighbour<'_, DeviceConfig, Place>]) -> Vec<Clash> {
@@ -292,6 +243,7 @@ impl Wiring for Place {
             (_, raw) if raw.is_text() => None,
             (None, RawType::U24) => Some(unsigned(24)),
             (None, RawType::I24) => Some(signed(24)),
+            (Some(field), RawType::I8 | RawType::I16) => Some(signed(u32::from(field.width))),
             (Some(field), _) => Some(unsigned(u32::from(field.width))),
             (None, RawType::U8) => Some(unsigned(8)),
             (None, RawType::U16) => Some(unsigned(16)),
@@ -310,6 +262,9 @@ impl Wiring for Place {
             Some(field) if register.raw != RawType::Bool => format!("a field of {} bits", field.width),
             _ => register.raw.word(),
         };
+        if let Some(count) = &self.rules.count {
+            return count.form();
+        }
         RawForm { kind, limits, word: word.into(), unit: None }
     }
 

@@ -49,7 +49,9 @@ impl Call {
     /// Says what does not fit and how to mend it.
     pub fn new(function: u8, bytes: &[u8], reply: Option<u8>) -> Result<Self, String> {
         if function == IDENTIFICATION {
-            return Err("function 43 is read by identification: 0 (vendor), 1 (product code), 2 (revision)".into());
+            return Err(
+                "function 43 is read by identification: 0 (vendor), 1 (product code), 2 (revision)".into()
+            );
         }
         if TAKEN.contains(&function) {
             return Err(format!(
@@ -64,7 +66,9 @@ impl Call {
         }
         let reply = match (reply, function) {
             (Some(reply), _) if reply <= MAX_REPLY => reply,
-            (Some(reply), _) => return Err(format!("reply-bytes {reply}: an answer carries at most {MAX_REPLY}")),
+            (Some(reply), _) => {
+                return Err(format!("reply-bytes {reply}: an answer carries at most {MAX_REPLY}"));
+            }
             (None, EXCEPTION_STATUS) => 1,
             (None, _) => {
                 return Err("function needs reply-bytes: how many bytes of the answer follow the function code, 0 where none do".into());

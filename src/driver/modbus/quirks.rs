@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Device;
 use super::beside::ProbeConfig;
 use super::codes::Codes;
 use super::config::DeviceConfig;
@@ -177,6 +178,20 @@ impl Probe {
             Wanted::Codes(codes) => Value::Int(codes.first()?.first),
         };
         self.register.holding(&value).ok()
+    }
+}
+
+impl Device {
+    /// Where fixed writes go: at the start, and before and behind others. For simulated devices.
+    pub fn fixed_writes(&self) -> impl Iterator<Item = (Table, u16, u16)> + '_ {
+        let around = self.points.iter().flat_map(|point| point.rules.before.iter().chain(&point.rules.after));
+        self.setup.iter().chain(around).filter_map(|ask| match ask {
+            Ask::WriteCoil { address, .. } => Some((Table::Coil, *address, 1)),
+            Ask::WriteCoils { address, states } => Some((Table::Coil, *address, states.len() as u16)),
+            Ask::WriteRegister { address, .. } => Some((Table::Holding, *address, 1)),
+            Ask::WriteRegisters { address, words } => Some((Table::Holding, *address, words.len() as u16)),
+            _ => None,
+        })
     }
 }
 

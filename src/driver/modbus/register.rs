@@ -194,6 +194,17 @@ impl Register {
         self.write_address = address;
     }
 
+    /// The table that writes go to: what is read as discrete inputs or input registers is written as coils or
+    /// holding registers.
+    #[must_use]
+    pub const fn write_table(&self) -> Table {
+        match self.table {
+            Table::Discrete => Table::Coil,
+            Table::Input => Table::Holding,
+            table => table,
+        }
+    }
+
     /// How many addresses of its table the point takes.
     #[must_use]
     pub const fn width(&self) -> u16 {

@@ -366,7 +366,9 @@ impl Expect {
             return Ok(Some(self.pdu_len));
         }
         match objects_len(pdu) {
-            Some(len) if len > MAX_PDU => Err(format!("the objects take {len} bytes, more than an answer has")),
+            Some(len) if len > MAX_PDU => {
+                Err(format!("the objects take {len} bytes, more than an answer has"))
+            }
             None if pdu.len() >= MAX_PDU => Err("the objects do not end".into()),
             len => Ok(len),
         }
