@@ -29,4 +29,6 @@ pub mod systemd;
 
 pub mod gateway;
 
+pub mod ruletest;
+
 pub mod cli;

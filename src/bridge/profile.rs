@@ -61,6 +61,8 @@ pub struct Limits {
     pub retain: bool,
     /// Whether a `.` in a topic arrives as another topic.
     pub forbids_dots: bool,
+    /// Shortest time between two connections under one client identifier.
+    pub connect_every: Duration,
 }
 
 /// How topics and payloads look on the other side.
@@ -87,6 +89,7 @@ const NO_LIMITS: Limits = Limits {
     keep_alive_s: 65_535,
     retain: true,
     forbids_dots: false,
+    connect_every: Duration::ZERO,
 };
 
 impl Profile {
@@ -121,6 +124,7 @@ impl Profile {
                 filters_at_once: 8,
                 client_id: 128,
                 keep_alive_s: 1200,
+                connect_every: Duration::from_secs(1),
                 ..NO_LIMITS
             },
             Self::AzureIotHub => Limits {

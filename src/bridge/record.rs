@@ -48,6 +48,12 @@ impl<'a> Record<'a> {
         out.extend_from_slice(self.payload);
     }
 
+    /// Only the time of a record.
+    pub(crate) fn time(bytes: &[u8]) -> Option<i64> {
+        let time = bytes.strip_prefix(&[VERSION])?.get(1..9)?;
+        time.try_into().ok().map(i64::from_be_bytes)
+    }
+
     /// Reads a record.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, NoRecord> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(NoRecord)?;

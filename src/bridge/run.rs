@@ -232,30 +232,36 @@ impl Bridge {
         let mut short = Backoff::new(PAUSE.0, PAUSE.1);
         let mut long = Backoff::new(PAUSE.1, LONG_PAUSE);
         let status = Arc::clone(&self.pump.status);
+        let connect_every = self.config.limits().connect_every;
         for url in urls.iter().cycle() {
             if stop.is_cancelled() {
                 return;
             }
             status.enter(State::Connecting, self.clock.stamp().unix_us);
-            let before = status.acknowledged.get() + status.accepted.get();
+            let (begun, before) = (self.clock.mono(), status.acknowledged.get() + status.accepted.get());
             let ended = tokio::select! {
                 ended = self.connection(url, stop) => ended,
                 // A link that is up ends in order by itself.
                 () = stop_while_connecting(stop, &status) => return,
             };
-            let error = match ended {
+            let mut pause = match ended {
                 Ok(Ended::Stopped) => return,
-                Ok(Ended::Renew) => continue,
-                Err(error) => error,
+                Ok(Ended::Renew) => Duration::ZERO,
+                Err(error) => {
+                    if status.acknowledged.get() + status.accepted.get() > before {
+                        short.reset();
+                        long.reset();
+                    }
+                    if status.failed(error.to_string()) {
+                        tracing::warn!(bridge = &*self.handle.name, url = %url, reason = %error, "the link upstream is down");
+                    }
+                    let backoff = if error.needs_somebody() { &mut long } else { &mut short };
+                    backoff.pause(fastrand::f64())
+                }
             };
-            if status.acknowledged.get() + status.accepted.get() > before {
-                short.reset();
-                long.reset();
-            }
-            let backoff = if error.needs_somebody() { &mut long } else { &mut short };
-            let pause = backoff.pause(fastrand::f64());
-            if status.failed(error.to_string()) {
-                tracing::warn!(bridge = &*self.handle.name, url = %url, reason = %error, "the link upstream is down");
+            pause = pause.max((begun + connect_every).saturating_duration_since(self.clock.mono()));
+            if pause.is_zero() {
+                continue;
             }
             status.enter(State::Waiting, self.clock.stamp().unix_us);
             tokio::select! {

@@ -16,9 +16,11 @@ mod logging;
 mod mqtt;
 mod passwd;
 mod profiles;
+mod record;
 mod run;
 mod schema;
 mod simulate;
+mod test;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -82,6 +84,16 @@ enum Command {
     /// Check a configuration and tell what it asks of each line; starts nothing.
     #[command(after_help = "Example:\n  iogate check site.yaml")]
     Check(check::Arguments),
+    /// Run the rule tests of a configuration: no hardware, hours of plant time in milliseconds.
+    #[command(
+        after_help = "Exit code: 0 all have passed, 1 one has failed, 3 configuration or tests have errors, or there are no tests.\n\nExample:\n  iogate test site.yaml\n  iogate test site.yaml --only press --timeline"
+    )]
+    Test(test::Arguments),
+    /// Watch a running gateway for a while and write what happened as a rule test.
+    #[command(
+        after_help = "Exit code: 0 it is recorded and passes, 1 it could not be recorded or does not pass.\n\nExample:\n  iogate record site.yaml --for 10m -o site.monday.test.yaml\n  iogate record site.yaml --for 1h --alarm press-too-hot -o site.press.test.yaml"
+    )]
+    Record(record::Arguments),
     /// Serve the devices that a configuration describes, so that it can be tried without hardware.
     #[command(after_help = "Example:\n  iogate simulate site.yaml\n  then type: fault press dead 5s")]
     Simulate(simulate::Arguments),
@@ -174,6 +186,8 @@ pub fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Run(arguments) => in_runtime(run::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Simulate(arguments) => in_runtime(simulate::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 
-use super::{Commander, DEFAULT_DEADLINE, Managed, ended};
+use super::{Commander, DEFAULT_DEADLINE, Managed, ended, learn};
 use crate::model::{CommandRequest, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
@@ -88,21 +88,20 @@ struct Attempt {
 pub(super) async fn keep(commander: &Commander) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        let now = commander.inner.clock.mono();
-        for (request, generation, written) in take_ready(commander, now) {
+        for (request, generation, written) in take_ready(commander) {
             under_way.push(async move {
                 let outcome = ended(written).await;
                 Attempt { request, generation, outcome }
             });
         }
-        let next = next_attempt(commander, now);
+        let next = next_attempt(commander, commander.inner.clock.mono());
         tokio::select! {
             () = commander.inner.changed.notified() => {}
             Some(attempt) = under_way.next(), if !under_way.is_empty() => {
-                conclude(commander, &attempt);
+                conclude(commander, attempt);
                 // What else has ended counts before the outputs are looked through again.
                 while let Some(Some(attempt)) = under_way.next().now_or_never() {
-                    conclude(commander, &attempt);
+                    conclude(commander, attempt);
                 }
             }
             () = sleep_until(next), if next.is_some() => {}
@@ -116,7 +115,9 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
-fn take_ready(commander: &Commander, now: Instant) -> Vec<(CommandRequest, u64, oneshot::Receiver<Outcome>)> {
+fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64, oneshot::Receiver<Outcome>)> {
+    let given = commander.inner.clock.stamp();
+    let now = given.mono;
     let mut outputs = commander.outputs();
     let mut waiting = vec![0; commander.inner.channels];
     for managed in outputs.iter() {
@@ -127,13 +128,14 @@ fn take_ready(commander: &Commander, now: Instant) -> Vec<(CommandRequest, u64, 
         if waiting[managed.channel] >= MAX_ATTEMPTS || !managed.ready(now) {
             continue;
         }
-        let Managed { point, channel, output, upkeep, .. } = managed;
+        let Managed { point, channel, output, upkeep, known, .. } = managed;
         let Some(setpoint) = output.target().cloned() else { continue };
         waiting[*channel] += 1;
         upkeep.writing = Some(upkeep.generation);
         upkeep.attempts += 1;
         let (id, origin, deadline) = (commander.next_id(), output.origin(), now + DEFAULT_DEADLINE);
-        let request = CommandRequest { id, point: *point, setpoint, origin, deadline };
+        let (point, old) = (*point, known.clone());
+        let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
         let written = commander.push(&request);
         ready.push((request, upkeep.generation, written));
     }
@@ -152,11 +154,12 @@ fn next_attempt(commander: &Commander, now: Instant) -> Option<Instant> {
     outputs.iter().filter(waits).filter_map(|managed| managed.upkeep.after).filter(|after| *after > now).min()
 }
 
-fn conclude(commander: &Commander, attempt: &Attempt) {
+fn conclude(commander: &Commander, attempt: Attempt) {
     let now = commander.inner.clock.mono();
     let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
-    let upkeep = &mut outputs[place].upkeep;
+    let Managed { upkeep, known, .. } = &mut outputs[place];
+    learn(known, &attempt.request.setpoint, &attempt.outcome);
     upkeep.attempts -= 1;
     if upkeep.writing == Some(attempt.generation) {
         upkeep.writing = None;
@@ -173,6 +176,6 @@ fn conclude(commander: &Commander, attempt: &Attempt) {
     drop(outputs);
     commander.inner.settled.notify_waiters();
     if loud {
-        commander.audit(&attempt.request, &attempt.outcome);
+        commander.record(attempt.request, &attempt.outcome);
     }
 }

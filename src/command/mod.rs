@@ -3,10 +3,12 @@
 //! [`Commander::submit`] checks an operator's request and puts it into its channel's queue; the outcome
 //! comes back through the [`Ticket`]. [`Commander::hold`] and [`Commander::release`] are for alarms: they
 //! change what an output shall be, and the keeper sees to it until the device has confirmed it.
-//! Every command leaves one record in the log under the target `audit`. Nothing else reaches a queue.
+//! Every command leaves one record, in the log under the target `audit` and with the listener of
+//! [`Commander::on_record`]. Nothing else reaches a queue.
 
 pub mod arbiter;
 mod keeper;
+mod record;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +24,8 @@ use crate::driver::{WriteJob, WriteQueue};
 use crate::model::{CommandId, CommandRequest, Origin, Outcome, PointId, PointTable, Reading, Value};
 use arbiter::Output;
 use keeper::Upkeep;
+pub use record::Listener;
+use record::Recorder;
 
 /// The deadline of a command whose sender named none.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -50,6 +54,7 @@ struct Inner {
     clock: Clock,
     changed: Notify,
     settled: Notify,
+    recorder: Recorder,
 }
 
 /// A writable point with all that is known of its control.
@@ -63,6 +68,8 @@ struct Managed {
     commands: u32,
     /// The command whose setpoint was settled last.
     settled: CommandId,
+    /// What it is known to be: the last good reading, or the last setpoint that was confirmed.
+    known: Option<Value>,
 }
 
 /// What a sender holds while its command is under way.
@@ -92,6 +99,7 @@ impl Commander {
                 upkeep: Upkeep::new(point.safe.is_some()),
                 commands: 0,
                 settled: CommandId(0),
+                known: None,
             });
         }
         let channels = channels.len();
@@ -106,6 +114,7 @@ impl Commander {
                 clock,
                 changed: Notify::new(),
                 settled: Notify::new(),
+                recorder: Recorder::default(),
             }),
         }
     }
@@ -122,11 +131,12 @@ impl Commander {
     pub fn submit(&self, point: PointId, setpoint: Value, origin: Origin, deadline: Instant) -> Ticket {
         let (reply, outcome) = oneshot::channel();
         let mut outputs = self.outputs();
-        let id = self.next_id();
+        let (id, given) = (self.next_id(), self.inner.clock.stamp());
+        let old = self.place(point).and_then(|place| outputs[place].known.clone());
         match self.admit(&mut outputs, point, setpoint.clone(), &origin) {
             Ok((setpoint, managed)) => {
                 managed.commands += 1;
-                let request = CommandRequest { id, point, setpoint, origin, deadline };
+                let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
                 let written = self.push(&request);
                 drop(outputs);
                 tokio::spawn(self.clone().see_through(request, written, reply));
@@ -134,7 +144,8 @@ impl Commander {
             Err(reason) => {
                 drop(outputs);
                 let outcome = Outcome::Rejected(reason);
-                self.audit(&CommandRequest { id, point, setpoint, origin, deadline }, &outcome);
+                let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
+                self.record(request, &outcome);
                 let _ = reply.send(outcome);
             }
         }
@@ -238,8 +249,9 @@ impl Commander {
     ) {
         let outcome = ended(written).await;
         if let Some(place) = self.place(request.point) {
-            let Managed { output, upkeep, commands, settled, .. } = &mut self.outputs()[place];
+            let Managed { output, upkeep, commands, settled, known, .. } = &mut self.outputs()[place];
             *commands -= 1;
+            learn(known, &request.setpoint, &outcome);
             if outcome.succeeded() && request.id > *settled {
                 *settled = request.id;
                 output.settle(request.setpoint.clone());
@@ -250,7 +262,7 @@ impl Commander {
             }
         }
         self.inner.changed.notify_one();
-        self.audit(&request, &outcome);
+        self.record(request, &outcome);
         let _ = reply.send(outcome);
     }
 
@@ -266,20 +278,6 @@ impl Commander {
         });
         outcome
     }
-
-    /// The one record that every command leaves.
-    fn audit(&self, request: &CommandRequest, outcome: &Outcome) {
-        let name = match request.point.index() < self.inner.points.len() {
-            true => &*self.inner.points.get(request.point).name,
-            false => "?",
-        };
-        tracing::info!(
-            target: "audit",
-            command = request.id.0, point = name, origin = %request.origin,
-            setpoint = %request.setpoint, outcome = outcome.code(),
-            "command {outcome}"
-        );
-    }
 }
 
 /// Sees to it that an output stays as an alarm or the stop wants it, also when its device loses power and
@@ -289,7 +287,8 @@ impl Observer for Commander {
         let outputs = readings.iter().filter_map(|reading| Some((reading, self.place(reading.point)?)));
         let mut lapsed = false;
         for (reading, place) in outputs.filter(|(reading, _)| reading.quality.is_good()) {
-            let Managed { output, upkeep, .. } = &mut self.outputs()[place];
+            let Managed { output, upkeep, known, .. } = &mut self.outputs()[place];
+            known.clone_from(&reading.value);
             let differs = match (output.target(), &reading.value) {
                 (Some(Value::Bool(wanted)), Some(Value::Bool(is))) => wanted != is,
                 (Some(Value::Text(wanted)), Some(Value::Text(is))) => !wanted.eq_ignore_ascii_case(is),
@@ -304,6 +303,13 @@ impl Observer for Commander {
         if lapsed {
             self.inner.changed.notify_one();
         }
+    }
+}
+
+/// An output that cannot be read is known by what its device confirmed last.
+fn learn(known: &mut Option<Value>, setpoint: &Value, outcome: &Outcome) {
+    if *outcome == Outcome::Confirmed {
+        *known = Some(setpoint.clone());
     }
 }
 

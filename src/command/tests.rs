@@ -263,3 +263,27 @@ async fn what_an_alarm_holds_is_written_again_when_the_device_has_forgotten_it()
     read(false);
     rig.take(true, verified(true)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_command_leaves_one_record_with_what_the_output_was_before() {
+    let rig = rig(Some(Value::Bool(false)));
+    let records = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&records);
+    assert!(rig.commander.on_record(Arc::new(move |record| told.lock().unwrap().push(record.clone()))));
+    assert!(!rig.commander.on_record(Arc::new(|_| {})), "there is one listener");
+    rig.take(false, verified(false)).await;
+    rig.commander.observe(&[Reading::good(COIL, Value::Bool(false), Clock::system().stamp())]);
+    let ticket = rig.operator(true);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    rig.take(true, verified(true)).await;
+    ticket.outcome().await;
+    let nobody = rig.commander.submit(PointId(7), Value::Bool(true), Origin::Gateway, Clock::system().mono());
+    assert!(matches!(nobody.outcome().await, Outcome::Rejected(_)));
+    let records = records.lock().unwrap();
+    let [start, command, refused] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((&start.request.origin, &start.request.old), (&Origin::Gateway, &None));
+    assert_eq!((&*command.output, &command.outcome), ("test/fan", &verified(true)));
+    assert_eq!(command.request.old, Some(Value::Bool(false)));
+    assert_eq!(command.ended.mono - command.request.given.mono, Duration::from_secs(1));
+    assert_eq!((&*refused.output, refused.outcome.code()), ("?", "rejected"));
+}

@@ -8,6 +8,7 @@ mod alarms;
 mod blame;
 mod bridges;
 mod build;
+pub mod cases;
 mod check;
 mod conflicts;
 mod context;
@@ -65,16 +66,7 @@ pub const SYSTEM_PROFILES: &str = "/usr/share/iogate/profiles";
 /// # Errors
 /// Every mistake of the file and of the profiles it uses, each with its place.
 pub fn load(path: &Path) -> Result<Plan, Report> {
-    let around = Surroundings::of(path);
-    let origin = path.display().to_string();
-    match profile::read_text(path) {
-        Ok(text) => load_str(&text, &origin, &around),
-        Err(message) => {
-            let cx = Context::new(&around);
-            cx.error_nowhere(message, None);
-            Err(Report::new(&origin, cx.into_problems()))
-        }
-    }
+    load_with_tests(path, &[])
 }
 
 /// Loads and validates a configuration that is already in memory; `origin` is what messages call it.
@@ -84,7 +76,36 @@ pub fn load(path: &Path) -> Result<Plan, Report> {
 pub fn load_str(text: &str, origin: &str, around: &Surroundings) -> Result<Plan, Report> {
     let cx = Context::new(around);
     let file = cx.sources.borrow_mut().add(origin, text);
-    let plan = parse::parse(&cx, file, text).and_then(|root| plan::build(&cx, &root));
+    let plan = parse::parse(&cx, file, text).and_then(|root| plan::build(&cx, &root, &[]));
+    finish(cx, origin, plan)
+}
+
+/// Loads and validates a configuration file together with files of rule tests.
+///
+/// # Errors
+/// As for [`load`], with the mistakes of the tests.
+pub fn load_with_tests(path: &Path, files: &[PathBuf]) -> Result<Plan, Report> {
+    let around = Surroundings::of(path);
+    let origin = path.display().to_string();
+    let cx = Context::new(&around);
+    let read = |path: &Path| match profile::read_text(path) {
+        Ok(text) => {
+            let file = cx.sources.borrow_mut().add(&path.display().to_string(), &text);
+            parse::parse(&cx, file, &text)
+        }
+        Err(message) => {
+            cx.error_nowhere(message, None);
+            None
+        }
+    };
+    let root = read(path);
+    let beside: Vec<node::Node> = files.iter().filter_map(|file| read(file)).collect();
+    let plan = root.and_then(|root| plan::build(&cx, &root, &beside));
+    finish(cx, &origin, plan)
+}
+
+/// The plan with what should be looked at, or every mistake.
+fn finish(cx: Context<'_>, origin: &str, plan: Option<Plan>) -> Result<Plan, Report> {
     let failed = cx.error_count() > 0;
     match plan {
         Some(mut plan) if !failed => {

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::alarms::{Points, alarms, check_behaviours};
 use super::bridges::bridges;
+use super::cases::{Case, Subjects, cases};
 use super::conflicts;
 use super::context::Context;
 use super::de::read;
@@ -26,8 +27,11 @@ use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 7] =
-    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web", TESTS];
+
+/// The section of rule tests, also in files beside the configuration.
+const TESTS: &str = "tests";
 
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Plan {
     pub channels: Vec<ChannelPlan>,
     /// The alarms, in the order of the file, and behind them those of their inputs.
     pub alarms: Vec<alarm::Rule>,
+    /// The rule tests, in the order of the file, and behind them those of the files beside it.
+    pub tests: Vec<Case>,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// The embedded broker.
@@ -67,8 +73,9 @@ pub struct ChannelPlan {
     pub driver: DriverPlan,
 }
 
-/// Makes the plan; mistakes are recorded in the context, and then what comes back is of no use.
-pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
+/// Makes the plan; mistakes are recorded in the context, and then what comes back is of no use. `beside` are the
+/// roots of files of rule tests.
+pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Plan> {
     if root.is_null() {
         cx.error(root.span, "the configuration is empty", Some("begin with `site: my-site`".to_owned()));
         return None;
@@ -92,6 +99,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
     let rules = alarms(cx, part("alarms"), &points, &devices);
+    let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
+    let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
     check_behaviours(cx, &devices, &points);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
@@ -103,7 +112,17 @@ pub(super) fn build(cx: &Context<'_>, root: &Node) -> Option<Plan> {
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    Some(Plan { tests, bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+}
+
+/// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
+fn sections_of_tests<'a>(cx: &Context<'_>, root: &'a Node, beside: &'a [Node]) -> Vec<&'a Node> {
+    for file in beside {
+        if !file.is_null() && expect_map(cx, file, "a file of tests") {
+            check_keys(cx, file, &[&[TESTS]]);
+        }
+    }
+    std::iter::once(root).chain(beside).filter_map(|root| root.get(TESTS)).collect()
 }
 
 /// The broker's section alone; mistakes are recorded in the context.
@@ -248,6 +267,7 @@ fn assemble(
         points,
         channels: plans,
         alarms,
+        tests: Vec::new(),
         bridges: IndexMap::new(),
         broker,
         web,

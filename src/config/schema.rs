@@ -9,6 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::cases::CaseSection;
 use super::drivers::{DRIVERS, channel_schema, in_profiles};
 use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
@@ -97,6 +98,13 @@ fn file(generator: &mut SchemaGenerator) -> Value {
             named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),
         ),
         ("broker", one::<broker::Config>(generator, "The embedded MQTT broker.")),
+        (
+            "tests",
+            named::<CaseSection>(
+                generator,
+                "Rule tests: what must come of readings; `iogate test` runs them.",
+            ),
+        ),
         ("web", one::<web::Config>(generator, "The page and its API.")),
     ];
     for (name, section) in sections {

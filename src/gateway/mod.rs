@@ -10,7 +10,7 @@ mod alone;
 mod bridges;
 mod messages;
 mod parts;
-mod stale;
+pub(crate) mod stale;
 mod supervise;
 
 use std::collections::HashMap;

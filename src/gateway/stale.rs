@@ -21,7 +21,7 @@ const FLOOR: Duration = Duration::from_secs(10);
 const SCAN_PERIOD: Duration = Duration::from_secs(2);
 
 /// Scans until `shutdown`.
-pub(super) async fn watch(bus: Arc<Bus>, clock: Clock, shutdown: CancellationToken) {
+pub(crate) async fn watch(bus: Arc<Bus>, clock: Clock, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(SCAN_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

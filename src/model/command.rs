@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{PointId, Value};
+use super::{PointId, Stamp, Value};
 
 /// Names one command within one run of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +49,24 @@ pub struct CommandRequest {
     pub origin: Origin,
     /// After this moment nothing goes to the wire any more.
     pub deadline: Instant,
+    /// When it was given.
+    pub given: Stamp,
+    /// What the output was known to be at that moment: its last good reading, or for an output that is never
+    /// read the last setpoint that its device has confirmed.
+    pub old: Option<Value>,
+}
+
+/// What is kept of a command that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// The command.
+    pub request: CommandRequest,
+    /// The output by name, `device/point`; `?` where the command named none.
+    pub output: Arc<str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub ended: Stamp,
 }
 
 /// How a command ended.

@@ -22,7 +22,7 @@ pub use alarm::{
     AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
 };
 pub use behaviour::{Behaviour, Motion};
-pub use command::{CommandId, CommandRequest, Origin, Outcome};
+pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome};
 pub use conversion::Conversion;
 pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};
 pub use quality::{Quality, Reason};

@@ -80,6 +80,37 @@ impl fmt::Display for Reason {
     }
 }
 
+impl std::str::FromStr for Reason {
+    type Err = String;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const PLAIN: [Reason; 15] = [
+            Reason::NotYetRead,
+            Reason::Timeout,
+            Reason::NoConnection,
+            Reason::ErrorReply,
+            Reason::Busy,
+            Reason::MalformedReply,
+            Reason::OutOfRange,
+            Reason::SensorUnder,
+            Reason::SensorOver,
+            Reason::SensorFault,
+            Reason::NotAvailable,
+            Reason::Undecodable,
+            Reason::Stale,
+            Reason::Saturated,
+            Reason::Unverified,
+        ];
+        let numbered = match text.split_once(' ') {
+            Some(("device-exception", code)) => code.parse().ok().map(Self::DeviceException),
+            Some(("http-status", status)) => status.parse().ok().map(Self::HttpStatus),
+            _ => PLAIN.into_iter().find(|reason| reason.code() == text),
+        };
+        numbered.ok_or_else(|| format!("`{text}` is not the reason of a quality"))
+    }
+}
+
 /// The quality of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quality {
@@ -129,6 +160,30 @@ impl fmt::Display for Quality {
         match self.reason() {
             None => f.write_str("good"),
             Some(reason) => write!(f, "{} ({reason})", self.class()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_reads_back_as_it_is_written() {
+        for reason in [Reason::Timeout, Reason::Stale, Reason::DeviceException(2), Reason::HttpStatus(404)] {
+            assert_eq!(reason.to_string().parse(), Ok(reason));
+        }
+        assert!("device-exception 300".parse::<Reason>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_the_reason_that_it_shows_or_none(text in "[a-z]{1,8}(-[a-z]{1,8})?( [0-9]{1,6})?") {
+            if let Ok(reason) = text.parse::<Reason>() {
+                prop_assert_eq!(reason.to_string().parse(), Ok(reason));
+            }
         }
     }
 }

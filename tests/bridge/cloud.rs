@@ -24,6 +24,9 @@ const PUBLISHES_PER_SECOND: usize = 100;
 const FILTERS_AT_ONCE: usize = 8;
 const BURST: usize = 2;
 
+/// One connection a second is what is documented; half of that time may be lost on the way to here.
+const CONNECT_EVERY: Duration = Duration::from_millis(500);
+
 /// How long an acknowledgement takes.
 const ROUND_TRIP: Duration = Duration::from_millis(30);
 
@@ -32,6 +35,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(30);
 pub(crate) struct Manners {
     /// So many times it says that a quota is used up, once by each kind of packet in turn.
     pub(crate) short: u32,
+    /// So many clients it lets in and leaves at once.
+    pub(crate) brief: usize,
     /// Logins need a token that has not expired; whose token expires is put out.
     pub(crate) tokens: bool,
     /// The limits of AWS do not matter.
@@ -54,6 +59,8 @@ pub(crate) struct Seen {
     pub(crate) offences: Vec<String>,
     pub(crate) logins: Vec<String>,
     pub(crate) filters: usize,
+    /// When the last client came; a test takes it away before another one comes.
+    pub(crate) connected: Option<Instant>,
     shortages: u32,
 }
 
@@ -199,6 +206,10 @@ impl Client {
                 self.version = connect.version;
                 let token = String::from_utf8(connect.password.unwrap_or_default().to_vec()).unwrap();
                 seen.logins.push(token.clone());
+                let before = seen.connected.replace(Instant::now());
+                if !manners.lax && before.is_some_and(|before| before.elapsed() < CONNECT_EVERY) {
+                    return offence("connections too soon after each other".into());
+                }
                 if manners.tokens {
                     self.expires = Some(expiry(&token));
                 }
@@ -214,8 +225,8 @@ impl Client {
                     code,
                     &ConnackProperties::default(),
                 );
-                if short {
-                    seen.shortages += 1;
+                seen.shortages += u32::from(short);
+                if short || seen.logins.len() <= manners.brief {
                     return Err(End::Left);
                 }
             }

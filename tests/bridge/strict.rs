@@ -195,6 +195,18 @@ async fn a_quota_that_is_used_up_is_told_in_words_and_costs_no_message() {
     site.stop().await;
 }
 
+#[tokio::test]
+async fn a_profile_connects_no_oftener_than_its_broker_takes() {
+    let (folder, cloud) = cloud(Manners { brief: 3, ..Manners::default() }).await;
+    let site = Site::start(aws(&cloud, folder.path(), Version::V5));
+    site.publish("site/a", "1");
+    site.drained().await;
+    assert_eq!(site.handle.snapshot().acknowledged, 1);
+    site.stop().await;
+    let seen = cloud.seen.lock().unwrap();
+    assert_eq!((seen.logins.len(), &seen.offences), (4, &Vec::new()));
+}
+
 /// Publishes for longer than a token lives and sees to it that no token ever expired on the broker.
 async fn renews(token: Token, version: Version) -> Vec<String> {
     let cloud = Cloud::start(Manners { tokens: true, lax: true, ..Manners::default() }, None).await;

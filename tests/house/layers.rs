@@ -6,7 +6,7 @@ use crate::paths::{self, Mention};
 use crate::tree::Source;
 
 /// From the lowest layer up. A module uses lower layers only, never its own row.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["model"],
     &["clock", "backoff"],
     &["journal", "bus", "transport"],
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 10] = [
     &["config"],
     &["systemd", "simulate", "import"],
     &["gateway"],
+    &["ruletest"],
     &["cli"],
 ];
 

@@ -6,6 +6,8 @@
 //! what the log itself lost shows as a jump. Invariants: the log keeps what lies behind the last cursor that is on the
 //! disk; a number is never given twice.
 
+mod reader;
+
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::io;
@@ -14,7 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gauge::Gauge;
-use super::{Arrival, Backlog, BufferError, Depth, Full, Item, Place, Reader, What};
+use reader::JournalReader;
+
+use super::{Arrival, Backlog, BufferError, Depth, Full, Place, Reader};
 use crate::bridge::config::{Buffer, OnFull};
 use crate::bridge::record::Record;
 use crate::bridge::sequence::{StreamId, Why};
@@ -28,14 +32,14 @@ const GAP: u8 = 2;
 const CURSOR: u8 = 3;
 const STREAM: u8 = 4;
 
-/// Read at once, in bytes.
-const READ: usize = 256 << 10;
-
 /// The cursor is noted after so many messages, or after [`NOTE_AFTER`].
 const NOTE_EVERY: u64 = 500;
 
 /// How long a moved cursor stays unnoted while messages flow.
 const NOTE_AFTER: Duration = Duration::from_millis(250);
+
+/// Finding out how old the oldest message is may take one part of the time in so many.
+const READ_SHARE: u32 = 200;
 
 /// After so many bytes a snapshot is taken, so that a start reads no more than these.
 const SNAPSHOT_EVERY: u64 = 32 << 20;
@@ -67,6 +71,16 @@ struct State {
     gauge: Gauge,
     /// Payload bytes at the last snapshot.
     snapshot_at: u64,
+    /// The oldest that waits of what was there before the start.
+    oldest: Oldest,
+}
+
+/// A message's number and when it was taken in, as it was last read from the log.
+struct Oldest {
+    seq: u64,
+    unix_us: Option<i64>,
+    /// Reading may cost as much as going through a segment: until then the last answer stands.
+    again: Instant,
 }
 
 /// What a start found.
@@ -139,6 +153,7 @@ impl Journal {
             pin,
             gauge: Gauge::new(found.cursor.seq, found.next, log.stats().bytes),
             snapshot_at: 0,
+            oldest: Oldest { seq: 0, unix_us: None, again: clock.mono() },
         };
         let backlog = Self {
             stream: found.stream.unwrap_or(stream),
@@ -174,6 +189,28 @@ impl Journal {
         snapshot.push(CURSOR, &[&passed.position.to_be_bytes(), &passed.seq.to_be_bytes()])?;
         snapshot.push(GAP, &[&next.to_be_bytes(), &0u64.to_be_bytes()])?;
         snapshot.finish().map(|_| ())
+    }
+
+    /// When what lies next behind a place was taken in, by the log itself, read so seldom that it takes no more than a
+    /// small part of the time. What cannot be read has no age.
+    fn read_oldest(&self, passed: Place) -> Option<i64> {
+        let begun = self.clock.mono();
+        {
+            let known = &lock(&self.state).oldest;
+            if known.seq == passed.seq || begun < known.again {
+                return known.unix_us;
+            }
+        }
+        let (mut unix_us, mut reader) = (None, self.log.reader(passed.position));
+        let _ = reader.read(1, |entry| {
+            if let Entry::Record { kind: MESSAGE, payload, .. } = entry {
+                unix_us = unix_us.or(payload.get(8..).and_then(Record::time));
+            }
+        });
+        let now = self.clock.mono();
+        let again = now + (now - begun) * READ_SHARE;
+        lock(&self.state).oldest = Oldest { seq: passed.seq, unix_us, again };
+        unix_us
     }
 
     /// Notes the cursor in the log, and lets go of what older notes that are on the disk have passed.
@@ -239,7 +276,8 @@ impl Backlog for Journal {
         let position = self.log.append(MESSAGE, &[&seq.to_be_bytes(), bytes], terms).map_err(|_| Full)?;
         state.next += 1;
         let next = state.next;
-        state.gauge.add(next, bytes.len() as u64);
+        let unix_us = Record::time(bytes).unwrap_or_else(|| self.clock.stamp().unix_us);
+        state.gauge.add(next, bytes.len() as u64, unix_us);
         Ok(Place { position, seq })
     }
 
@@ -254,7 +292,7 @@ impl Backlog for Journal {
         self.log.append(GAP, &payload, terms).map_err(|_| Full)?;
         state.next += count;
         let next = state.next;
-        state.gauge.add(next, 0);
+        state.gauge.add(next, 0, self.clock.stamp().unix_us);
         Ok(())
     }
 
@@ -279,29 +317,20 @@ impl Backlog for Journal {
 
     fn reader(&self, from: Place) -> Box<dyn Reader> {
         let reader = self.log.reader(from.position);
-        Box::new(JournalReader { reader, next: from, read: VecDeque::new(), why: Why::Dropped })
+        Box::new(JournalReader::new(reader, from))
     }
 
     fn depth(&self) -> Depth {
-        let (passed, next, bytes) = {
+        let (passed, messages, waiting) = {
             let mut state = lock(&self.state);
             let passed = state.passed;
-            (passed, state.next, state.gauge.waiting(passed.seq))
+            (passed, state.next - passed.seq, state.gauge.waiting(passed.seq))
         };
-        let messages = next - passed.seq;
         if messages == 0 {
             return Depth::default();
         }
-        let mut oldest_us = None;
-        let mut reader = self.log.reader(passed.position);
-        // What cannot be read has no age.
-        let _ = reader.read(1, |entry| {
-            if let Entry::Record { kind: MESSAGE, payload, .. } = entry {
-                let record = payload.get(8..).and_then(|bytes| Record::decode(bytes).ok());
-                oldest_us = oldest_us.or(record.map(|record| record.unix_us));
-            }
-        });
-        Depth { messages, bytes, oldest_us }
+        let oldest_us = waiting.since_us.or_else(|| self.read_oldest(passed));
+        Depth { messages, bytes: waiting.bytes, oldest_us }
     }
 
     fn fullness(&self) -> f64 {
@@ -342,75 +371,6 @@ impl Drop for Journal {
         }
         drop(state);
         self.log.close();
-    }
-}
-
-struct JournalReader {
-    reader: journal::Reader,
-    /// The place of what is handed out next.
-    next: Place,
-    read: VecDeque<Item>,
-    /// Why numbers are missing, should the next record show that some are.
-    why: Why,
-}
-
-impl JournalReader {
-    fn fill(&mut self) -> io::Result<bool> {
-        let Self { reader, next, read, why: reason } = self;
-        let mut expected = next.seq;
-        reader.read(READ, |entry| {
-            let (position, kind, payload) = match entry {
-                Entry::Record { position, kind, payload } => (position, kind, payload),
-                Entry::Gap(gap) => return *reason = why(gap.reason),
-            };
-            let Some(seq) = word(payload, 0).filter(|_| matches!(kind, MESSAGE | GAP)) else { return };
-            let (count, what) = match kind {
-                GAP => {
-                    let count = word(payload, 1).unwrap_or_default();
-                    let why = payload.get(16).and_then(|byte| Why::from_byte(*byte)).unwrap_or(Why::Damaged);
-                    (count, What::Gap(count, why))
-                }
-                _ => (1, What::Message(payload[8..].to_vec())),
-            };
-            // Read twice.
-            if seq < expected {
-                return;
-            }
-            if seq > expected {
-                let after = Place { position, seq };
-                read.push_back(Item { seq: expected, after, what: What::Gap(seq - expected, *reason) });
-            }
-            *reason = Why::Dropped;
-            expected = seq.saturating_add(count);
-            if count == 0 {
-                return;
-            }
-            let after = Place { position: position + 1, seq: expected };
-            read.push_back(Item { seq, after, what });
-        })
-    }
-}
-
-impl Reader for JournalReader {
-    fn next(&mut self) -> io::Result<Option<Item>> {
-        while self.read.is_empty() {
-            if !self.fill()? {
-                return Ok(None);
-            }
-        }
-        let item = self.read.pop_front();
-        if let Some(item) = &item {
-            self.next = item.after;
-        }
-        Ok(item)
-    }
-
-    fn place(&self) -> Place {
-        match self.read.is_empty() {
-            // Records that are no messages may have been passed since.
-            true => Place { position: self.reader.position().max(self.next.position), seq: self.next.seq },
-            false => self.next,
-        }
     }
 }
 

@@ -27,7 +27,7 @@ const DURABLE: u64 = 1;
 struct Scene {
     now: Instant,
     log_us: i64,
-    /// One owned message serves every session that it waits for.
+    /// One owned message serves everything that it waits for: those that have not all been seen yet, by address.
     shared: FastMap<usize, Arc<Stored>>,
 }
 
@@ -36,18 +36,16 @@ impl Core {
     pub(in crate::broker) fn restore(self: &Arc<Self>, replay: Replay) {
         let Some(store) = self.store.clone() else { return };
         let mut scene = Scene { now: Instant::now(), log_us: store.log_us(), shared: FastMap::default() };
-        for message in replay.retained.values() {
+        for (topic, message) in replay.retained {
+            let qos = message.qos;
             let stored = scene.stored(message);
             if stored.expires.is_some_and(|expires| expires <= scene.now) {
-                self.log_forgotten(&message.topic);
+                self.log_forgotten(&topic);
                 continue;
             }
-            let incoming = Incoming { received: scene.now, ..stored.incoming(message.qos, true) };
+            let incoming = Incoming { received: scene.now, ..stored.incoming(qos, true) };
             if self.retained.put(&incoming, &self.counters).is_err() {
-                tracing::warn!(
-                    topic = &*message.topic,
-                    "a retained message was not restored: the store is full"
-                );
+                tracing::warn!(topic = &*topic, "a retained message was not restored: the store is full");
             }
         }
         for (number, past) in replay.sessions {
@@ -133,26 +131,32 @@ impl Core {
 }
 
 impl Scene {
-    fn stored(&mut self, message: &Arc<Kept>) -> Arc<Stored> {
-        let address = Arc::as_ptr(message) as usize;
-        if let Some(known) = self.shared.get(&address) {
-            return Arc::clone(known);
+    fn stored(&mut self, message: Arc<Kept>) -> Arc<Stored> {
+        let address = Arc::as_ptr(&message) as usize;
+        match Arc::try_unwrap(message) {
+            // For one alone, or for the last of several: a large payload is not copied.
+            Ok(message) => self.shared.remove(&address).unwrap_or_else(|| Arc::new(self.make(message))),
+            Err(message) => {
+                if let Some(known) = self.shared.get(&address) {
+                    return Arc::clone(known);
+                }
+                let stored = Arc::new(self.make((*message).clone()));
+                self.shared.insert(address, Arc::clone(&stored));
+                stored
+            }
         }
-        let stored = Arc::new(self.make(message));
-        self.shared.insert(address, Arc::clone(&stored));
-        stored
     }
 
-    fn make(&self, message: &Kept) -> Stored {
+    fn make(&self, message: Kept) -> Stored {
         let gone = elapsed(self.log_us, message.log_us);
         let left = |expiry: u32| self.now + Duration::from_secs(expiry.into()).saturating_sub(gone);
         Stored {
-            topic: Arc::clone(&message.topic),
-            payload: message.payload.clone(),
-            forward: message.forward.clone(),
+            topic: message.topic,
+            payload: message.payload,
+            forward: message.forward,
             expires: message.expiry.map(left),
             dup: message.dup,
-            publisher: Arc::clone(&message.publisher),
+            publisher: message.publisher,
             received: self.now.checked_sub(gone).unwrap_or(self.now),
             logged: AtomicU64::new(DURABLE),
         }
@@ -162,11 +166,11 @@ impl Scene {
         let Slot::Waiting { message, qos, retain, ids } = slot else { return None };
         let ids = Some(ids).filter(|ids| !ids.is_empty());
         // Who shared a subscription with whom is not kept: it waits for its session alone.
-        Some(Outgoing { stored: self.stored(&message), qos, retain, ids, share: None, entry })
+        Some(Outgoing { stored: self.stored(message), qos, retain, ids, share: None, entry })
     }
 
     fn will(&self, will: &Will) -> Box<WillMessage> {
-        let stored = Stored { expires: None, ..self.make(&will.message) };
+        let stored = Stored { expires: None, ..self.make(will.message.clone()) };
         let Will { message, retain, delay } = will;
         Box::new(WillMessage {
             stored,

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bridge::backlog::What;
 use crate::model::units::{ByteSize, Period};
 
 fn limits(size: u64, on_full: OnFull) -> Buffer {
@@ -163,4 +164,31 @@ proptest! {
         let missing: u64 = gaps.iter().map(|(_, count)| count).sum();
         prop_assert_eq!(messages.len() as u64 + missing, next - passed);
     }
+}
+
+/// A record that was taken in at this time.
+fn taken_in(unix_us: i64) -> Vec<u8> {
+    let (topic, payload, properties) = ("t", &b"x"[..], &b""[..]);
+    let mut bytes = Vec::new();
+    Record { topic, payload, properties, retain: false, expiry_s: None, unix_us }.encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_oldest_that_waits_has_its_time_also_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = limits(1 << 20, OnFull::Refuse);
+    let backlog = open(folder.path(), &limits, 7);
+    assert_eq!(backlog.depth().oldest_us, None);
+    let places: Vec<_> =
+        (1..=5).map(|hour| backlog.append(&taken_in(hour * 3_600_000_000), false).unwrap()).collect();
+    written(&backlog);
+    backlog.pass(places[2]);
+    assert_eq!(backlog.depth().oldest_us, Some(3 * 3_600_000_000));
+    drop(backlog);
+    let backlog = open(folder.path(), &limits, 7);
+    assert_eq!(backlog.depth().oldest_us, Some(3 * 3_600_000_000), "from the log");
+    backlog.append(&taken_in(6 * 3_600_000_000), false).unwrap();
+    backlog.pass(Place { position: backlog.log.next() - 1, seq: 6 });
+    assert_eq!(backlog.depth().oldest_us, Some(6 * 3_600_000_000), "of this run");
 }
