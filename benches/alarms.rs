@@ -68,6 +68,7 @@ fn point(number: u32) -> Point {
         poll: Duration::from_secs(1),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }
 
@@ -107,6 +108,7 @@ fn rule(number: u32) -> Rule {
         extreme: Severity::Critical,
         class: None,
         groups: Arc::new([]),
+        chattering: None,
         message: Message::plain("beyond its limit"),
         help: Texts::default(),
         actions: vec![],

@@ -19,6 +19,7 @@ pub mod command;
 
 pub mod alarm;
 pub mod bridge;
+pub mod notify;
 pub mod publish;
 pub mod web;
 

@@ -23,5 +23,9 @@ mod onewire;
 mod program;
 #[path = "hil/sim.rs"]
 mod sim;
+#[path = "hil/soak.rs"]
+mod soak;
+#[path = "hil/spi.rs"]
+mod spi;
 #[path = "hil/stage.rs"]
 mod stage;

@@ -17,5 +17,14 @@ mod line;
 #[path = "simulate/hand.rs"]
 mod hand;
 
+#[path = "simulate/site.rs"]
+mod site;
+
+#[path = "simulate/links.rs"]
+mod links;
+
+#[path = "simulate/texts.rs"]
+mod texts;
+
 #[path = "simulate/process.rs"]
 mod process;

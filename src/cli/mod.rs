@@ -14,6 +14,7 @@ mod import;
 mod log;
 mod logging;
 mod mqtt;
+mod notify;
 mod passwd;
 mod profiles;
 mod record;
@@ -121,6 +122,9 @@ enum Command {
         after_help = "Example:\n  iogate alarms\n  iogate alarms acknowledge press-too-hot --user kim --comment seen\n  iogate alarms shelve --group press --for 2h\n  iogate alarms journal press-too-hot"
     )]
     Alarms(alarms::Arguments),
+    /// See whether people can be told of alarms by e-mail and webhook.
+    #[command(after_help = "Example:\n  iogate notify test duty")]
+    Notify(notify::Arguments),
     /// Make a configuration out of another program's.
     #[command(
         after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
@@ -192,6 +196,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Bridge(arguments) => in_runtime(bridge::run(arguments)),
+        Command::Notify(arguments) => in_runtime(notify::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Alarms(arguments) => alarms::run(&arguments),

@@ -5,30 +5,45 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::alarms::{Points, alarms, check_behaviours};
+use super::alarms::{Points, alarms, chattering, check_behaviours, check_classes};
 use super::bridges::bridges;
 use super::cases::{Case, Subjects, cases};
 use super::conflicts;
 use super::context::Context;
+use super::control::control;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
 use super::drivers::{AttachedDevice, AttachedPoint};
 use super::node::{Kind, Node};
+use super::notify::notifiers;
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::virtual_points as virtual_adapter;
 use super::words::Grade;
+use crate::command::Control;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
-use crate::{alarm, bridge, broker, web};
+use crate::{alarm, bridge, broker, notify, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 8] =
-    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web", TESTS];
+pub(super) const SECTIONS: [&str; 12] = [
+    "defaults",
+    "channels",
+    "devices",
+    "alarms",
+    "chattering",
+    "notify",
+    "interlocks",
+    "control",
+    "bridges",
+    "broker",
+    "web",
+    TESTS,
+];
 
 /// The section of rule tests, also in files beside the configuration.
 const TESTS: &str = "tests";
@@ -46,8 +61,12 @@ pub struct Plan {
     pub alarms: Vec<alarm::Rule>,
     /// The rule tests, in the order of the file, and behind them those of the files beside it.
     pub tests: Vec<Case>,
+    /// Who counts more than whom at outputs, and the interlocks.
+    pub control: Control,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
+    /// Who is told of alarms, by the notifiers' names, in the order of the file.
+    pub notifiers: IndexMap<Arc<str>, notify::Config>,
     /// The embedded broker.
     pub broker: broker::Config,
     /// The page.
@@ -98,10 +117,14 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
-    let rules = alarms(cx, part("alarms"), &points, &devices);
+    let manner = chattering(cx, part("chattering"));
+    let rules = alarms(cx, part("alarms"), &points, &devices, &manner);
+    check_classes(cx, part("chattering"), &manner, &rules);
     let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
     let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
+    let control = control(cx, part("control"), part("interlocks"), &points);
     check_behaviours(cx, &devices, &points);
+    let told = notifiers(cx, part("notify"), &rules);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
@@ -112,7 +135,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { tests, bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    let rest = assemble(cx, site, channels, devices, rules, broker, web);
+    Some(Plan { tests, control, bridges: found, notifiers: told, ..rest })
 }
 
 /// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
@@ -268,7 +292,9 @@ fn assemble(
         channels: plans,
         alarms,
         tests: Vec::new(),
+        control: Control::default(),
         bridges: IndexMap::new(),
+        notifiers: IndexMap::new(),
         broker,
         web,
         behaviours,

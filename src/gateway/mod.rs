@@ -33,6 +33,7 @@ use crate::command::Commander;
 use crate::config::Plan;
 use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
+use crate::notify::Notifier;
 use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
 pub use alone::page_of;
@@ -99,6 +100,8 @@ pub struct Gateway {
     pub stats: Vec<Arc<ChannelStats>>,
     /// The alarms.
     pub alarms: Arc<alarm::Engine>,
+    /// Who tells people of alarms.
+    pub notifiers: Vec<Arc<Notifier>>,
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
     publisher: Arc<Publisher>,
@@ -127,12 +130,18 @@ impl Gateway {
         // Before the first client is served, so that nothing of what devices say at once is missed.
         let messages = messages::subscribe(&broker, &plan)?;
         let wiring = Wiring::new(&plan);
-        let commander =
-            Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
+        let commander = Commander::with_control(
+            Arc::clone(&plan.points),
+            wiring.queue_by_point.clone(),
+            clock.clone(),
+            plan.control.clone(),
+        );
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
+        let notifiers = alarms::notifiers(&plan);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed, &notifiers)?;
+        // Interlocks before alarms: what an alarm wants of a reading meets what they have made of it.
         let observers: Vec<Arc<dyn Observer>> =
-            vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
+            vec![Arc::new(commander.clone()), alarms.clone(), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
 
         let mut gateway = Self {
@@ -143,6 +152,7 @@ impl Gateway {
             broker,
             stats: wiring.stats.clone(),
             alarms,
+            notifiers,
             bridges,
             publisher,
             messages,
@@ -167,6 +177,10 @@ impl Gateway {
         parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
+        for notifier in &self.notifiers {
+            let notifier = Arc::clone(notifier);
+            parts.spawn("notifier", |stop| async move { notifier.run(stop).await });
+        }
         let sys = self.broker.clone();
         parts.spawn("$SYS", |stop| async move { sys.publish_sys(stop).await });
         let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
@@ -177,9 +191,9 @@ impl Gateway {
         let orders = Orders::new(self.broker.clone(), self.publisher.site().clone(), operator);
         let messages = orders.subscribe()?;
         parts.spawn("alarm topics", |stop| orders.run(messages, stop));
-        let (stats, publisher, alarms) =
-            (self.stats.clone(), Arc::clone(&self.publisher), Arc::clone(&self.alarms));
-        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, stop));
+        let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
+        let (alarms, commander) = (Arc::clone(&self.alarms), self.commander.clone());
+        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, commander, stop));
         parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
         let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
@@ -211,6 +225,8 @@ impl Gateway {
             commander: self.commander.clone(),
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
+            alarm_overview: alarms::overview(&alarms),
+            notifiers: alarms::tallies(&self.notifiers),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
@@ -342,6 +358,7 @@ async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
     alarms: Arc<alarm::Engine>,
+    commander: Commander,
     shutdown: CancellationToken,
 ) {
     let nothing = (LinkState::Unknown, None);
@@ -358,10 +375,14 @@ async fn announce_links(
                 let (link, notice) = (device.link.get(), device.notice());
                 if link != told.0 {
                     publisher.device_availability(&device.name, link);
-                    match link {
-                        LinkState::Online => alarms.link(&device.name, true),
-                        LinkState::Offline => alarms.link(&device.name, false),
-                        LinkState::Unknown => {}
+                    let answers = match link {
+                        LinkState::Online => Some(true),
+                        LinkState::Offline => Some(false),
+                        LinkState::Unknown => None,
+                    };
+                    if let Some(answers) = answers {
+                        alarms.link(&device.name, answers);
+                        commander.link(&device.name, answers);
                     }
                 }
                 if notice != told.1 {

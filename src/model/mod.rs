@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod behaviour;
 pub mod command;
+pub mod control;
 pub mod conversion;
 pub mod expression;
 pub mod point;
@@ -18,11 +19,13 @@ pub mod units;
 pub mod value;
 
 pub use alarm::{
-    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmJournal, AlarmOperator, AlarmOrder, AlarmQuery,
-    AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
+    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmFigures, AlarmGroup, AlarmJournal, AlarmNews,
+    AlarmOperator, AlarmOrder, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest,
+    AlarmState, AlarmStatus, AlarmTarget, FLOOD, FirstOut, NotifierTally, Severity, Texts,
 };
 pub use behaviour::{Behaviour, Motion};
-pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome};
+pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome, Stage};
+pub use control::{AfterLoss, ControlClass, ControlOrder, OutputRules};
 pub use conversion::Conversion;
 pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};
 pub use quality::{Quality, Reason};

@@ -20,7 +20,7 @@ use crate::config::cases::{Act, Case, Deed, Signal};
 use crate::driver::virtual_points;
 use crate::driver::{ChannelContext, ChannelStats, Services, WriteQueue};
 use crate::gateway::stale;
-use crate::model::{AlarmEvent, AlarmRequest, AlarmTarget, Origin, Outcome, PointTable};
+use crate::model::{AlarmEvent, AlarmNews, AlarmRequest, AlarmTarget, Origin, Outcome, PointTable};
 
 /// Where the wall clock of every case begins: 2026-01-01T00:00:00Z, in microseconds since 1970.
 const WALL_START_US: i64 = 1_767_225_600_000_000;
@@ -91,7 +91,8 @@ impl World {
         let orphan = Arc::new(WriteQueue::default());
         let queue_of = |channel: &str| place(channel).map_or(&orphan, |place| &queues[place]);
         let by_point = plan.points.iter().map(|point| Arc::clone(queue_of(&point.channel))).collect();
-        let commander = Commander::new(Arc::clone(&plan.points), by_point, clock.clone());
+        let control = plan.control.clone();
+        let commander = Commander::with_control(Arc::clone(&plan.points), by_point, clock.clone(), control);
         let happened = Arc::new(Mutex::new(Happened::default()));
         let listener = listener(Arc::clone(&happened), begun, Arc::clone(&plan.points));
         let alarms = Arc::new(Engine::new(
@@ -101,7 +102,7 @@ impl World {
             clock.clone(),
             vec![listener],
         ));
-        let observers: Vec<Arc<dyn Observer>> = vec![alarms.clone(), Arc::new(commander.clone())];
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(commander.clone()), alarms.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
         let (started, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let world = Self { bus, alarms, commander, clock, begun, happened, started, shutdown };
@@ -255,7 +256,8 @@ async fn settle() {
 }
 
 fn listener(happened: Arc<Mutex<Happened>>, begun: Instant, points: Arc<PointTable>) -> Listener {
-    Box::new(move |event: &AlarmEvent| {
+    Box::new(move |news| {
+        let AlarmNews::Event(event) = news else { return };
         let status = &event.status;
         if event.from == status.state {
             return;

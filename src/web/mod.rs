@@ -16,6 +16,7 @@ pub mod config;
 mod events;
 mod guard;
 mod hub;
+mod journal;
 mod meter;
 mod mqtt;
 mod server;
@@ -30,7 +31,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, Stamp, Topic};
+use crate::model::{AlarmJournal, AlarmOperator, AlarmOverview, AlarmStatus, NotifierTally, Stamp, Topic};
 
 pub use config::Config;
 pub use server::serve;
@@ -59,6 +60,10 @@ pub struct Context {
     pub alarm_operator: AlarmOperator,
     /// Where the journal of the alarms is read.
     pub alarm_journal: AlarmJournal,
+    /// What is known of all alarms together.
+    pub alarm_overview: Arc<dyn Fn() -> AlarmOverview + Send + Sync>,
+    /// What those who tell people of alarms have counted.
+    pub notifiers: Arc<dyn Fn() -> Vec<NotifierTally> + Send + Sync>,
     /// Changes whenever an alarm does; the number itself means nothing.
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 11] = [
     &["journal", "bus", "transport"],
     &["driver", "broker"],
     &["command"],
-    &["alarm", "publish", "bridge", "historian", "web"],
+    &["alarm", "publish", "bridge", "historian", "notify", "web"],
     &["config"],
     &["systemd", "simulate", "import"],
     &["gateway"],

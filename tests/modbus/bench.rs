@@ -130,7 +130,7 @@ impl Running {
             point: PointId(point),
             setpoint,
             deadline,
-            reply,
+            reply: reply.into(),
         });
         outcome.await.unwrap()
     }
@@ -159,5 +159,6 @@ fn model_point(name: &str) -> iogate::model::Point {
         poll: Duration::from_millis(50),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }

@@ -99,6 +99,9 @@ impl<O: Opener> Owner<O> {
                 let terms = self.terms(place.device);
                 self.others(place, &rules.after, terms, "behind it: {}; the value itself was written")
                     .await?;
+                if !blind {
+                    job.confirmed();
+                }
                 match (blind, rules.confirm.is_empty()) {
                     (true, _) => Ok(Some(Outcome::Confirmed)),
                     (false, true) => Ok(Some(self.verify(place, device, &job.setpoint, None).await)),
