@@ -6,7 +6,11 @@
 mod bench;
 #[path = "modbus/faults.rs"]
 mod faults;
+#[path = "modbus/functions.rs"]
+mod functions;
 #[path = "modbus/profiles.rs"]
 mod profiles;
 #[path = "modbus/pymodbus.rs"]
 mod pymodbus;
+#[path = "modbus/rules.rs"]
+mod rules;

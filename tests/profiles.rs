@@ -7,6 +7,8 @@
 
 #[path = "profiles/case.rs"]
 mod case;
+#[path = "profiles/coverage.rs"]
+mod coverage;
 #[path = "profiles/read.rs"]
 mod read;
 #[path = "profiles/simulated.rs"]
@@ -89,6 +91,23 @@ fn profiles_say_what_they_are() {
                 profile.name,
                 point.name
             );
+        }
+    }
+}
+
+/// The units that shipped profiles use; a new one is entered here when no other says the same.
+const UNITS: [&str; 32] = [
+    "kWh", "V", "W", "A", "°C", "Hz", "Wh", "var", "VA", "kvarh", "%", "%RH", "kW", "ppm", "g", "bit", "s",
+    "°", "varh", "hPa", "g/m³", "g/kg", "ppb", "min", "kvar", "kVA", "kJ/kg", "h", "VAh", "Ah", "1/s", "mA",
+];
+
+#[test]
+fn units_are_from_one_list() {
+    for name in config::shipped_profiles() {
+        let plan = config::profile_device(&name, &around()).unwrap_or_else(|report| panic!("{report}"));
+        for point in plan.points.iter() {
+            let known = point.unit.as_deref().is_none_or(|unit| UNITS.contains(&unit));
+            assert!(known, "{}: the unit {:?} is not in the list", point.name, point.unit);
         }
     }
 }

@@ -56,6 +56,11 @@ impl Profile {
         let about = self.about.as_ref()?;
         let (vendor, models, source) = (&about.vendor, about.models.join(", "), &about.source);
         let mut line = format!("{}: {vendor} {models} ({}; {source})", self.name, about.grade.word());
+        let further =
+            [("firmware", &about.firmware), ("version", &about.version), ("licence", &about.licence)];
+        for (word, text) in further.into_iter().filter_map(|(word, text)| Some((word, text.as_ref()?))) {
+            line.push_str(&format!(", {word} {text}"));
+        }
         if let Some(notes) = &about.notes {
             line.push_str(". ");
             line.push_str(notes.trim());

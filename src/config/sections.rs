@@ -176,6 +176,15 @@ pub(super) struct ProfileSection {
     /// Poll groups of the points and how often they are read: `{ energy: 10s }`.
     #[serde(default)]
     pub groups: IndexMap<String, Period>,
+    /// The firmware that the facts hold for, where it matters: `1.8.3 and later`.
+    #[serde(default)]
+    pub firmware: Option<String>,
+    /// The version of the profile itself.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The licence of the data that the profile was made from, where it has one: `Apache-2.0`.
+    #[serde(default)]
+    pub licence: Option<String>,
     /// Where the facts come from.
     pub source: String,
     /// How far the facts can be trusted, unless a point says otherwise.

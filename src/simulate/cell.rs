@@ -47,6 +47,10 @@ pub(super) struct Cell {
     pub(super) drive: Option<Arc<Drive>>,
     /// It was set by hand or by a master and stays so.
     pub(super) held: bool,
+    /// How many registers in front of it a write of it takes along.
+    pub(super) lead: usize,
+    /// What it holds where it is in none of the four tables.
+    pub(super) apart: Option<Value>,
 }
 
 impl Cell {

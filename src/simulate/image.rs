@@ -19,12 +19,14 @@ struct Block {
     words: Vec<u16>,
 }
 
-const fn index(table: Table) -> usize {
+/// Which of the four; what a function of its own reads is in none.
+const fn index(table: Table) -> Option<usize> {
     match table {
-        Table::Coil => 0,
-        Table::Discrete => 1,
-        Table::Input => 2,
-        Table::Holding => 3,
+        Table::Coil => Some(0),
+        Table::Discrete => Some(1),
+        Table::Input => Some(2),
+        Table::Holding => Some(3),
+        Table::Identity | Table::Call(_) => None,
     }
 }
 
@@ -35,8 +37,8 @@ impl Image {
     pub(super) fn new(spans: impl IntoIterator<Item = (Table, Range<usize>)>, gap: usize) -> Self {
         let mut sorted: [Vec<Range<usize>>; 4] = Default::default();
         for (table, span) in spans {
-            if !span.is_empty() {
-                sorted[index(table)].push(span);
+            if let Some(index) = index(table).filter(|_| !span.is_empty()) {
+                sorted[index].push(span);
             }
         }
         Self { tables: sorted.map(|spans| merge(spans, gap)) }
@@ -45,14 +47,14 @@ impl Image {
     /// The contents of `count` addresses; `None` when one of them is not there.
     #[must_use]
     pub(super) fn get(&self, table: Table, address: u16, count: u16) -> Option<&[u16]> {
-        let blocks = &self.tables[index(table)];
+        let blocks = &self.tables[index(table)?];
         let (block, span) = locate(blocks, address, count)?;
         blocks[block].words.get(span)
     }
 
     /// The same, to be changed.
     pub(super) fn get_mut(&mut self, table: Table, address: u16, count: u16) -> Option<&mut [u16]> {
-        let blocks = &mut self.tables[index(table)];
+        let blocks = &mut self.tables[index(table)?];
         let (block, span) = locate(blocks, address, count)?;
         blocks[block].words.get_mut(span)
     }

@@ -13,6 +13,7 @@ pub mod command;
 pub mod control;
 pub mod fault;
 mod frame;
+mod function;
 mod http;
 mod image;
 pub mod line;

@@ -58,8 +58,10 @@ pub(super) struct Unit {
     max_registers: u16,
     max_bits: u16,
     image: Image,
+    /// What the device says of itself besides its points, by the numbers of the objects.
+    pub(super) objects: Vec<(u8, String)>,
     /// Sorted by table and address.
-    cells: Vec<Cell>,
+    pub(super) cells: Vec<Cell>,
     /// The widest point: how far before an address a point that covers it can begin.
     widest: u16,
 }
@@ -72,16 +74,28 @@ impl Unit {
         cells.sort_by_key(|cell| (cell.register.table, cell.register.address));
         let spans = cells.iter().flat_map(|cell| {
             let (register, width) = (&cell.register, usize::from(cell.register.width()));
-            let span = |start: u16| (register.table, usize::from(start)..usize::from(start) + width);
-            [span(register.address), span(register.write_address)]
+            let span = |table, start: u16| (table, usize::from(start)..usize::from(start) + width);
+            let lead = (
+                register.write_table(),
+                usize::from(register.write_address).saturating_sub(cell.lead)
+                    ..usize::from(register.write_address),
+            );
+            [
+                span(register.table, register.address),
+                span(register.write_table(), register.write_address),
+                lead,
+            ]
         });
         let presets = device.presets();
         let beside = presets.iter().map(|(table, address, words)| {
             let start = usize::from(*address);
             (*table, start..start + words.len())
         });
+        let fixed = device.fixed_writes().map(|(table, address, count)| {
+            (table, usize::from(address)..usize::from(address) + usize::from(count))
+        });
         let gap = if strict { 0 } else { usize::from(device.max_gap) };
-        let image = Image::new(spans.chain(beside), gap);
+        let image = Image::new(spans.chain(beside).chain(fixed), gap);
         let widest = cells.iter().map(|cell| cell.register.width()).max().unwrap_or(1);
         let mut unit = Self {
             name: Arc::clone(&device.name),
@@ -92,6 +106,7 @@ impl Unit {
             max_registers: device.max_registers,
             max_bits: device.max_bits,
             image,
+            objects: device.objects(),
             cells,
             widest,
         };
@@ -132,8 +147,10 @@ impl Unit {
         }
         let function = pdu.first().copied().unwrap_or(0);
         let refused = effects.exception.map(|code| Err(Exception(code)));
-        let done =
-            refused.unwrap_or_else(|| request.and_then(|request| self.carry_out(&request, pdu, time, now)));
+        let done = refused.unwrap_or_else(|| match self.call(pdu, time, now) {
+            Some(done) => done,
+            None => request.and_then(|request| self.carry_out(&request, pdu, time, now)),
+        });
         let mut answer = match done {
             Ok(answer) => answer,
             Err(Exception(code)) => {
@@ -208,7 +225,7 @@ impl Unit {
     }
 
     /// Brings the values of a span up to date.
-    fn refresh(&mut self, table: Table, address: u16, count: u16, time: Duration, now: Instant) {
+    pub(super) fn refresh(&mut self, table: Table, address: u16, count: u16, time: Duration, now: Instant) {
         if self.faults.frozen(now) {
             return;
         }
@@ -238,8 +255,12 @@ impl Unit {
     }
 
     /// Writes a raw number into the registers of a point.
-    fn put(&mut self, index: usize, raw: &Value) -> Result<(), String> {
+    pub(super) fn put(&mut self, index: usize, raw: &Value) -> Result<(), String> {
         let register = self.cells[index].register;
+        if register.is_function() {
+            self.cells[index].apart = Some(raw.clone());
+            return Ok(());
+        }
         let width = register.width();
         let gone = || "the register is not there".to_string();
         let words = self.image.get_mut(register.table, register.address, width).ok_or_else(gone)?;
@@ -259,13 +280,14 @@ impl Unit {
         for index in 0..self.cells.len() {
             let register = self.cells[index].register;
             let width = register.width();
-            let target = Span { table: register.table, address: register.write_address, count: width };
-            if !target.touches(&written) {
+            let target =
+                Span { table: register.write_table(), address: register.write_address, count: width };
+            if !target.touches(&written) || register.is_function() {
                 continue;
             }
-            if register.write_address != register.address
+            if (register.write_address, target.table) != (register.address, register.table)
                 && let Some(words) = self.image.get(table, register.write_address, width).map(<[u16]>::to_vec)
-                && let Some(shown) = self.image.get_mut(table, register.address, width)
+                && let Some(shown) = self.image.get_mut(register.table, register.address, width)
             {
                 shown.copy_from_slice(&words);
             }
@@ -276,7 +298,7 @@ impl Unit {
     }
 
     /// Lets the points that depend on this one see its state.
-    fn tell(&self, index: usize) {
+    pub(super) fn tell(&self, index: usize) {
         let cell = &self.cells[index];
         if let Some(drive) = &cell.drive
             && let Some(value) = self.value(index)
@@ -285,8 +307,11 @@ impl Unit {
         }
     }
 
-    fn raw(&self, index: usize) -> Option<Value> {
+    pub(super) fn raw(&self, index: usize) -> Option<Value> {
         let register = &self.cells[index].register;
+        if register.is_function() {
+            return self.cells[index].apart.clone();
+        }
         let words = self.image.get(register.table, register.address, register.width())?;
         if register.table.is_bits() { Some(Value::Bool(words[0] != 0)) } else { register.decode(words).ok() }
     }
@@ -342,6 +367,9 @@ impl Unit {
     pub(super) fn set_words(&mut self, point: PointId, contents: &[u16]) -> Result<(), String> {
         let index = self.find(point)?;
         let register = self.cells[index].register;
+        if register.is_function() {
+            return Err("the point is in no register; set its value".into());
+        }
         if contents.len() != usize::from(register.width()) {
             return Err(format!("the point takes {} registers, not {}", register.width(), contents.len()));
         }

@@ -43,6 +43,8 @@ fn cell(id: u32, table: Table, address: u16, raw: RawType, behaviour: &str) -> C
         depends: None,
         drive: None,
         held: false,
+        lead: 0,
+        apart: None,
     }
 }
 
@@ -69,6 +71,9 @@ fn unit() -> Unit {
         max_bits: 2000,
         max_gap: 0,
         timeout: Duration::from_millis(400),
+        pause: Duration::ZERO,
+        wake: None,
+        node: None,
         model: "press".into(),
         identify: Vec::new(),
         setup: Vec::new(),
@@ -153,6 +158,9 @@ fn device() -> Device {
         max_bits: 2000,
         max_gap: 4,
         timeout: Duration::from_millis(400),
+        pause: Duration::ZERO,
+        wake: None,
+        node: None,
         model: "press".into(),
         identify: Vec::new(),
         setup: Vec::new(),

@@ -74,7 +74,8 @@ impl World {
             }
             let outputs = device.points.iter().filter_map(|point| {
                 let register = &point.register;
-                let (table, address, count) = (register.table, register.write_address, register.width());
+                let (table, address, count) =
+                    (register.write_table(), register.write_address, register.width());
                 let dependents = dependents.remove(&point.id)?;
                 Some(Output { point: point.id, written_at: Span { table, address, count }, dependents })
             });
@@ -235,5 +236,7 @@ fn cell(
         depends: None,
         drive: None,
         held: false,
+        lead: planned.rules.lead.len(),
+        apart: None,
     })
 }

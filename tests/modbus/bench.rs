@@ -44,6 +44,9 @@ pub(crate) fn unit(name: &str, number: u8, points: &[&str]) -> Device {
         max_bits: config.max_bits,
         max_gap: config.max_gap,
         timeout: Duration::from_millis(500),
+        pause: Duration::ZERO,
+        wake: None,
+        node: None,
         model: name.into(),
         identify: config.probes().unwrap(),
         setup: config.writes(&config.setup, "setup").unwrap(),
@@ -60,7 +63,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the owner task of a channel; point ids are given in order.
-    pub(crate) fn start(transport: Transport, mut devices: Vec<Device>) -> Self {
+    pub(crate) fn start(transport: Transport, devices: Vec<Device>) -> Self {
+        Self::serve(transport, devices, Services::default())
+    }
+
+    /// The same, with what the gateway does for drivers.
+    pub(crate) fn serve(transport: Transport, mut devices: Vec<Device>, services: Services) -> Self {
         for (id, point) in (0..).zip(devices.iter_mut().flat_map(|device| &mut device.points)) {
             point.id = PointId(id);
         }
@@ -72,7 +80,7 @@ impl Running {
             writes: Arc::new(WriteQueue::default()),
             stats: Arc::new(ChannelStats::new("line".into(), names)),
             clock: Clock::system(),
-            services: Services::default(),
+            services,
             shutdown: CancellationToken::new(),
         };
         let plan = Arc::new(Plan { name: "line".into(), transport, devices });

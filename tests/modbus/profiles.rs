@@ -42,12 +42,12 @@ fn on_pymodbus(profile: &str, registers: &Registers) -> (Peer, Running, Plan) {
     (peer, running, plan)
 }
 
-fn number(plan: &Plan, name: &str) -> u32 {
+pub(crate) fn number(plan: &Plan, name: &str) -> u32 {
     plan.points.iter().find(|point| point.name.ends_with(&format!("/{name}"))).unwrap().id.0
 }
 
 /// Waits for what is said of the device.
-async fn until_notice(running: &Running, words: &str) {
+pub(crate) async fn until_notice(running: &Running, words: &str) {
     let begun = Instant::now();
     let device = &running.context.stats.devices[0];
     while !device.notice().is_some_and(|notice| notice.contains(words)) {

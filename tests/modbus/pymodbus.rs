@@ -38,6 +38,11 @@ pub(crate) fn map_server(registers: &str) -> (Peer, u16) {
     script("modbus_map.py", &[registers])
 }
 
+/// A server with functions beside the tables.
+pub(crate) fn functions_server(kind: &str) -> (Peer, u16) {
+    script("modbus_functions.py", &[kind])
+}
+
 fn script(name: &str, arguments: &[&str]) -> (Peer, u16) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name);
     let mut child = Command::new(python())

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use iogate::config::{self, Plan};
 use iogate::driver::entry::Wired;
 use iogate::driver::modbus::beside::{Beside, judge};
+use iogate::driver::modbus::counter::Meter;
 use iogate::driver::modbus::register::Table;
 use iogate::driver::modbus::sunspec::{Step as Walked, Walk};
 use iogate::driver::modbus::wire::Ask;
@@ -64,7 +65,9 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
     };
     let driver = &plan.channels[0].driver;
     if let Some(modbus) = driver.get::<modbus::Plan>() {
-        let image = Image::new(&[&case.registers, &step.registers]);
+        let said = case.replies.iter().chain(&step.replies);
+        let said = said.map(|(key, text)| (key.clone(), text.clone())).collect();
+        let image = Image { said, ..Image::new(&[&case.registers, &step.registers]) };
         image.read(&modbus.devices[0])
     } else if let Some(http) = driver.get::<http::Plan>() {
         let replies = |path: &str| {
@@ -111,8 +114,11 @@ fn read(plan: &Plan, case: &Case, step: &Step) -> Vec<(PointId, Reading)> {
     }
 }
 
-/// The registers of a device.
-struct Image(BTreeMap<(Table, u16), u16>);
+/// The registers of a device, and what it answers to other functions: `identification 1`, or bytes to `function 7`.
+struct Image {
+    words: BTreeMap<(Table, u16), u16>,
+    said: BTreeMap<String, String>,
+}
 
 impl Image {
     fn new(layers: &[&Registers]) -> Self {
@@ -129,14 +135,24 @@ impl Image {
                 words.extend((*start..).zip(run).map(|(address, word)| ((table, address), *word)));
             }
         }
-        Self(words)
+        Self { words, said: BTreeMap::new() }
     }
 
     fn words(&self, table: Table, address: u16, count: u16) -> Option<Vec<u16>> {
-        (0..count).map(|i| self.0.get(&(table, address.checked_add(i)?)).copied()).collect()
+        (0..count).map(|i| self.words.get(&(table, address.checked_add(i)?)).copied()).collect()
     }
 
     fn raw(&self, register: &Register) -> Option<Value> {
+        if register.table == Table::Identity {
+            let text = self.said.get(&format!("identification {}", register.address))?;
+            return register.reply_value(text.as_bytes());
+        }
+        if let Table::Call(call) = register.table {
+            let text = self.said.get(&format!("function {}", call.function))?;
+            let bytes: Vec<u8> =
+                text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+            return register.reply_value(&bytes);
+        }
         let words = self.words(register.table, register.address, register.width())?;
         match register.table.is_bits() {
             true => Some(Value::Bool(words[0] != 0)),
@@ -187,6 +203,16 @@ impl Image {
             .collect();
         let state = |register: &Register| {
             beside.iter().find(|(known, _)| known == register).map_or(&Beside::Unread, |(_, beside)| beside)
+        };
+        // A counter as it is one second after it was at 0.
+        let raw = match &point.rules.count {
+            Some(count) => {
+                let (now, mut meter) = (std::time::Instant::now(), Meter::default());
+                meter.last = Some((0, Some(now)));
+                let held = u64::try_from(raw.as_f64()? as i64).unwrap();
+                count.take(&mut meter, held, now + std::time::Duration::from_secs(1))?
+            }
+            None => raw,
         };
         judge(&point.rules.companions, &point.conversion, state).apply(&raw, &point.conversion)
     }

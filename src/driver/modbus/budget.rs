@@ -111,7 +111,7 @@ fn costs(plan: &Plan) -> Vec<RequestCost> {
         count: block.count,
         points: block.members.len(),
         period: block.period,
-        line_time: line_time(&plan.transport, &timing, &block),
+        line_time: line_time(&plan.transport, &timing, &block) + plan.devices[block.device].pause,
     };
     blocks.map(cost).collect()
 }

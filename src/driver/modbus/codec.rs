@@ -64,6 +64,12 @@ impl BitField {
     const fn ones(self) -> u16 {
         if self.width >= 16 { u16::MAX } else { (1 << self.width) - 1 }
     }
+
+    /// The number whose two's complement the lowest `width` bits are.
+    fn signed(self, bits: u16) -> i64 {
+        let unused = u32::from(16 - self.width.min(16));
+        i64::from((bits << unused) as i16 >> unused)
+    }
 }
 
 impl Register {
@@ -87,8 +93,11 @@ impl Register {
         let all = self.order.join(words);
         if let Some(field) = self.bits {
             let bits = (all >> field.shift) as u16 & field.ones();
-            let bool = matches!(self.raw, RawType::Bool);
-            return Ok(if bool { Value::Bool(bits != 0) } else { Value::Int(i64::from(bits)) });
+            return Ok(match self.raw {
+                RawType::Bool => Value::Bool(bits != 0),
+                RawType::I8 | RawType::I16 => Value::Int(field.signed(bits)),
+                _ => Value::Int(i64::from(bits)),
+            });
         }
         Ok(match self.raw {
             RawType::Bool => Value::Bool(all != 0),
@@ -146,10 +155,14 @@ impl Register {
         let field = self.bits.unwrap_or(BitField { shift: 0, width: 16 });
         let number = match raw {
             Value::Bool(state) => i128::from(*state),
+            other if matches!(self.raw, RawType::I8 | RawType::I16) => {
+                let half = 1 << (field.width - 1);
+                whole(other, -half, half - 1)?
+            }
             other => whole(other, 0, i128::from(field.ones()))?,
         };
         let place = |bits: u16| self.order.word(bits << field.shift);
-        Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16) })
+        Ok(MaskedWord { mask: place(field.ones()), bits: place(number as u16 & field.ones()) })
     }
 
     /// The words that stand for `raw` where nothing else is in the register.
@@ -232,16 +245,18 @@ fn encode_bcd(number: i128) -> u64 {
     packed
 }
 
-/// Text ends at the first NUL; trailing spaces are padding. What is not UTF-8 is read as Latin-1.
 fn decode_text(words: &[u16], order: Order) -> Value {
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| order.word(*word).to_be_bytes()).collect();
-    if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
-        bytes.truncate(end);
-    }
-    let text: Arc<str> = match std::str::from_utf8(&bytes) {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| order.word(*word).to_be_bytes()).collect();
+    text_of(&bytes)
+}
+
+/// Text ends at the first NUL; trailing spaces are padding. What is not UTF-8 is read as Latin-1.
+pub(super) fn text_of(bytes: &[u8]) -> Value {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let text: Arc<str> = match std::str::from_utf8(&bytes[..end]) {
         Ok(text) => text.trim_end_matches(' ').into(),
         Err(_) => {
-            let latin: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+            let latin: String = bytes[..end].iter().map(|byte| char::from(*byte)).collect();
             latin.trim_end_matches(' ').into()
         }
     };

@@ -34,6 +34,19 @@ fn the_four_orders_of_a_known_number() {
 }
 
 #[test]
+fn parts_of_a_register_may_have_a_sign() {
+    let part =
+        |raw, shift, width| Register { bits: Some(BitField { shift, width }), ..register(raw, Order::Abcd) };
+    let high = part(RawType::I8, 8, 8);
+    assert_eq!(high.decode(&[0xFE7F]), Ok(Value::Int(-2)));
+    assert_eq!(part(RawType::U8, 8, 8).decode(&[0xFE7F]), Ok(Value::Int(0xFE)));
+    assert_eq!(part(RawType::I16, 4, 4).decode(&[0x0080]), Ok(Value::Int(-8)));
+    assert_eq!(part(RawType::I16, 0, 16).decode(&[0x8000]), Ok(Value::Int(-32_768)));
+    assert_eq!(high.encode_bits(&Value::Int(-2)), Ok(MaskedWord { mask: 0xFF00, bits: 0xFE00 }));
+    assert!(high.encode_bits(&Value::Int(128)).unwrap_err().contains("-128 … 127"));
+}
+
+#[test]
 fn small_formats_and_their_edges() {
     let one = |raw, word| register(raw, Order::Abcd).decode(&[word]);
     assert_eq!(one(RawType::I16, 0xFFFF), Ok(Value::Int(-1)));

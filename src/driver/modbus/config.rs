@@ -8,8 +8,12 @@ use serde::Deserialize;
 
 use super::beside::{ProbeConfig, ScaleConfig, StatusConfig, WhenConfig};
 use super::codes::Codes;
+use super::confirm::ConfirmConfig;
+use super::counter::Counting;
+use super::modules::Module;
 use super::quirks::WriteConfig;
 use super::register::{Order, RawType, WriteMethod};
+use super::wake::WakeConfig;
 use crate::model::units::Period;
 
 /// A Modbus TCP or RTU-over-TCP connection: `plc: { modbus-tcp: { address: 192.0.2.10:502 } }`.
@@ -111,12 +115,21 @@ pub struct DeviceConfig {
     /// How long to wait for this device's answers, where it differs from the channel's.
     #[serde(default)]
     pub timeout: Option<Period>,
+    /// A silence after each of this device's answers, beyond the channel's `pause`.
+    #[serde(default)]
+    pub pause: Period,
+    /// What wakes the device when nobody has spoken to it for a while; for devices that miss the first request.
+    #[serde(default)]
+    pub wake: Option<WakeConfig>,
     /// What every address of the device is moved by: for devices whose addresses a switch or a setting shifts.
     #[serde(default)]
     pub address_offset: i32,
     /// What the device is known by: read when it comes online; another device gives a warning that names both.
     #[serde(default)]
     pub probe: Vec<ProbeConfig>,
+    /// The modules of a WAGO node in their order, by their channels: `[4AI, 8DI, 8DI/8DO]`. Points then name `module` and `module-channel`, and the node is compared with the list when it comes online.
+    #[serde(default)]
+    pub modules: Vec<Module>,
     /// What is written when the device comes online, one after the other, unless it is the wrong one.
     #[serde(default)]
     pub setup: Vec<WriteConfig>,
@@ -134,7 +147,7 @@ pub enum AddressBase {
     One,
 }
 
-/// What Modbus adds to a point: `{ input: 0x0000, type: i16 }`. Exactly one of the four tables is named.
+/// What Modbus adds to a point: `{ input: 0x0000, type: i16 }`. Exactly one of the four tables is named, or `identification`, `function` or `module`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PointConfig {
@@ -146,6 +159,20 @@ pub struct PointConfig {
     pub input: Option<u32>,
     /// A holding register by its address.
     pub holding: Option<u32>,
+    /// An object of the device's identification (function 43/14) by its number, as a text: 0 vendor, 1 product code, 2 revision, 4 product name, 5 model name.
+    pub identification: Option<u8>,
+    /// A function code that knows no table: 7 (exception status) or a vendor's own. What is read stands in its answer, what is written follows `function-data`; a command without a value (`access: w`, no type) is given by `on`.
+    pub function: Option<u8>,
+    /// The bytes that follow the function code.
+    pub function_data: Vec<u8>,
+    /// How many bytes of the answer follow the function code.
+    pub reply_bytes: Option<u8>,
+    /// The byte of these at which the value stands, counted from 0.
+    pub reply_at: u8,
+    /// A module of the device's list by its number, counted from 1: the address follows from the modules before it.
+    pub module: Option<u8>,
+    /// The channel of the module, counted from 1; the first when left out.
+    pub module_channel: Option<u16>,
     /// Number format; `u16` for registers, `bool` for coils, discrete inputs and single bits.
     #[serde(rename = "type")]
     pub raw: Option<RawType>,
@@ -179,6 +206,18 @@ pub struct PointConfig {
     pub accepts: Vec<Codes>,
     /// Writes that go before every write of the point: passwords, unlocking sequences.
     pub before: Vec<WriteConfig>,
+    /// Writes that go behind every write of the point: the command that takes the parameter over.
+    pub after: Vec<WriteConfig>,
+    /// Words that go in front of the value in the same write: the number of a command whose parameter it is.
+    pub lead: Vec<u16>,
+    /// What makes a write of the point count as done: other registers that are read until they hold what they must, one after the other.
+    pub confirm: Vec<ConfirmConfig>,
+    /// The function that reads it, where that is not the usual one of its table: 2 for a coil, 4 for a holding register.
+    pub read_function: Option<u8>,
+    /// The register is a counter: `total` goes on over its roll-overs, resets and restarts, `rate` is what it grows by per second, `delta` what it grew by since the last reading.
+    pub counting: Option<Counting>,
+    /// How many numbers a counter has before it begins at 0 again, where its type does not tell: 10000 for four digits.
+    pub rollover: Option<u64>,
 }
 
 impl TcpConfig {

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::copies::{move_to_copy, rules};
 use super::quirks::is_coil_word;
-use super::register::{BitField, RawType, Register, Table, WriteMethod};
+use super::register::{RawType, Register, Table, WriteMethod};
+use super::wake::WakeConfig;
 use super::{Device, DeviceConfig, LineConfig, Plan, Point, PointConfig, Rules, Transport};
 use crate::driver::entry::{
     Attached, Clash, Complaint, Driver, Endpoint, Neighbour, NoKeys, RawForm, Shift, Surroundings, Wiring,
@@ -17,8 +19,24 @@ use crate::model::{Access, Value, ValueKind};
 /// The four tables, by which a point says where it is.
 pub const TABLES: [&str; 4] = ["coil", "discrete", "input", "holding"];
 
-/// The last address of a table, as it is counted from 1.
-const MAX_ADDRESS: u32 = 65_536;
+/// All keys by which a point says where it is.
+const PLACES: [&str; 7] = ["coil", "discrete", "input", "holding", "identification", "function", "module"];
+
+/// Those of a place that go when another is named.
+const PLACE_KEYS: [&str; 12] = [
+    "coil",
+    "discrete",
+    "input",
+    "holding",
+    "write-address",
+    "identification",
+    "function",
+    "function-data",
+    "reply-bytes",
+    "reply-at",
+    "module",
+    "module-channel",
+];
 
 /// No point is wider than what one request can write, so no overlap begins further back.
 const MAX_WIDTH: usize = 125;
@@ -46,12 +64,10 @@ impl Driver for Modbus {
     const PROFILE: Option<&'static str> =
         Some("The device's Modbus settings, where they differ from the usual.");
     const TRIAL: &'static str = "modbus-tcp: { address: 192.0.2.1 }";
-    const ADDRESSES: &'static [&'static str] = &TABLES;
+    const ADDRESSES: &'static [&'static str] = &PLACES;
     const ADDRESS_WORDS: &'static str = "input, holding, coil, discrete";
-    const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] = &[
-        (&TABLES, &["coil", "discrete", "input", "holding", "write-address"]),
-        (&["bit", "bits"], &["bit", "bits"]),
-    ];
+    const REPLACES: &'static [(&'static [&'static str], &'static [&'static str])] =
+        &[(&PLACES, &PLACE_KEYS), (&["bit", "bits"], &["bit", "bits"])];
     const CHANNEL_TABLES: &'static [(&'static str, &'static str)] = &[("`rs485`", "Rs485Config")];
     const CHANNEL_KEYS: &'static [&'static str] = &["address", "port"];
 
@@ -74,9 +90,13 @@ impl Driver for Modbus {
         })
     }
 
-    fn settle(device: &mut DeviceConfig, _: Option<&Transport>, shift: Shift) -> Vec<Complaint> {
+    fn settle(device: &mut DeviceConfig, channel: Option<&Transport>, shift: Shift) -> Vec<Complaint> {
         let mut complaints: Vec<Complaint> =
             device.validate().into_iter().map(|message| Complaint::about(&[], message)).collect();
+        if device.wake.is_some() && matches!(channel, Some(Transport::Tcp(_))) {
+            let message = "wake sends bytes that Modbus TCP has no place for";
+            complaints.push(Complaint::at(&["wake"], message, Some("remove it: a connection wakes nobody")));
+        }
         match u8::try_from(i64::from(device.unit) + shift.distance(1)) {
             Ok(unit) => device.unit = unit,
             Err(_) => {
@@ -103,12 +123,13 @@ impl Driver for Modbus {
         _: &NoKeys,
         around: &Surroundings<'_, DeviceConfig>,
     ) -> Result<Place, Complaint> {
-        let rules = rules(&point, around).map_err(|message| Complaint::about(&TABLES, message))?;
+        let rules = rules(&point, around).map_err(|message| Complaint::about(&PLACES, message))?;
         if around.shift.index > 0 {
-            move_to_copy(&mut point, around).map_err(|message| Complaint::at(&TABLES, message, None))?;
+            move_to_copy(&mut point, around).map_err(|message| Complaint::at(&PLACES, message, None))?;
         }
         let found = point.register(around.device, around.access.writable());
-        let (register, write) = found.map_err(|message| Complaint::about(&TABLES, message))?;
+        let (register, write) = found.map_err(|message| Complaint::about(&PLACES, message))?;
+        register.check_function(around.access).map_err(|message| Complaint::about(&PLACES, message))?;
         if is_coil_word(&register) && around.access.readable() {
             let help = "add access: w: the number is only ever written, and the coil reads on or off";
             let message = "a coil that takes numbers cannot be read as one";
@@ -130,7 +151,10 @@ impl Driver for Modbus {
             max_bits: device.config.max_bits,
             max_gap: device.config.max_gap,
             timeout: device.config.timeout.unwrap_or(timeout).0,
+            pause: device.config.pause.0,
+            wake: device.config.wake.as_ref().map(WakeConfig::wake),
             model: device.model,
+            node: device.config.node(),
             // The section has been checked.
             identify: device.config.probes().unwrap_or_default(),
             setup: device.config.writes(&device.config.setup, "setup").unwrap_or_default(),
@@ -143,62 +167,13 @@ impl Driver for Modbus {
 
 impl From<driver::entry::Wired<Place>> for Point {
     fn from(wired: driver::entry::Wired<Place>) -> Self {
-        let driver::entry::Wired { id, wiring, conversion, poll, access, tolerance, .. } = wired;
-        let Place { register, write, rules } = wiring;
+        let driver::entry::Wired { id, name, wiring, conversion, poll, access, tolerance, .. } = wired;
+        let Place { register, write, mut rules } = wiring;
+        if let Some(count) = &mut rules.count {
+            count.name = name;
+        }
         Self { id, register, conversion, poll, access, write, tolerance, rules }
     }
-}
-
-/// What counts for a point besides its register; the registers beside it moved to its copy.
-fn rules(config: &PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<Rules, String> {
-    let mut rules = config.rules(around.device, around.access.writable())?;
-    for (mut companion, step) in config.companions(around.device)? {
-        move_companion(&mut companion.register, Shift { step, ..around.shift })?;
-        rules.companions.push(companion);
-    }
-    Ok(rules)
-}
-
-/// How far the address of a register moves to its copy, and which lowest bit it has there where it is made of bits.
-fn moved(register: &Register, shift: Shift) -> (i64, Option<u8>) {
-    let Some(bits) = register.bits else {
-        return (shift.distance(i64::from(register.width())), None);
-    };
-    let bit = i64::from(bits.shift) + shift.distance(i64::from(bits.width));
-    (bit.div_euclid(16), Some(bit.rem_euclid(16) as u8))
-}
-
-/// Moves a register beside a point as the point's copy is moved.
-fn move_companion(register: &mut Register, shift: Shift) -> Result<(), String> {
-    let (distance, low) = moved(register, shift);
-    register.bits = register.bits.zip(low).map(|(bits, shift)| BitField { shift, ..bits });
-    let address = i64::from(register.address) + distance;
-    let address = u16::try_from(address).map_err(|_| "the registers beside the copies run past 0 … 65535")?;
-    register.relocate(address);
-    Ok(())
-}
-
-/// Moves the addresses, or the bits where the point is made of bits, by `step` times the number of the copy.
-fn move_to_copy(config: &mut PointConfig, around: &Surroundings<'_, DeviceConfig>) -> Result<(), String> {
-    let (first, _) = config.register(around.device, around.access.writable())?;
-    let (distance, low) = moved(&first, around.shift);
-    if let Some((bits, low)) = first.bits.zip(low) {
-        config.bit = config.bit.map(|_| low);
-        config.bits = config.bits.map(|_| (low, low + bits.width - 1));
-    }
-    let addresses = [
-        &mut config.coil,
-        &mut config.discrete,
-        &mut config.input,
-        &mut config.holding,
-        &mut config.write_address,
-    ];
-    for address in addresses.into_iter().flatten() {
-        let moved = u32::try_from(i64::from(*address) + distance).ok();
-        let within = moved.filter(|moved| *moved <= MAX_ADDRESS);
-        *address = within.ok_or("the addresses of the copies run past 0 … 65535")?;
-    }
-    Ok(())
 }
 
 /// The register that writes go to, its first and last address, and which bits of it.
@@ -216,8 +191,10 @@ fn written(place: usize, point: &Neighbour<'_, DeviceConfig, Place>) -> Option<W
         return None;
     }
     let register = &point.wiring.register;
-    // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles.
-    if point.wiring.rules.model.is_some() || is_coil_word(register) {
+    // Addresses within models are compared with nothing; a toggle shares its coil with the output it toggles, and
+    // commands share the register of their parameters.
+    let rules = &point.wiring.rules;
+    if rules.model.is_some() || !rules.lead.is_empty() || is_coil_word(register) {
         return None;
     }
     let first = u32::from(register.write_address);
@@ -226,7 +203,7 @@ fn written(place: usize, point: &Neighbour<'_, DeviceConfig, Place>) -> Option<W
         ones << bits.shift
     });
     let last = first + u32::from(register.width()).max(1) - 1;
-    Some(Written { unit: point.device.unit, table: register.table, first, last, mask, place })
+    Some(Written { unit: point.device.unit, table: register.write_table(), first, last, mask, place })
 }
 
 fn overlapping_writes(points: &[Neighbour<'_, DeviceConfig, Place>]) -> Vec<Clash> {
@@ -266,6 +243,7 @@ impl Wiring for Place {
             (_, raw) if raw.is_text() => None,
             (None, RawType::U24) => Some(unsigned(24)),
             (None, RawType::I24) => Some(signed(24)),
+            (Some(field), RawType::I8 | RawType::I16) => Some(signed(u32::from(field.width))),
             (Some(field), _) => Some(unsigned(u32::from(field.width))),
             (None, RawType::U8) => Some(unsigned(8)),
             (None, RawType::U16) => Some(unsigned(16)),
@@ -284,6 +262,9 @@ impl Wiring for Place {
             Some(field) if register.raw != RawType::Bool => format!("a field of {} bits", field.width),
             _ => register.raw.word(),
         };
+        if let Some(count) = &self.rules.count {
+            return count.form();
+        }
         RawForm { kind, limits, word: word.into(), unit: None }
     }
 
@@ -299,6 +280,9 @@ impl Wiring for Place {
         let register = &self.register;
         if is_coil_word(register) {
             return register.encode_coil_word(raw).map(|_| ());
+        }
+        if register.is_function() {
+            return register.request_bytes(raw).map(|_| ());
         }
         register.holding(raw).map(|_| ())
     }

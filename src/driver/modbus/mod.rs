@@ -12,17 +12,24 @@ pub mod budget;
 pub mod codec;
 pub mod codes;
 pub mod config;
+pub mod confirm;
+mod copies;
+pub mod counter;
 mod entry;
 #[cfg(test)]
 mod fixtures;
+pub mod function;
 pub mod health;
+pub mod modules;
 mod owner;
 pub mod planner;
 pub mod quirks;
 mod redirect;
 pub mod register;
+mod settings;
 pub mod sunspec;
 mod validate;
+pub mod wake;
 pub mod wire;
 
 use std::sync::Arc;
@@ -82,10 +89,16 @@ pub struct Device {
     pub max_gap: u16,
     /// How long to wait for its answers; the channel's own unless the device differs.
     pub timeout: Duration,
+    /// A silence after each of its answers, beyond the channel's.
+    pub pause: Duration,
+    /// What wakes it when it has been left alone.
+    pub wake: Option<wake::Wake>,
     /// What it is called where it is mistaken for another: its profile, or its own name.
     pub model: Arc<str>,
     /// What it is known by.
     pub identify: Vec<quirks::Probe>,
+    /// The node that its list of modules makes.
+    pub node: Option<modules::Node>,
     /// What is written when it comes online.
     pub setup: Vec<wire::Ask>,
     /// The SunSpec models to which its points are bound; none before it was searched for them.
@@ -126,6 +139,14 @@ pub struct Rules {
     pub accepts: Vec<codes::Codes>,
     /// Writes that go before each of its own.
     pub before: Vec<wire::Ask>,
+    /// Writes that go behind each of its own.
+    pub after: Vec<wire::Ask>,
+    /// Words that go in front of its own in the same write.
+    pub lead: Vec<u16>,
+    /// What other registers must come to hold, one after the other, before a write counts as done.
+    pub confirm: Vec<confirm::Confirm>,
+    /// What is made of a counter.
+    pub count: Option<counter::Count>,
 }
 
 impl Point {

@@ -115,7 +115,7 @@ impl Block {
     /// The request.
     #[must_use]
     pub const fn ask(&self) -> Ask {
-        Ask::Read { table: self.table, address: self.start, count: self.count }
+        Ask::span(self.table, self.start, self.count)
     }
 }
 
@@ -212,10 +212,12 @@ impl Group {
     }
 
     fn new(index: usize, device: &Device, table: Table, period: Duration, first: Member) -> Self {
-        let (limit, max_gap) = if table.is_bits() {
-            (u32::from(device.max_bits), 16 * u32::from(device.max_gap))
-        } else {
-            (u32::from(device.max_registers), u32::from(device.max_gap))
+        let (limit, max_gap) = match table {
+            Table::Coil | Table::Discrete => (u32::from(device.max_bits), 16 * u32::from(device.max_gap)),
+            Table::Input | Table::Holding => (u32::from(device.max_registers), u32::from(device.max_gap)),
+            // One object per request; whatever stands in an answer comes with it.
+            Table::Identity => (1, 0),
+            Table::Call(_) => (u32::MAX, u32::MAX),
         };
         Self {
             device: index,

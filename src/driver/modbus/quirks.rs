@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Device;
 use super::beside::ProbeConfig;
 use super::codes::Codes;
 use super::config::DeviceConfig;
@@ -109,6 +110,7 @@ impl DeviceConfig {
     fn known_by(&self, probe: &ProbeConfig) -> Result<Probe, String> {
         let mut place = probe.place();
         place.length = probe.length;
+        place.identification = probe.identification;
         let (register, _) = place.register(self, false).map_err(|message| format!("probe: {message}"))?;
         let wanted = match (&probe.contains, probe.is.is_empty(), register.raw.is_text()) {
             (Some(text), true, true) => Wanted::Text(text.clone()),
@@ -156,14 +158,40 @@ impl Probe {
         Some(format!("wrong device: {model} has {wanted} in {table} {address}, this one has {shown}"))
     }
 
+    /// What the right device says of itself there, when it is asked for an object of its identification.
+    #[must_use]
+    pub fn object(&self) -> Option<(u8, &str)> {
+        match (&self.wanted, self.register.table) {
+            (Wanted::Text(text), Table::Identity) => Some((self.register.address as u8, text)),
+            _ => None,
+        }
+    }
+
     /// The words that the right device holds there.
     #[must_use]
     pub fn example(&self) -> Option<Vec<u16>> {
+        if self.register.is_function() {
+            return None;
+        }
         let value = match &self.wanted {
             Wanted::Text(text) => Value::Text(text.as_str().into()),
             Wanted::Codes(codes) => Value::Int(codes.first()?.first),
         };
         self.register.holding(&value).ok()
+    }
+}
+
+impl Device {
+    /// Where fixed writes go: at the start, and before and behind others. For simulated devices.
+    pub fn fixed_writes(&self) -> impl Iterator<Item = (Table, u16, u16)> + '_ {
+        let around = self.points.iter().flat_map(|point| point.rules.before.iter().chain(&point.rules.after));
+        self.setup.iter().chain(around).filter_map(|ask| match ask {
+            Ask::WriteCoil { address, .. } => Some((Table::Coil, *address, 1)),
+            Ask::WriteCoils { address, states } => Some((Table::Coil, *address, states.len() as u16)),
+            Ask::WriteRegister { address, .. } => Some((Table::Holding, *address, 1)),
+            Ask::WriteRegisters { address, words } => Some((Table::Holding, *address, words.len() as u16)),
+            _ => None,
+        })
     }
 }
 

@@ -7,7 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One of the four Modbus tables (Application Protocol 1.1b3, section 4.3).
+use super::function::Call;
+
+/// Where a point is: in one of the four Modbus tables (Application Protocol 1.1b3, section 4.3), or behind a function
+/// that knows none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// Coils: read by function 1, written by 5 and 15.
@@ -18,6 +21,10 @@ pub enum Table {
     Input,
     /// Holding registers: read by function 3, written by 6, 16 and 22.
     Holding,
+    /// Objects of the device's identification, read by function 43/14: an address is an object's number.
+    Identity,
+    /// The answer of another function, or what it is given: an address is a byte of the answer.
+    Call(Call),
 }
 
 /// The number format of a point.
@@ -163,7 +170,7 @@ impl Table {
     /// Whether a master can write to it.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        matches!(self, Self::Coil | Self::Holding)
+        matches!(self, Self::Coil | Self::Holding | Self::Call(_))
     }
 
     /// The word for it in configurations.
@@ -174,6 +181,8 @@ impl Table {
             Self::Discrete => "discrete",
             Self::Input => "input",
             Self::Holding => "holding",
+            Self::Identity => "identification",
+            Self::Call(_) => "function",
         }
     }
 }
@@ -185,10 +194,21 @@ impl Register {
         self.write_address = address;
     }
 
+    /// The table that writes go to: what is read as discrete inputs or input registers is written as coils or
+    /// holding registers.
+    #[must_use]
+    pub const fn write_table(&self) -> Table {
+        match self.table {
+            Table::Discrete => Table::Coil,
+            Table::Input => Table::Holding,
+            table => table,
+        }
+    }
+
     /// How many addresses of its table the point takes.
     #[must_use]
     pub const fn width(&self) -> u16 {
-        if self.table.is_bits() {
+        if self.table.is_bits() || self.is_function() {
             1
         } else if matches!(self.raw, RawType::Text) {
             self.text_bytes.div_ceil(2)

@@ -5,6 +5,7 @@
 //! the answer. Absent: the contents of models, which are profiles. Invariant: a point is bound only where it
 //! lies wholly within its model, and never read before it is bound.
 
+use super::quirks::Probe;
 use super::register::{Register, Table};
 use super::wire::Ask;
 use super::{Device, Plan, Point};
@@ -136,7 +137,9 @@ impl Model {
 impl Point {
     /// Its own register and those beside it.
     fn registers(&self) -> impl Iterator<Item = &Register> {
-        std::iter::once(&self.register).chain(self.rules.companions.iter().map(|beside| &beside.register))
+        let beside = self.rules.companions.iter().map(|beside| &beside.register);
+        let confirming = self.rules.confirm.iter().map(|confirm| &confirm.register);
+        std::iter::once(&self.register).chain(beside).chain(confirming)
     }
 
     /// Puts it, with what is beside it, where its model starts; the device does not have it where there is none.
@@ -146,7 +149,8 @@ impl Point {
         }
         let Some(start) = start else { return };
         let beside = self.rules.companions.iter_mut().map(|beside| &mut beside.register);
-        for register in beside.chain([&mut self.register]) {
+        let confirming = self.rules.confirm.iter_mut().map(|confirm| &mut confirm.register);
+        for register in beside.chain(confirming).chain([&mut self.register]) {
             register.relocate(register.address + start);
         }
     }
@@ -217,10 +221,20 @@ impl Device {
         let mut presets = Vec::new();
         for beside in self.points.iter().flat_map(|point| &point.rules.companions) {
             let Register { table, address, .. } = beside.register;
-            if let Ok(words) = beside.register.holding(&Value::Int(beside.role.example())) {
+            if beside.register.is_function() {
+                continue;
+            }
+            if let Ok(words) = beside.register.holding(&beside.role.example()) {
                 presets.push((table, address, words));
             }
         }
+        let confirming = self.points.iter().flat_map(|point| &point.rules.confirm);
+        for confirm in confirming.filter(|confirm| !confirm.register.is_function()) {
+            let value = confirm.example().unwrap_or_default();
+            let words = confirm.register.holding(&Value::Int(value));
+            presets.extend(words.map(|words| (confirm.register.table, confirm.register.address, words)));
+        }
+        presets.extend(self.node.iter().flat_map(|node| node.presets()));
         for probe in &self.identify {
             presets
                 .extend(probe.example().map(|words| (probe.register.table, probe.register.address, words)));
@@ -230,6 +244,21 @@ impl Device {
             presets.extend(words.map(|(address, words)| (Table::Holding, address, words)));
         }
         presets
+    }
+}
+
+impl Device {
+    /// What the right device says of itself, by the numbers of the objects: for simulated devices.
+    #[must_use]
+    pub fn objects(&self) -> Vec<(u8, String)> {
+        let probes = self.identify.iter().filter_map(Probe::object);
+        let mut objects: Vec<(u8, String)> = probes.map(|(number, text)| (number, text.to_owned())).collect();
+        for beside in self.points.iter().flat_map(|point| &point.rules.companions) {
+            if beside.register.table == Table::Identity {
+                objects.push((beside.register.address as u8, beside.role.example().to_string()));
+            }
+        }
+        objects
     }
 }
 

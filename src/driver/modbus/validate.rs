@@ -4,127 +4,13 @@
 //! space. Absent: checks across points (overlapping writes, equal topics), which need the whole plan.
 
 use super::Rules;
-use super::Transport;
-use super::config::{AddressBase, DeviceConfig, LineConfig, PointConfig, TcpConfig};
+use super::config::{AddressBase, DeviceConfig, PointConfig};
 use super::register::{BitField, RawType, Register, Table, WriteMethod};
+use super::settings::{check_pause, check_wait};
 use super::sunspec::{Binding, Membership};
-use crate::model::units::Period;
-use std::time::Duration;
-
-/// The longest time to wait for an answer or connection that makes sense on a line others wait for.
-const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The most registers that function 16 can write (Application Protocol 1.1b3, section 6.12).
 pub(super) const MAX_WRITE_REGISTERS: u16 = 123;
-
-/// The port of Modbus TCP (IANA: mbap).
-const DEFAULT_PORT: u16 = 502;
-
-impl TcpConfig {
-    /// Everything that is wrong with the section; empty when it can be used.
-    #[must_use]
-    pub fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        problems.extend(self.endpoint().err());
-        check_wait(&mut problems, "timeout", self.timeout);
-        check_wait(&mut problems, "connect-timeout", self.connect_timeout);
-        check_pause(&mut problems, "pause", self.pause);
-        problems
-    }
-
-    /// Host and port of the address.
-    ///
-    /// # Errors
-    /// Says how an address is written.
-    pub fn endpoint(&self) -> Result<(String, u16), String> {
-        let wrong = || {
-            let written = &self.address;
-            format!(
-                "address `{written}`: write a host and a port, such as 192.0.2.10:502 or [2001:db8::1]:502"
-            )
-        };
-        let address = self.address.trim();
-        let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-            let (host, tail) = rest.split_once(']').ok_or_else(wrong)?;
-            (host, if tail.is_empty() { None } else { Some(tail.strip_prefix(':').ok_or_else(wrong)?) })
-        } else {
-            match address.split_once(':') {
-                Some((_, port)) if port.contains(':') => (address, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (address, None),
-            }
-        };
-        let port = port.map_or(Ok(DEFAULT_PORT), str::parse).map_err(|_| wrong())?;
-        let odd = |c: char| c.is_whitespace() || matches!(c, '/' | '[' | ']' | '@');
-        if host.is_empty() || host.contains(odd) || port == 0 {
-            return Err(wrong());
-        }
-        Ok((host.to_owned(), port))
-    }
-}
-
-impl LineConfig {
-    /// Everything that is wrong with the section; empty when it can be used. That RTU needs 8 data bits is
-    /// [`Transport::validate`]'s.
-    #[must_use]
-    pub fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.port.trim().is_empty() {
-            problems.push("port: name the serial port, such as /dev/serial/by-id/… or /dev/ttyAMA0".into());
-        }
-        if !(300..=4_000_000).contains(&self.baud) {
-            problems.push(format!("baud {}: serial lines run at 300 … 4000000 bit/s", self.baud));
-        }
-        if !(7..=8).contains(&self.data_bits) {
-            problems.push(format!("data-bits {}: use 8, or 7 with modbus-ascii", self.data_bits));
-        }
-        if !(1..=2).contains(&self.stop_bits) {
-            problems.push(format!("stop-bits {}: use 1 or 2", self.stop_bits));
-        }
-        check_wait(&mut problems, "timeout", self.timeout);
-        check_pause(&mut problems, "pause", self.pause);
-        check_pause(&mut problems, "turnaround", self.turnaround);
-        if let Some(rs485) = self.rs485 {
-            check_pause(&mut problems, "rs485 delay-before-send", rs485.delay_before_send);
-            check_pause(&mut problems, "rs485 delay-after-send", rs485.delay_after_send);
-        }
-        problems
-    }
-}
-
-impl Transport {
-    /// Everything that is wrong with the transport's section; empty when it can be used.
-    #[must_use]
-    pub fn validate(&self) -> Vec<String> {
-        match self {
-            Self::Tcp(config) | Self::RtuOverTcp(config) => config.validate(),
-            Self::Ascii(line) => line.validate(),
-            Self::Rtu(line) => {
-                let mut problems = line.validate();
-                if line.data_bits == 7 {
-                    problems.push("data-bits 7: RTU frames need 8; only modbus-ascii can use 7".into());
-                }
-                problems
-            }
-        }
-    }
-
-    /// How long to wait for an answer where a device says nothing.
-    #[must_use]
-    pub const fn timeout(&self) -> Period {
-        match self {
-            Self::Tcp(tcp) | Self::RtuOverTcp(tcp) => tcp.timeout,
-            Self::Rtu(line) | Self::Ascii(line) => line.timeout,
-        }
-    }
-
-    /// Whether this unit number means every unit at once, none of which answers. On Modbus TCP, unit 0 is
-    /// an ordinary device (Messaging on TCP/IP 1.0b, section 4.4.2.1).
-    #[must_use]
-    pub const fn is_broadcast(&self, unit: u8) -> bool {
-        unit == 0 && !matches!(self, Self::Tcp(_))
-    }
-}
 
 impl DeviceConfig {
     /// Everything that is wrong with the section; empty when it can be used.
@@ -146,6 +32,11 @@ impl DeviceConfig {
         if let Some(timeout) = self.timeout {
             check_wait(&mut problems, "timeout", timeout);
         }
+        check_pause(&mut problems, "pause", self.pause);
+        if let Some(wake) = &self.wake {
+            problems.extend(wake.problem());
+        }
+        problems.extend(self.modules_problem());
         problems.extend(self.probes().err());
         problems.extend(self.writes(&self.setup, "setup").err());
         problems
@@ -167,18 +58,32 @@ impl PointConfig {
     /// # Errors
     /// Says what does not fit and how to mend it.
     pub fn register(&self, device: &DeviceConfig, writable: bool) -> Result<(Register, WriteMethod), String> {
-        let (table, number) = self.table()?;
+        let channel = self.channel_place(device, writable)?;
+        let (table, number) = match channel {
+            Some((table, address, _)) => (table, u32::from(address)),
+            None => self.table()?,
+        };
+        if channel.is_some() && (self.table().is_ok() || self.write_address.is_some()) {
+            return Err(
+                "module tells the address: remove coil, discrete, input, holding and write-address".into()
+            );
+        }
+        if matches!(table, Table::Identity | Table::Call(_)) {
+            return self.function_register(table, number as u16, device, writable);
+        }
         let within_model = |number: u32| {
             u16::try_from(number)
                 .map_err(|_| format!("{} {number}: a model has 65535 registers", table.word()))
         };
-        let address = match self.model.is_empty() {
-            true => device.wire_address(table.word(), number)?,
-            false => within_model(number)?,
+        let address = match (channel, self.model.is_empty()) {
+            (Some((_, address, _)), _) => address,
+            (None, true) => device.wire_address(table.word(), number)?,
+            (None, false) => within_model(number)?,
         };
-        let write_address = match self.write_address {
-            Some(number) => device.wire_address("write-address", number)?,
-            None => address,
+        let write_address = match (channel, self.write_address) {
+            (Some((_, _, written)), _) => written,
+            (None, Some(number)) => device.wire_address("write-address", number)?,
+            (None, None) => address,
         };
         self.check_model(table)?;
         let (raw, bits) = self.format(table)?;
@@ -194,7 +99,57 @@ impl PointConfig {
         };
         check_width(&register, device)?;
         let write = self.write_method(&register, writable)?;
-        Ok((register, write))
+        Ok((Register { table: self.read_table(table)?, ..register }, write))
+    }
+
+    /// The table that reads go to: some devices show what is written under the function of the other one.
+    fn read_table(&self, table: Table) -> Result<Table, String> {
+        match (table, self.read_function) {
+            (table, None) | (table @ Table::Coil, Some(1)) | (table @ Table::Holding, Some(3)) => Ok(table),
+            (Table::Coil, Some(2)) => Ok(Table::Discrete),
+            (Table::Holding, Some(4)) => Ok(Table::Input),
+            (Table::Coil, Some(other)) => {
+                Err(format!("read-function {other}: a coil is read by function 1, or 2 where its device wants that"))
+            }
+            (Table::Holding, Some(other)) => {
+                Err(format!("read-function {other}: a holding register is read by function 3, or 4 where its device wants that"))
+            }
+            (_, Some(_)) => Err("read-function belongs to coil and holding: name the point's place by input or discrete instead".into()),
+        }
+    }
+
+    /// The same for a point behind a function that knows no table.
+    fn function_register(
+        &self,
+        table: Table,
+        address: u16,
+        device: &DeviceConfig,
+        writable: bool,
+    ) -> Result<(Register, WriteMethod), String> {
+        if self.write.is_some()
+            || self.write_address.is_some()
+            || !self.model.is_empty()
+            || self.exponent.is_some()
+        {
+            return Err("write, write-address, model and exponent belong to registers: remove them".into());
+        }
+        if writable && table == Table::Identity {
+            return Err("identification cannot be written: use access: r".into());
+        }
+        let raw = self.function_format(table, writable)?;
+        let bits = self.bit_field()?;
+        check_length(raw, self.length, table == Table::Identity)?;
+        let register = Register {
+            table,
+            address,
+            write_address: address,
+            raw,
+            order: self.order.unwrap_or(device.order),
+            bits,
+            text_bytes: self.length.unwrap_or(0),
+            read_to_clear: self.read_to_clear,
+        };
+        Ok((register, WriteMethod::Auto))
     }
 
     /// What counts for the point besides its register, without the companions.
@@ -202,8 +157,9 @@ impl PointConfig {
     /// # Errors
     /// Says what does not fit and how to mend it.
     pub fn rules(&self, device: &DeviceConfig, writable: bool) -> Result<Rules, String> {
-        if !(writable || self.accepts.is_empty() && self.before.is_empty()) {
-            return Err("accepts and before belong to outputs: add access: rw or w, or remove them".into());
+        let plain = self.accepts.is_empty() && self.before.is_empty() && self.after.is_empty();
+        if !(writable || plain && self.lead.is_empty() && self.confirm.is_empty()) {
+            return Err("accepts, before, after, lead and confirm belong to outputs: add access: rw or w, or remove them".into());
         }
         if self.exponent.is_some() && matches!(self.raw, Some(RawType::F32 | RawType::F64)) {
             return Err("exponent is for whole numbers: remove it".into());
@@ -213,8 +169,17 @@ impl PointConfig {
             instance: self.instance.unwrap_or(1),
             state: Binding::Unknown,
         });
-        let before = device.writes(&self.before, "before")?;
-        Ok(Rules { companions: Vec::new(), model, accepts: self.accepts.clone(), before })
+        self.check_lead()?;
+        Ok(Rules {
+            companions: Vec::new(),
+            model,
+            accepts: self.accepts.clone(),
+            before: device.writes(&self.before, "before")?,
+            after: device.writes(&self.after, "after")?,
+            lead: self.lead.clone(),
+            confirm: self.confirmations(device)?,
+            count: self.count(writable)?,
+        })
     }
 
     fn check_model(&self, table: Table) -> Result<(), String> {
@@ -239,7 +204,9 @@ impl PointConfig {
             (Table::Input, self.input),
             (Table::Holding, self.holding),
         ];
-        let mut found = named.into_iter().filter_map(|(table, number)| Some((table, number?)));
+        let function = self.function_place()?.map(|(table, number)| (table, u32::from(number)));
+        let mut found =
+            named.into_iter().filter_map(|(table, number)| Some((table, number?))).chain(function);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (None, _) => {
@@ -280,26 +247,25 @@ impl PointConfig {
             (Some(RawType::Bool), None, _) => {
                 return Err(format!("type bool in a {word} register: say which bit, such as bit: 0"));
             }
-            (Some(raw @ (RawType::Bool | RawType::U16)), Some(_), _) => raw,
+            // Of part of a register, the type only says whether its highest bit is a sign.
+            (
+                Some(raw @ (RawType::Bool | RawType::U8 | RawType::U16 | RawType::I8 | RawType::I16)),
+                Some(_),
+                _,
+            ) => raw,
             (Some(other), Some(_), _) => {
                 let written = other.word();
-                return Err(format!("bits are picked from one 16-bit register: remove type {written}"));
+                return Err(format!(
+                    "bits are picked from one 16-bit register: remove type {written}, or say i16 where the highest is a sign"
+                ));
             }
             (Some(raw), None, _) => raw,
         };
         if raw == RawType::Bool && bits.is_some_and(|field| field.width != 1) {
             return Err("type bool is one bit: use bit, or leave the type out".into());
         }
-        match (raw, self.length) {
-            (RawType::Text | RawType::Chars, None) => {
-                Err("type text: give its length in characters, such as length: 16".into())
-            }
-            (RawType::Text | RawType::Chars, Some(0)) => {
-                Err("length 0: a text has at least one character".into())
-            }
-            (RawType::Text | RawType::Chars, Some(_)) | (_, None) => Ok((raw, bits)),
-            (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
-        }
+        check_length(raw, self.length, false)?;
+        Ok((raw, bits))
     }
 
     fn bit_field(&self) -> Result<Option<BitField>, String> {
@@ -368,6 +334,20 @@ fn wire_address(word: &str, number: u32, base: AddressBase) -> Result<u16, Strin
     })
 }
 
+/// Texts have a length, and nothing else has; `telling` are those that come with theirs.
+fn check_length(raw: RawType, length: Option<u16>, telling: bool) -> Result<(), String> {
+    match (raw, length) {
+        (RawType::Text | RawType::Chars, None) if !telling => {
+            Err("type text: give its length in characters, such as length: 16".into())
+        }
+        (RawType::Text | RawType::Chars, Some(0)) => {
+            Err("length 0: a text has at least one character".into())
+        }
+        (RawType::Text | RawType::Chars, _) | (_, None) => Ok(()),
+        (_, Some(_)) => Err("length belongs to type text: remove it, or say type: text".into()),
+    }
+}
+
 fn check_width(register: &Register, device: &DeviceConfig) -> Result<(), String> {
     let width = register.width();
     let end = |from: u16| u32::from(from) + u32::from(width);
@@ -382,18 +362,6 @@ fn check_width(register: &Register, device: &DeviceConfig) -> Result<(), String>
         return Err(format!("the point takes {width} registers, but max-registers of its device is {most}"));
     }
     Ok(())
-}
-
-fn check_wait(problems: &mut Vec<String>, key: &str, wait: Period) {
-    if wait.0.is_zero() || wait.0 > MAX_WAIT {
-        problems.push(format!("{key} {wait}: use more than nothing and at most 60s, such as 500ms"));
-    }
-}
-
-fn check_pause(problems: &mut Vec<String>, key: &str, pause: Period) {
-    if pause.0 > MAX_WAIT {
-        problems.push(format!("{key} {pause}: at most 60s"));
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::driver::modbus::{LineConfig, TcpConfig, Transport};
+use crate::model::units::Period;
 
 fn device() -> DeviceConfig {
     serde_json::from_str("{}").unwrap()

@@ -3,6 +3,8 @@
 //! Pure. Invariant: a text is a number as a whole or not at all; `1.234,5` is not 1.234, and a number that
 //! ends in its separator has been cut.
 
+use std::borrow::Cow;
+
 use super::extract::Suffix;
 use crate::model::Value;
 
@@ -12,13 +14,23 @@ const MAX_DIGITS: usize = 64;
 /// A real number with its suffix; `None` when the text is something else.
 #[must_use]
 pub fn parse(text: &str, comma: bool, suffix: &Suffix) -> Option<f64> {
-    let text = text.trim();
+    let text = &*joined(text.trim());
     let (digits, rest) = text.split_at(number_end(text, comma)?);
     if digits.len() > MAX_DIGITS || !fits(rest, suffix) {
         return None;
     }
     let number = if comma { digits.replace(',', ".").parse() } else { digits.parse::<f64>() };
     number.ok().filter(|number| number.is_finite())
+}
+
+/// A number whose sign stands apart, with its sign: balances print `-    12.5` in columns.
+fn joined(text: &str) -> Cow<'_, str> {
+    match text.split_at_checked(1) {
+        Some((sign @ ("-" | "+"), rest)) if rest.starts_with(' ') => {
+            Cow::Owned(format!("{sign}{}", rest.trim_start_matches(' ')))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// Where the number at the begin of a text ends.
@@ -101,6 +113,8 @@ mod tests {
         ] {
             assert_eq!(parse(text, true, &any), value, "{text}");
         }
+        assert_eq!(parse("-    58.237", false, &Suffix::None), Some(-58.237), "the sign stands apart");
+        assert_eq!((parse("-", false, &any), parse("- -5", false, &any)), (None, None));
         assert_eq!(parse("1.5e3", false, &Suffix::None), Some(1500.0));
         assert_eq!(parse("1e999", false, &Suffix::None), None);
         assert_eq!(parse("5 e", false, &Suffix::None), None);

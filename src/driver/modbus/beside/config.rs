@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Role;
+use super::version::Version;
 use crate::driver::modbus::codes::Codes;
 use crate::driver::modbus::config::PointConfig;
 use crate::driver::modbus::register::{Order, RawType};
@@ -66,6 +67,8 @@ macro_rules! beside {
     };
 }
 
+pub(crate) use beside;
+
 beside! {
     /// The scale of a point is told by another register.
     ScaleConfig {
@@ -89,12 +92,32 @@ beside! {
     WhenConfig {
         /// The point is there while the register holds one of these; else it is `not-available`.
         is: Vec<Codes>,
+        /// The same for a text: it must hold this one.
+        contains: Option<String>,
+        /// The same for a text that is a version, such as of the firmware: from this one on.
+        from: Option<Version>,
+        /// The same: only before this one.
+        before: Option<Version>,
+        /// Characters of the text.
+        length: Option<u16>,
+        /// An object of the device's identification (function 43/14) in the place of a register.
+        identification: Option<u8>,
+    }
+}
+
+impl WhenConfig {
+    /// The register with what only texts have.
+    #[must_use]
+    pub fn text_place(&self) -> PointConfig {
+        PointConfig { length: self.length, identification: self.identification, ..self.place() }
     }
 }
 
 beside! {
     /// What a device is known by: a register and what it must hold.
     ProbeConfig {
+        /// An object of the device's identification (function 43/14) by its number: 0 vendor, 1 product code, 5 model name.
+        identification: Option<u8>,
         /// Characters of a text.
         length: Option<u16>,
         /// One of these numbers.
@@ -206,9 +229,15 @@ impl WhenConfig {
     /// # Errors
     /// When no number is named.
     pub fn role(&self) -> Result<Role, String> {
-        if self.is.is_empty() {
-            return Err("when needs is: name the numbers with which the point is there, such as [1]".into());
+        match (&self.contains, self.from, self.before) {
+            (None, None, None) if self.is.is_empty() => {
+                Err("when needs is: name the numbers with which the point is there, such as [1]; for texts contains, from or before".into())
+            }
+            (None, None, None) => Ok(Role::Presence(self.is.clone())),
+            _ if !self.is.is_empty() => Err("when: is belongs to numbers, contains, from and before to texts: keep one".into()),
+            (Some(text), None, None) => Ok(Role::Holds(text.as_str().into())),
+            (None, from, before) => Ok(Role::Versions { from, before }),
+            _ => Err("when: contains excludes from and before: keep one".into()),
         }
-        Ok(Role::Presence(self.is.clone()))
     }
 }

@@ -4,7 +4,9 @@
 //! read, is bad or holds an unknown code has no value; nothing is assumed for it.
 
 mod config;
+mod version;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::codes::Codes;
@@ -14,7 +16,9 @@ use crate::model::conversion::Linear;
 use crate::model::units::Period;
 use crate::model::{Conversion, Quality, Reason, Value};
 
+pub(super) use config::beside;
 pub use config::{Fault, LinearConfig, ProbeConfig, ScaleConfig, StatusConfig, WhenConfig};
+pub use version::Version;
 
 /// The power of ten that means "there is none" (SunSpec Information Model, sunssf).
 const NO_EXPONENT: i64 = -32_768;
@@ -44,6 +48,15 @@ pub enum Role {
     Status(Vec<(Codes, Reason)>),
     /// Whether the point is there.
     Presence(Vec<Codes>),
+    /// Whether it is there, by a text that must hold this one.
+    Holds(Arc<str>),
+    /// Whether it is there, by the version that a text tells.
+    Versions {
+        /// From this one on.
+        from: Option<Version>,
+        /// Before this one.
+        before: Option<Version>,
+    },
 }
 
 /// What is known of a companion.
@@ -82,7 +95,7 @@ impl PointConfig {
             companion(&PointConfig { model: self.model.clone(), ..place }, device, poll, role, key)
         };
         if let Some(when) = &self.when {
-            found.push((beside(when.place(), when.poll, when.role()?, "when")?, when.step));
+            found.push((beside(when.text_place(), when.poll, when.role()?, "when")?, when.step));
         }
         if let Some(status) = &self.status_by {
             found.push((beside(status.place(), status.poll, status.role()?, "status-by")?, status.step));
@@ -119,10 +132,28 @@ fn companion(
     key: &str,
 ) -> Result<Companion, String> {
     let (register, _) = place.register(device, false).map_err(|message| format!("{key}: {message}"))?;
-    if !register.raw.is_whole() {
+    let of_text = matches!(role, Role::Holds(_) | Role::Versions { .. });
+    if of_text && !register.raw.is_text() {
+        return Err(format!("{key}: contains, from and before are for texts: add type: text and its length"));
+    }
+    if !of_text && !register.raw.is_whole() {
         return Err(format!("{key}: the register must hold a whole number or a bit"));
     }
     Ok(Companion { register, poll: poll.map(|poll| poll.0), role })
+}
+
+impl Role {
+    /// Whether a text says that the point is there; `None` where it tells nothing.
+    fn fits(&self, text: &str) -> Option<bool> {
+        match self {
+            Self::Holds(wanted) => Some(text.contains(&**wanted)),
+            Self::Versions { from, before } => {
+                let version = Version::found_in(text)?;
+                Some(from.is_none_or(|from| version >= from) && before.is_none_or(|before| version < before))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What `companions` say of a point now; `state` tells what is known of a register.
@@ -133,15 +164,24 @@ pub fn judge<'a>(
 ) -> Now {
     let mut now = Now::Own;
     for companion in companions {
-        let code = match state(&companion.register) {
+        let raw = match state(&companion.register) {
             Beside::Unread => return Now::Unknown,
             Beside::Bad(reason) => return Now::Bad(*reason),
-            Beside::Raw(raw) => Codes::number(raw),
+            Beside::Raw(raw) => raw,
         };
-        let Some(code) = code else { return Now::Bad(Reason::Undecodable) };
+        if let Value::Text(text) = raw {
+            match companion.role.fits(text) {
+                Some(true) => continue,
+                Some(false) => return Now::Bad(Reason::NotAvailable),
+                None => return Now::Bad(Reason::Undecodable),
+            }
+        }
+        let Some(code) = Codes::number(raw) else { return Now::Bad(Reason::Undecodable) };
         match &companion.role {
             Role::Presence(wanted) if Codes::any_holds(wanted, code) => {}
             Role::Presence(_) => return Now::Bad(Reason::NotAvailable),
+            // Judged above, as texts.
+            Role::Holds(_) | Role::Versions { .. } => return Now::Bad(Reason::Undecodable),
             Role::Status(faults) => {
                 if let Some((_, reason)) = faults.iter().find(|(codes, _)| codes.hold(code)) {
                     return Now::Bad(*reason);
@@ -203,8 +243,13 @@ impl Now {
 impl Role {
     /// A raw number with which the point has a value: what a simulated device holds there.
     #[must_use]
-    pub fn example(&self) -> i64 {
-        match self {
+    pub fn example(&self) -> Value {
+        Value::Int(match self {
+            Self::Holds(text) => return Value::Text(Arc::clone(text)),
+            Self::Versions { from, .. } => {
+                let text = from.map_or_else(|| "0.0".to_owned(), |from| from.to_string());
+                return Value::Text(text.into());
+            }
             Self::Exponent => 0,
             Self::Scales(lines) => lines.first().map_or(0, |(codes, _)| codes.first),
             Self::Status(faults) => {
@@ -212,7 +257,7 @@ impl Role {
                 (0..=i64::from(u16::MAX)).find(free).unwrap_or(0)
             }
             Self::Presence(wanted) => wanted.first().map_or(0, |codes| codes.first),
-        }
+        })
     }
 
     /// Whether it tells the scale.

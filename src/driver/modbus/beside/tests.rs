@@ -104,7 +104,7 @@ fn an_example_gives_a_value() {
         "{ holding: 0, when: { holding: 1, is: ['5..9'] } }",
     ] {
         let companions = rules(point).unwrap();
-        let beside = Beside::Raw(Value::Int(companions[0].role.example()));
+        let beside = Beside::Raw(companions[0].role.example());
         let (value, quality) = judge(&companions, &plain, |_| &beside).apply(&Value::Int(1), &plain).unwrap();
         assert!(value.is_some() && quality == Quality::Good, "{point}");
     }

@@ -4,6 +4,8 @@
 //! for whichever comes first. `poll` reads and publishes, `probe` finds units again, `write` serves
 //! commands, `open` opens the line, `survey` asks units that come online what they are. Invariant: no failure of a device or of the line ends the task.
 
+mod confirm;
+mod count;
 mod open;
 mod poll;
 mod probe;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::beside::Beside;
 use super::health::{Change, Health, Probe};
 use super::planner::{Block, Group, groups};
+use super::wake::Wake;
 use super::wire::ask::Shape;
 use super::wire::link::Terms;
 use super::wire::{Answer, Ask, ExchangeError, Framing, Link, Timing};
@@ -84,6 +87,11 @@ pub(super) struct Owner<O> {
     beside: Vec<HashMap<Register, Beside>>,
     readings: Vec<Reading>,
     writes_in_row: u32,
+    /// Writes that another register has to confirm.
+    waiting: Vec<confirm::Waiting>,
+    counters: count::Counters,
+    /// By device, when it was spoken to last.
+    spoken: Vec<Option<Instant>>,
 }
 
 impl<O: Opener> Owner<O> {
@@ -132,6 +140,9 @@ impl<O: Opener> Owner<O> {
             beside: vec![HashMap::new(); plan.devices.len()],
             readings: Vec::new(),
             writes_in_row: 0,
+            waiting: Vec::new(),
+            counters: count::Counters::open(&plan, context.services.state.as_deref(), now),
+            spoken: vec![None; plan.devices.len()],
             original: Arc::clone(&plan),
             plan,
             context,
@@ -150,7 +161,9 @@ impl<O: Opener> Owner<O> {
             } else {
                 self.open().await;
             }
+            self.counters.save_when_due(&self.plan.name, self.context.clock.mono()).await;
         }
+        self.counters.save(&self.plan.name).await;
     }
 
     fn is_open(&self) -> bool {
@@ -167,6 +180,10 @@ impl<O: Opener> Owner<O> {
             return;
         }
         self.writes_in_row = 0;
+        let look = self.next_look();
+        if look.is_some_and(|due| due <= now) {
+            return self.look().await;
+        }
         let probe = self.health.next_probe(now);
         if let Probe::Now(device) = probe {
             self.probe(device).await;
@@ -185,7 +202,7 @@ impl<O: Opener> Owner<O> {
             Probe::At(at) => Some(at),
             Probe::Now(_) | Probe::None => None,
         };
-        let until = [poll, probe, survey].into_iter().flatten().min();
+        let until = [poll, probe, survey, look, self.counters.due()].into_iter().flatten().min();
         let sleep = async {
             match until {
                 Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -251,6 +268,7 @@ impl<O: Opener> Owner<O> {
                 self.publish_device_bad(device, Reason::NoConnection);
             }
         }
+        self.abandon_confirmations(reason);
         let now = self.context.clock.mono();
         while let Some(job) = self.context.writes.pop(now) {
             job.finish(crate::model::Outcome::Failed(format!("the channel is down: {reason}")));
@@ -262,9 +280,15 @@ impl<O: Opener> Owner<O> {
         let Some(link) = &mut self.link else {
             return Err(ExchangeError::Down("the line is not open".into()));
         };
-        let unit = self.plan.devices[device].unit;
+        let this = &self.plan.devices[device];
         let begun = self.context.clock.mono();
-        let result = link.exchange(unit, ask, terms).await;
+        let alone = |wake: &&Wake| self.spoken[device].is_none_or(|last| begun - last >= wake.after);
+        if let Some(wake) = this.wake.as_ref().filter(alone) {
+            link.wake(&wake.bytes, wake.pause).await?;
+        }
+        self.spoken[device] = Some(begun);
+        let result = link.exchange(this.unit, ask, terms).await;
+        link.rest(this.pause);
         let busy = link.take_busy();
         let now = self.context.clock.mono();
         self.context.stats.busy_us.fetch_add(busy.as_micros() as u64, Ordering::Relaxed);

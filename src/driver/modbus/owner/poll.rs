@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::count::Counters;
 use super::{Job, Opener, Owner};
 use crate::driver::modbus::beside::{Beside, Now, judge};
 use crate::driver::modbus::planner::{Block, Step, Target};
@@ -79,7 +80,7 @@ impl<O: Opener> Owner<O> {
         let device = job.block.device;
         remember(&job.block, answer, &mut self.beside[device]);
         let (plan, beside) = (&self.plan.devices[device], &self.beside[device]);
-        job.withheld = decode(plan, &job.block, answer, at, beside, &mut self.readings);
+        job.withheld = decode(plan, &job.block, answer, at, (beside, &mut self.counters), &mut self.readings);
         self.flush();
         if job.fault.take().is_some() {
             let (name, block) = (&self.plan.devices[job.block.device].name, &job.block);
@@ -214,7 +215,7 @@ fn decode(
     block: &Block,
     answer: &Answer,
     at: Stamp,
-    beside: &HashMap<Register, Beside>,
+    (beside, counters): (&HashMap<Register, Beside>, &mut Counters),
     out: &mut Vec<Reading>,
 ) -> bool {
     let mut withheld = false;
@@ -222,9 +223,19 @@ fn decode(
         let Target::Point(point) = member.target else { continue };
         let point = &device.points[point];
         let now = now_of(point, beside);
-        let reading = match answer.raw(&point.register, block.offset(member)) {
-            Some(raw) => now.apply(&raw, &point.conversion),
-            None => Some((None, Quality::Bad(Reason::Undecodable))),
+        let reading = match (answer.raw(&point.register, block.offset(member)), &point.rules.count) {
+            (None, _) => Some((None, Quality::Bad(Reason::Undecodable))),
+            (Some(raw), Some(count)) if now == Now::Own => {
+                // The first reading of a rate tells nothing, and a second one at once would tell little more.
+                out.extend(counters.take(point, count, &raw, at.mono).map(|(value, quality)| Reading {
+                    point: point.id,
+                    value,
+                    quality,
+                    at,
+                }));
+                continue;
+            }
+            (Some(raw), _) => now.apply(&raw, &point.conversion),
         };
         withheld |= reading.is_none();
         out.extend(reading.map(|(value, quality)| Reading { point: point.id, value, quality, at }));

@@ -7,6 +7,7 @@
 
 use super::{Opener, Owner};
 use crate::driver::modbus::planner::Block;
+use crate::driver::modbus::register::Table;
 use crate::driver::modbus::wire::link::Terms;
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 
@@ -19,6 +20,10 @@ pub(super) fn candidates<'a>(devices: usize, blocks: impl Iterator<Item = &'a Bl
     let mut asks: Vec<Vec<Ask>> = vec![Vec::new(); devices];
     for block in blocks.filter(|block| !block.clears()) {
         let (table, address) = (block.table, block.start);
+        if !matches!(table, Table::Coil | Table::Discrete | Table::Input | Table::Holding) {
+            asks[block.device].push(block.ask());
+            continue;
+        }
         // A first word, a first pair, the whole: all parts of what is read anyway.
         let counts = [1, if table.is_bits() { 9 } else { 2 }, block.count];
         let fitting = counts.into_iter().filter(|count| *count <= block.count);

@@ -26,6 +26,7 @@ const MAX_NAMED: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     Identify(usize),
+    Node(usize),
     Setup(usize),
     Walk(Walk),
     Done,
@@ -80,6 +81,11 @@ impl Survey {
         if let Stage::Identify(at) = self.stage
             && at >= device.identify.len()
         {
+            self.stage = Stage::Node(0);
+        }
+        if let Stage::Node(at) = self.stage
+            && device.node.as_ref().is_none_or(|node| at >= node.asks().len())
+        {
             self.stage = Stage::Setup(0);
         }
         if let Stage::Setup(at) = self.stage
@@ -93,6 +99,7 @@ impl Survey {
     fn ask(&self, device: &Device) -> Option<Ask> {
         match &self.stage {
             Stage::Identify(at) => device.identify.get(*at).map(Probe::ask),
+            Stage::Node(at) => device.node.as_ref()?.asks().into_iter().nth(*at),
             Stage::Setup(at) => device.setup.get(*at).cloned(),
             Stage::Walk(walk) => Some(walk.ask()),
             Stage::Done => None,
@@ -118,6 +125,18 @@ impl Survey {
                     Err(_) => None,
                 });
                 self.complaints.extend(complaint);
+                *at += 1;
+            }
+            Stage::Node(at) => {
+                let found = match (result, &device.node) {
+                    (Ok(answer), Some(node)) => node.complaint(*at, answer),
+                    (Err(error @ ExchangeError::Exception(_)), _) => {
+                        Some(format!("which modules the node has cannot be told: {error}"))
+                    }
+                    _ => None,
+                };
+                self.wrong |= found.is_some();
+                self.complaints.extend(found);
                 *at += 1;
             }
             Stage::Setup(at) => {

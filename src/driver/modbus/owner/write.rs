@@ -10,7 +10,7 @@ use crate::driver::WriteJob;
 use crate::driver::modbus::codec::MaskedWord;
 use crate::driver::modbus::codes::Codes;
 use crate::driver::modbus::quirks::is_coil_word;
-use crate::driver::modbus::register::WriteMethod;
+use crate::driver::modbus::register::{Table, WriteMethod};
 use crate::driver::modbus::wire::link::Terms;
 use crate::driver::modbus::wire::{Answer, Ask, ExchangeError};
 use crate::driver::modbus::{Device, Point};
@@ -38,74 +38,107 @@ struct ReadBack {
 impl<O: Opener> Owner<O> {
     /// Serves one command to its end.
     pub(super) async fn write(&mut self, job: WriteJob) {
-        let outcome = self.perform(&job).await;
-        job.finish(outcome);
+        self.supersede(job.point);
+        match self.perform(&job).await {
+            Some(outcome) => job.finish(outcome),
+            None => {
+                if let Some(place) = self.places.get(&job.point).copied() {
+                    self.await_confirmation(job, place);
+                }
+            }
+        }
     }
 
-    async fn perform(&mut self, job: &WriteJob) -> Outcome {
+    /// Makes a write; `None` where another register has to confirm it.
+    async fn perform(&mut self, job: &WriteJob) -> Option<Outcome> {
+        match self.attempt(job).await {
+            Ok(outcome) | Err(outcome) => outcome,
+        }
+    }
+
+    /// The same, ended early by whatever stands against it.
+    async fn attempt(&mut self, job: &WriteJob) -> Result<Option<Outcome>, Option<Outcome>> {
+        let failed = |text: String| Some(Outcome::Failed(text));
         let Some(place) = self.places.get(&job.point).copied() else {
-            return Outcome::Failed("the point is not on this channel".into());
+            return Err(failed("the point is not on this channel".into()));
         };
         let plan = self.plan();
         let device = &plan.devices[place.device];
         let point = &device.points[place.point];
         let broadcast = plan.transport.is_broadcast(device.unit);
         if let Some(reason) = self.unbound(place.device, place.point) {
-            return Outcome::Failed(format!("the point's place on the device is not known: {reason}"));
+            return Err(failed(format!("the point's place on the device is not known: {reason}")));
         }
-        let conversion = match self.conversion(place, point) {
-            Ok(conversion) => conversion,
-            Err(reason) => return Outcome::Failed(reason),
-        };
+        let conversion = self.conversion(place, point).map_err(failed)?;
         let write = match prepare(point, &conversion, &job.setpoint) {
             Ok(Write::Part(_)) if broadcast => {
-                return Outcome::Rejected("bits cannot be broadcast: the other bits cannot be read".into());
+                let why = "bits cannot be broadcast: the other bits cannot be read";
+                return Err(Some(Outcome::Rejected(why.into())));
             }
             Ok(write) => write,
-            Err(reason) => return Outcome::Rejected(reason),
+            Err(reason) => return Err(Some(Outcome::Rejected(reason))),
         };
         if !self.health.may_write(place.device, self.context.clock.mono()) {
-            return Outcome::Failed(format!("device {} is offline", device.name));
+            return Err(failed(format!("device {} is offline", device.name)));
         }
-        if let Err(reason) = self.ensure_open().await {
-            return Outcome::Failed(reason);
-        }
-        let ask = match self.complete(place, point, write).await {
-            Ok(ask) => ask,
-            Err(error) => return Outcome::Failed(format!("the register could not be read first: {error}")),
-        };
+        self.ensure_open().await.map_err(failed)?;
+        let unread = |error| failed(format!("the register could not be read first: {error}"));
+        let ask = self.complete(place, point, write).await.map_err(unread)?;
         let terms = Terms { not_after: Some(job.deadline), ..self.terms(place.device) };
-        for (step, first) in (1..).zip(&point.rules.before) {
-            match self.exchange(place.device, first, terms).await {
-                Ok(_) => {}
-                Err(ExchangeError::Expired) => return Outcome::Expired,
-                Err(error) => {
-                    return Outcome::Failed(format!(
-                        "write {step} before it: {error}; nothing else was written"
-                    ));
-                }
-            }
-        }
+        self.others(place, &point.rules.before, terms, "before it: {}; nothing else was written").await?;
         let result = self.exchange(place.device, &ask, terms).await;
         if !matches!(result, Err(ExchangeError::Expired)) {
             let writes = &self.context.stats.devices[place.device].writes;
             writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
+        let rules = &point.rules;
+        let blind = broadcast || rules.confirm.is_empty() && !can_read_back(point);
         match result {
-            Ok(_) if broadcast || !can_read_back(point) => Outcome::Confirmed,
             Ok(_) => {
-                job.confirmed();
-                self.verify(place, device, &job.setpoint, None).await
+                // What takes a parameter over goes out whatever the time is: half of it would be worse.
+                let terms = self.terms(place.device);
+                self.others(place, &rules.after, terms, "behind it: {}; the value itself was written")
+                    .await?;
+                if !blind {
+                    job.confirmed();
+                }
+                match (blind, rules.confirm.is_empty()) {
+                    (true, _) => Ok(Some(Outcome::Confirmed)),
+                    (false, true) => Ok(Some(self.verify(place, device, &job.setpoint, None).await)),
+                    (false, false) => Ok(None),
+                }
             }
-            Err(ExchangeError::Expired) => Outcome::Expired,
-            Err(error @ ExchangeError::Exception(_)) => {
-                Outcome::Failed(format!("the device refuses: {error}"))
+            Err(ExchangeError::Expired) => Err(Some(Outcome::Expired)),
+            Err(error @ ExchangeError::Exception(_)) => Err(failed(format!("the device refuses: {error}"))),
+            Err(error) if blind || !rules.after.is_empty() => {
+                Err(failed(format!("{error}; whether the output has changed is not known")))
             }
-            Err(error) if broadcast || !can_read_back(point) => {
-                Outcome::Failed(format!("{error}; whether the output has changed is not known"))
+            Err(error) if rules.confirm.is_empty() => {
+                Ok(Some(self.verify(place, device, &job.setpoint, Some(error)).await))
             }
-            Err(error) => self.verify(place, device, &job.setpoint, Some(error)).await,
+            Err(_) => Ok(None),
         }
+    }
+
+    /// The writes that go before or behind another; `told` says what one that fails leaves behind.
+    async fn others(
+        &mut self,
+        place: Place,
+        writes: &[Ask],
+        terms: Terms,
+        told: &str,
+    ) -> Result<(), Option<Outcome>> {
+        for (step, write) in (1..).zip(writes) {
+            match self.exchange(place.device, write, terms).await {
+                Ok(_) => {}
+                Err(ExchangeError::Expired) => return Err(Some(Outcome::Expired)),
+                Err(error) => {
+                    let told = told.replace("{}", &error.to_string());
+                    return Err(Some(Outcome::Failed(format!("write {step} {told}"))));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The request itself; for bits of a register, around what the other bits are now.
@@ -142,8 +175,7 @@ impl<O: Opener> Owner<O> {
             };
             match back.value {
                 Some(read_back) if back.quality.is_usable() => {
-                    let step =
-                        self.conversion(place, point).unwrap_or_else(|_| point.conversion.clone()).step();
+                    let step = self.step(place, point);
                     if agrees(point, step, setpoint, &read_back) {
                         return Outcome::Verified { read_back };
                     }
@@ -163,6 +195,19 @@ impl<O: Opener> Owner<O> {
     /// The conversion that counts now.
     fn conversion(&self, place: Place, point: &Point) -> Result<Conversion, String> {
         poll::now_of(point, &self.beside[place.device]).conversion(&point.conversion)
+    }
+
+    /// The smallest difference that counts now.
+    fn step(&self, place: Place, point: &Point) -> f64 {
+        self.conversion(place, point).unwrap_or_else(|_| point.conversion.clone()).step()
+    }
+
+    /// The value of a raw number that another register holds for the point, where it is what was asked for.
+    pub(super) fn agreed(&self, place: Place, point: &Point, raw: &Value, setpoint: &Value) -> Option<Value> {
+        let now = poll::now_of(point, &self.beside[place.device]);
+        let (value, quality) = now.apply(raw, &point.conversion)?;
+        let usable = value.filter(|_| quality.is_usable())?;
+        agrees(point, self.step(place, point), setpoint, &usable).then_some(usable)
     }
 
     async fn read_back(&mut self, place: Place, point: &Point) -> Result<ReadBack, String> {
@@ -211,6 +256,9 @@ fn prepare(point: &Point, conversion: &Conversion, setpoint: &Value) -> Result<W
         let word = register.encode_coil_word(&raw)?;
         return Ok(Write::Whole(Ask::WriteCoilWord { address, word }));
     }
+    if let Table::Call(call) = register.table {
+        return Ok(Write::Whole(Ask::Call { call, value: register.request_bytes(&raw)? }));
+    }
     if register.table.is_bits() {
         let on = register.encode_coil(&raw)?;
         return Ok(Write::Whole(match point.write {
@@ -240,7 +288,11 @@ fn accepted(point: &Point, raw: &Value) -> Result<(), String> {
 }
 
 fn write_words(point: &Point, words: Vec<u16>) -> Ask {
-    let address = point.register.write_address;
+    let (address, lead) = (point.register.write_address, &point.rules.lead);
+    if !lead.is_empty() {
+        let address = address.saturating_sub(lead.len() as u16);
+        return Ask::WriteRegisters { address, words: [&lead[..], &words].concat() };
+    }
     match (&words[..], point.write) {
         ([word], WriteMethod::Auto | WriteMethod::Mask) => Ask::WriteRegister { address, word: *word },
         _ => Ask::WriteRegisters { address, words },

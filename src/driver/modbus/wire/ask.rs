@@ -7,8 +7,15 @@ use std::borrow::Cow;
 
 use tokio_modbus::{Request, Response};
 
+use crate::driver::modbus::function::{Call, IDENTIFICATION, MEI_TYPE, category, object, objects_len};
 use crate::driver::modbus::register::{Register, Table};
 use crate::model::Value;
+
+/// The longest answer without unit and checksum (Application Protocol 1.1b3, section 4.1).
+pub const MAX_PDU: usize = 253;
+
+/// The exception of what is not there (section 7).
+const ILLEGAL_ADDRESS: u8 = 2;
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +73,18 @@ pub enum Ask {
         /// The new bits.
         or: u16,
     },
+    /// Function 43/14: an object of the device's identification.
+    Identify {
+        /// Which object: 0 vendor, 1 product code, 2 revision, 3 and up what the device has.
+        object: u8,
+    },
+    /// A function that knows no table.
+    Call {
+        /// The request.
+        call: Call,
+        /// What follows the bytes that are the same each time.
+        value: Vec<u8>,
+    },
     /// Function 8, sub-function 0: the unit sends back what it got and does nothing else.
     Echo {
         /// What is sent back.
@@ -80,6 +99,8 @@ pub enum Answer {
     Words(Vec<u16>),
     /// As many bits as were asked for.
     Bits(Vec<bool>),
+    /// The bytes behind the function code, or those of an object.
+    Bytes(Vec<u8>),
     /// The write was acknowledged.
     Done,
 }
@@ -100,13 +121,25 @@ pub struct Expect {
     pub pdu_len: usize,
     prefix: [u8; 7],
     prefix_len: usize,
+    /// The answer is a list of objects, which tells its own length.
+    objects: bool,
 }
 
 impl Ask {
     /// The request that reads a register and nothing else.
     #[must_use]
     pub const fn read(register: &Register) -> Self {
-        Self::Read { table: register.table, address: register.address, count: register.width() }
+        Self::span(register.table, register.address, register.width())
+    }
+
+    /// The request that reads so much of a table.
+    #[must_use]
+    pub const fn span(table: Table, address: u16, count: u16) -> Self {
+        match table {
+            Table::Identity => Self::Identify { object: address as u8 },
+            Table::Call(call) => Self::Call { call, value: Vec::new() },
+            table => Self::Read { table, address, count },
+        }
     }
 
     /// The function code.
@@ -117,6 +150,8 @@ impl Ask {
             Self::Read { table: Table::Discrete, .. } => 2,
             Self::Read { table: Table::Holding, .. } => 3,
             Self::Read { table: Table::Input, .. } => 4,
+            Self::Read { table: Table::Identity, .. } | Self::Identify { .. } => IDENTIFICATION,
+            Self::Read { table: Table::Call(call), .. } | Self::Call { call, .. } => call.function,
             Self::WriteCoil { .. } | Self::WriteCoilWord { .. } => 5,
             Self::WriteRegister { .. } => 6,
             Self::WriteCoils { .. } => 15,
@@ -135,7 +170,15 @@ impl Ask {
                 Table::Discrete => Request::ReadDiscreteInputs(*address, *count),
                 Table::Holding => Request::ReadHoldingRegisters(*address, *count),
                 Table::Input => Request::ReadInputRegisters(*address, *count),
+                // Made by `Ask::span` in other forms.
+                Table::Identity | Table::Call(_) => Request::Custom(self.function(), Cow::Borrowed(&[])),
             },
+            Self::Identify { object } => {
+                Request::Custom(IDENTIFICATION, Cow::Owned(vec![MEI_TYPE, category(*object), *object]))
+            }
+            Self::Call { call, value } => {
+                Request::Custom(call.function, Cow::Owned([call.sent(), value].concat()))
+            }
             Self::WriteCoil { address, on } => Request::WriteSingleCoil(*address, *on),
             Self::WriteCoils { address, states } => {
                 Request::WriteMultipleCoils(*address, Cow::Borrowed(states))
@@ -163,14 +206,18 @@ impl Ask {
             Self::WriteCoils { states, .. } => 6 + states.len().div_ceil(8),
             Self::WriteRegisters { words, .. } => 6 + 2 * words.len(),
             Self::MaskWrite { .. } => 7,
+            Self::Identify { .. } => 4,
+            Self::Call { call, value } => 1 + call.sent().len() + value.len(),
             _ => 5,
         }
     }
 
-    /// Length of a normal answer without unit and checksum.
+    /// Length of a normal answer without unit and checksum; where only the answer tells it, the most that it can be.
     #[must_use]
     pub fn answer_pdu_len(&self) -> usize {
         match self {
+            Self::Identify { .. } => MAX_PDU,
+            Self::Call { call, .. } => 1 + usize::from(call.reply),
             Self::Read { table, count, .. } => 2 + data_bytes(*table, *count),
             Self::MaskWrite { .. } => 7,
             _ => 5,
@@ -225,8 +272,27 @@ impl Ask {
                 pair(3, *word);
                 5
             }
+            Self::Identify { object } => {
+                (prefix[1], prefix[2]) = (MEI_TYPE, category(*object));
+                3
+            }
+            Self::Call { .. } => 1,
         };
-        Expect { unit, pdu_len: self.answer_pdu_len(), prefix, prefix_len }
+        let objects = matches!(self, Self::Identify { .. });
+        Expect { unit, pdu_len: self.answer_pdu_len(), prefix, prefix_len, objects }
+    }
+
+    /// What a function that tokio-modbus does not know has brought, out of a frame's PDU; the exception's code where
+    /// it is one. An object that the device does not have is one, too: it would refuse to give that one alone.
+    pub(super) fn bytes(&self, pdu: &[u8]) -> Result<Answer, u8> {
+        match (self, pdu) {
+            (_, [function, code, ..]) if *function == self.function() | 0x80 => Err(*code),
+            (Self::Identify { object: wanted }, pdu) => {
+                object(pdu, *wanted).map(|own| Answer::Bytes(own.to_vec())).ok_or(ILLEGAL_ADDRESS)
+            }
+            (Self::Call { .. }, [_, bytes @ ..]) => Ok(Answer::Bytes(bytes.to_vec())),
+            _ => Ok(Answer::Done),
+        }
     }
 
     /// What was read, when it is what was asked for.
@@ -243,7 +309,7 @@ impl Ask {
             | (Self::Read { table: Table::Input, count, .. }, Response::ReadInputRegisters(words)) => {
                 (words.len() == usize::from(*count)).then_some(Answer::Words(words))
             }
-            (Self::Read { .. }, _) => None,
+            (Self::Read { .. } | Self::Identify { .. } | Self::Call { .. }, _) => None,
             (_, response) => (response.function_code().value() == self.function()).then_some(Answer::Done),
         }
     }
@@ -260,6 +326,7 @@ impl Answer {
                 register.decode(own).ok()
             }
             Self::Bits(bits) => bits.get(from).map(|bit| Value::Bool(*bit)),
+            Self::Bytes(bytes) => register.reply_value(bytes),
             Self::Done => None,
         }
     }
@@ -287,10 +354,24 @@ impl Expect {
         }
     }
 
-    /// How long the answer must be that begins with this function code.
-    #[must_use]
-    pub const fn len(&self, function: u8) -> usize {
-        if function == self.prefix[0] | 0x80 { 2 } else { self.pdu_len }
+    /// How long the answer must be that begins like this; `None` while that cannot be told yet.
+    ///
+    /// # Errors
+    /// When it says of itself that it is longer than any answer can be.
+    pub fn len(&self, pdu: &[u8]) -> Result<Option<usize>, String> {
+        if pdu.first().is_some_and(|function| *function == self.prefix[0] | 0x80) {
+            return Ok(Some(2));
+        }
+        if !self.objects {
+            return Ok(Some(self.pdu_len));
+        }
+        match objects_len(pdu) {
+            Some(len) if len > MAX_PDU => {
+                Err(format!("the objects take {len} bytes, more than an answer has"))
+            }
+            None if pdu.len() >= MAX_PDU => Err("the objects do not end".into()),
+            len => Ok(len),
+        }
     }
 }
 

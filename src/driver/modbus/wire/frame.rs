@@ -3,7 +3,7 @@
 //! Pure: bytes in, verdict out. Invariant: [`Framing::parse`] calls a frame complete only when every byte
 //! of it that the request determines is right, its checksum holds, and nothing follows it.
 
-use super::ask::Expect;
+use super::ask::{Expect, MAX_PDU};
 
 /// How a PDU is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,15 @@ impl Framing {
         }
     }
 
+    /// How many bytes stand behind the PDU in that form.
+    #[must_use]
+    pub const fn tail(self) -> usize {
+        match self {
+            Self::Tcp => 0,
+            Self::Rtu | Self::Ascii => 2,
+        }
+    }
+
     /// The bytes that go to the line for a frame that tokio-modbus has written.
     #[must_use]
     pub fn outgoing(self, frame: &[u8]) -> Vec<u8> {
@@ -92,9 +101,9 @@ fn parse_tcp(expect: &Expect, request: &[u8], bytes: &[u8]) -> Verdict {
     let Some(pdu) = bytes.get(7..).filter(|pdu| !pdu.is_empty()) else {
         return Ok(None);
     };
-    expect.check(pdu)?;
-    let wanted = expect.len(pdu[0]);
     let length = usize::from(u16::from_be_bytes([bytes[4], bytes[5]]));
+    expect.check(pdu)?;
+    let Some(wanted) = expect.len(pdu)? else { return Ok(None) };
     if length != wanted + 1 {
         return Err(format!("the header says {length} bytes, the request calls for {}", wanted + 1));
     }
@@ -104,10 +113,13 @@ fn parse_tcp(expect: &Expect, request: &[u8], bytes: &[u8]) -> Verdict {
 fn parse_rtu(expect: &Expect, bytes: &[u8]) -> Verdict {
     let Some(unit) = bytes.first() else { return Ok(None) };
     check_unit(expect, *unit)?;
-    let Some(function) = bytes.get(1) else { return Ok(None) };
-    let wanted = expect.len(*function);
-    let pdu = &bytes[1..bytes.len().min(1 + wanted)];
+    if bytes.len() < 2 {
+        return Ok(None);
+    }
+    let wanted = expect.len(&bytes[1..])?;
+    let pdu = &bytes[1..bytes.len().min(1 + wanted.unwrap_or(MAX_PDU))];
     expect.check(pdu)?;
+    let Some(wanted) = wanted else { return Ok(None) };
     let Some(frame) = complete(bytes, wanted + 3)? else { return Ok(None) };
     let (body, sum) = frame.split_at(frame.len() - 2);
     if crc16(body).to_le_bytes() != sum {
@@ -139,7 +151,7 @@ fn parse_ascii(expect: &Expect, bytes: &[u8]) -> Verdict {
     }
     check_unit(expect, *unit)?;
     expect.check(pdu)?;
-    if pdu.first().map(|function| expect.len(*function)) != Some(pdu.len()) {
+    if expect.len(pdu)? != Some(pdu.len()) {
         return Err(format!("an answer of {} bytes does not fit the request", pdu.len()));
     }
     let mut frame = body[..body.len() - 1].to_vec();

@@ -154,3 +154,37 @@ proptest! {
         prop_assert_eq!(crc16(body).to_le_bytes(), [sum[0], sum[1]]);
     }
 }
+
+/// An answer that tells its own length passes only whole, in each kind of frame.
+#[test]
+fn lists_of_objects_end_where_they_say() {
+    let ask = Ask::Identify { object: 0 };
+    let expect = ask.expect(7);
+    let pdu = [&[43, 14, 1, 1, 0, 0, 2, 0, 2], &b"AB"[..], &[1, 1], b"C"].concat();
+    let body = [&[7], &pdu[..]].concat();
+    let good = rtu(&body);
+    let judge = |frame: &[u8]| Framing::Rtu.parse(&expect, &[], frame);
+    assert_eq!(judge(&good), Progress::Complete(good.clone()));
+    for cut in 0..good.len() {
+        assert_eq!(judge(&good[..cut]), Progress::More, "{cut}");
+    }
+    for wrong in [
+        rtu(&[&body[..], &[0]].concat()),
+        rtu(&[&[7, 43, 13], &body[3..]].concat()),
+        rtu(&[&[7, 43, 14, 2], &body[4..]].concat()),
+        rtu(&[&[7, 43, 14, 1, 1, 0, 0, 2], &[0, 250][..], &[0; 250], &[1, 9], &[0; 9]].concat()),
+    ] {
+        assert!(matches!(judge(&wrong), Progress::Malformed(_)), "{wrong:?}");
+    }
+    let head = [0, 9, 0, 0, 0, body.len() as u8];
+    let tcp = [&head[..], &body].concat();
+    let request = [0, 9, 0, 0, 0, 5, 7, 43, 14, 1, 0];
+    assert_eq!(Framing::Tcp.parse(&expect, &request, &tcp), Progress::Complete(tcp.clone()));
+    assert_eq!(Framing::Tcp.parse(&expect, &request, &tcp[..tcp.len() - 1]), Progress::More);
+    let mut longer = tcp.clone();
+    longer[5] += 1;
+    assert!(matches!(Framing::Tcp.parse(&expect, &request, &longer), Progress::Malformed(_)));
+    assert_eq!(Framing::Ascii.parse(&expect, &[], &to_ascii(&body)), Progress::Complete(good));
+    let refusal = rtu(&[7, 0xAB, 1]);
+    assert_eq!(judge(&refusal), Progress::Complete(refusal.clone()));
+}

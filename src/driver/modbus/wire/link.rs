@@ -15,7 +15,7 @@ use tokio_modbus::Slave;
 use tokio_modbus::client::{Client, Context, rtu, tcp};
 use tokio_modbus::slave::SlaveContext;
 
-use super::ask::{Answer, Ask, Expect};
+use super::ask::{Answer, Ask, Expect, MAX_PDU};
 use super::frame::{Framing, MAX_FRAME, Progress};
 use super::timing::Timing;
 use super::valve::{Valve, valve};
@@ -23,9 +23,6 @@ use crate::transport::{BoxStream, Pace};
 
 /// A line that will not fall silent is given up after this many times the silence it was asked for.
 const BABBLE_LIMIT: u32 = 4;
-
-/// The longest RTU frame (Serial Line 1.02, section 2.5.1) without unit and checksum.
-const MAX_PDU: usize = 253;
 
 /// Why an exchange brought no answer, by what is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +77,8 @@ struct Line {
     ready_at: Instant,
     busy: Duration,
     came: Vec<u8>,
+    /// Somebody was woken: whatever came of that is no answer.
+    woken: bool,
 }
 
 fn now() -> Instant {
@@ -97,7 +96,8 @@ impl Link {
         };
         let came = Vec::with_capacity(MAX_FRAME);
         let (ready_at, busy) = (now(), Duration::ZERO);
-        let line = Line { stream, pace, framing, timing, keeps, spent: false, ready_at, busy, came };
+        let line =
+            Line { stream, pace, framing, timing, keeps, spent: false, ready_at, busy, came, woken: false };
         Self { context, valve, line }
     }
 
@@ -121,6 +121,35 @@ impl Link {
             return Err(ExchangeError::Down("the connection was given up".into()));
         }
         self.line.discard_stray().await
+    }
+
+    /// Sends bytes that wake somebody and leaves the line alone for a while; what comes of them is thrown away.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Down`] when the line is gone.
+    pub async fn wake(&mut self, bytes: &[u8], pause: Duration) -> Result<(), ExchangeError> {
+        if self.line.spent {
+            return Err(ExchangeError::Down("the connection was given up".into()));
+        }
+        let line = &mut self.line;
+        line.pace.until(line.ready_at).await;
+        line.discard_stray().await?;
+        let begun = now();
+        let sending = line.timing.characters(bytes.len());
+        line.send(bytes, begun + sending + WAKING).await?;
+        line.ready_at = begun + sending + pause.max(line.timing.gap());
+        line.busy += line.ready_at - begun;
+        line.woken = true;
+        Ok(())
+    }
+
+    /// Leaves the line alone for this long from now on, at least.
+    pub fn rest(&mut self, pause: Duration) {
+        let until = now() + pause;
+        if until > self.line.ready_at && !pause.is_zero() {
+            self.line.busy += until - self.line.ready_at;
+            self.line.ready_at = until;
+        }
     }
 
     /// One request to one unit and its answer.
@@ -156,6 +185,12 @@ impl Link {
                 _ => Ok(Answer::Done),
             };
         }
+        if matches!(ask, Ask::Identify { .. } | Ask::Call { .. }) {
+            // The checksum, where there is one, has been looked at.
+            let end = frame.len() - self.line.framing.tail();
+            let pdu = frame.get(self.line.framing.head()..end).unwrap_or_default();
+            return ask.bytes(pdu).map_err(ExchangeError::Exception);
+        }
         self.valve.put(frame);
         let unfit = |what: String| ExchangeError::Malformed(what);
         let response = match poll_once(call.as_mut()).await {
@@ -179,6 +214,7 @@ impl Line {
     ) -> Result<Option<Vec<u8>>, ExchangeError> {
         self.pace.until(self.ready_at).await;
         self.discard_stray().await?;
+        self.woken = false;
         let begun = now();
         if terms.not_after.is_some_and(|moment| begun >= moment) {
             return Err(ExchangeError::Expired);
@@ -283,7 +319,7 @@ impl Line {
             match polled {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) if count == 0 => return Err(self.down("closed by the other side".into())),
-                Poll::Ready(Ok(())) if self.keeps => {}
+                Poll::Ready(Ok(())) if self.keeps || self.woken => {}
                 Poll::Ready(Ok(())) => return Err(self.down("bytes came that nobody asked for".into())),
                 Poll::Ready(Err(error)) => return Err(self.down(error.to_string())),
             }
@@ -301,6 +337,9 @@ impl Line {
         ExchangeError::Malformed(reason)
     }
 }
+
+/// How long a line may take to let bytes out that wake somebody, beyond their characters.
+const WAKING: Duration = Duration::from_secs(1);
 
 /// While bytes keep coming this close together, something is still being sent.
 const MIN_QUIET: Duration = Duration::from_millis(5);

@@ -254,3 +254,30 @@ proptest! {
         prop_assert!(refused, "{framing:?} {damage:?}: {result:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_woken_is_left_alone_and_what_comes_of_it_is_no_answer() {
+    let (mut link, mut device) = rtu_line();
+    let begun = now();
+    let device = tokio::spawn(async move {
+        assert_eq!(request(&mut device).await, [0]);
+        let woken = now();
+        device.write_all(&[0xFF]).await.unwrap();
+        assert_eq!(request(&mut device).await, rtu(&[3, 3, 0, 5, 0, 1]));
+        assert!(now() - woken >= Duration::from_millis(50));
+        device.write_all(&rtu(&[3, 3, 2, 0, 1])).await.unwrap();
+        device
+    });
+    link.wake(&[0], Duration::from_millis(50)).await.unwrap();
+    assert_eq!(link.exchange(3, &READ_ONE, TERMS).await, Ok(Answer::Words(vec![1])));
+    link.rest(Duration::from_millis(400));
+    let mut device = device.await.unwrap();
+    let answer = tokio::spawn(async move {
+        assert_eq!(request(&mut device).await, rtu(&[3, 3, 0, 5, 0, 1]));
+        assert!(now() - begun >= Duration::from_millis(450), "the device is granted its pause");
+        device.write_all(&rtu(&[3, 3, 2, 0, 2])).await.unwrap();
+        device
+    });
+    assert_eq!(link.exchange(3, &READ_ONE, TERMS).await, Ok(Answer::Words(vec![2])));
+    answer.await.unwrap();
+}
