@@ -93,10 +93,13 @@ impl Plant {
             max_bits: 2000,
             max_gap: 0,
             timeout: TIMEOUT,
+            pause: Duration::ZERO,
+            wake: None,
             model: device.into(),
             identify: Vec::new(),
             setup: Vec::new(),
             models: Vec::new(),
+            node: None,
             points: planned,
         }
     }

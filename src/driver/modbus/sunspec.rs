@@ -234,7 +234,7 @@ impl Device {
             let words = confirm.register.holding(&Value::Int(value));
             presets.extend(words.map(|words| (confirm.register.table, confirm.register.address, words)));
         }
-        presets.extend(self.node.iter().flat_map(|node| node.presets()));
+        presets.extend(self.node.iter().flat_map(super::modules::Node::presets));
         for probe in &self.identify {
             presets
                 .extend(probe.example().map(|words| (probe.register.table, probe.register.address, words)));
