@@ -107,10 +107,12 @@ pub fn load_with_tests(path: &Path, files: &[PathBuf]) -> Result<Plan, Report> {
 /// The plan with what should be looked at, or every mistake.
 fn finish(cx: Context<'_>, origin: &str, plan: Option<Plan>) -> Result<Plan, Report> {
     let failed = cx.error_count() > 0;
+    let digest = cx.sources.borrow().digest();
     match plan {
         Some(mut plan) if !failed => {
             plan.warnings = cx.into_problems();
             problem::tidy(&mut plan.warnings);
+            (plan.origin, plan.digest) = (origin.into(), digest);
             Ok(plan)
         }
         _ => Err(Report::new(origin, cx.into_problems())),

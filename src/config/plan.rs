@@ -36,6 +36,10 @@ const TESTS: &str = "tests";
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
 pub struct Plan {
+    /// What the configuration is called: the path of its file.
+    pub origin: Arc<str>,
+    /// SHA-256 over the configuration and the profiles that it uses, in hexadecimal.
+    pub digest: String,
     /// The first part of every topic.
     pub site: Topic,
     /// All points; a [`PointId`] is a place in it.
@@ -263,6 +267,8 @@ fn assemble(
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
+        origin: Arc::from(""),
+        digest: String::new(),
         site,
         points,
         channels: plans,

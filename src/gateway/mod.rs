@@ -7,6 +7,7 @@
 
 mod alarms;
 mod alone;
+mod audit;
 mod bridges;
 mod messages;
 mod parts;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
+use crate::audit::{Audit, AuditError};
 use crate::bridge::{BridgeError, BridgeHandle};
 use crate::broker::{Broker, InvalidTopic, ListenError, Listeners, StoreError};
 use crate::bus::{Bus, Observer};
@@ -78,6 +80,9 @@ pub enum StartError {
     /// The alarms cannot be kept.
     #[error("the alarms cannot start")]
     Alarms(#[from] alarm::store::StoreError),
+    /// Commands cannot be audited.
+    #[error("the audit log cannot start")]
+    Audit(#[from] AuditError),
     /// A bridge cannot be made.
     #[error("a bridge cannot start")]
     Bridge(#[from] BridgeError),
@@ -99,8 +104,11 @@ pub struct Gateway {
     pub stats: Vec<Arc<ChannelStats>>,
     /// The alarms.
     pub alarms: Arc<alarm::Engine>,
+    /// The audit log, where there is a state directory.
+    pub audit: Option<Arc<Audit>>,
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
+    clock: Clock,
     publisher: Arc<Publisher>,
     /// By channel, what it hears of the broker.
     messages: Vec<Option<Arc<dyn Messages>>>,
@@ -129,6 +137,7 @@ impl Gateway {
         let wiring = Wiring::new(&plan);
         let commander =
             Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
+        let audit = audit::start(&plan, &commander, &clock)?;
         let (alarm_changed, alarm_changes) = watch::channel(0);
         let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
         let observers: Vec<Arc<dyn Observer>> =
@@ -143,7 +152,9 @@ impl Gateway {
             broker,
             stats: wiring.stats.clone(),
             alarms,
+            audit,
             bridges,
+            clock: clock.clone(),
             publisher,
             messages,
             channels: Vec::new(),
@@ -211,6 +222,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
+            audit: audit::reader(self.audit.as_ref()),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),
@@ -257,6 +269,12 @@ impl Gateway {
             && !matches!(tokio::time::timeout(STOP_PATIENCE, stored).await, Ok(Ok(Ok(()))))
         {
             tracing::warn!("the last changes of the alarms are not stored");
+        }
+        if let Some(audit) = self.audit {
+            audit.event("stop", "gateway", "gateway", self.clock.stamp());
+            if !matches!(tokio::time::timeout(STOP_PATIENCE, audit.written()).await, Ok(Ok(Ok(())))) {
+                tracing::warn!("the last records of the audit log are not written");
+            }
         }
         unsafe_outputs
     }

@@ -4,6 +4,7 @@
 //! rule in it can be tested by calling a function.
 
 pub mod alarm;
+pub mod audit;
 pub mod behaviour;
 pub mod command;
 pub mod conversion;
@@ -21,6 +22,7 @@ pub use alarm::{
     AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmJournal, AlarmOperator, AlarmOrder, AlarmQuery,
     AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
 };
+pub use audit::{AuditAnchor, AuditPage, AuditQuery, AuditReader, AuditRecord, ClockQuality};
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome};
 pub use conversion::Conversion;

@@ -9,6 +9,7 @@ mod alarms;
 mod api;
 mod app;
 mod assets;
+mod audit;
 mod body;
 mod bridges;
 mod command;
@@ -30,7 +31,7 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, Stamp, Topic};
+use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, AuditReader, Stamp, Topic};
 
 pub use config::Config;
 pub use server::serve;
@@ -59,6 +60,8 @@ pub struct Context {
     pub alarm_operator: AlarmOperator,
     /// Where the journal of the alarms is read.
     pub alarm_journal: AlarmJournal,
+    /// Where the audit log is read.
+    pub audit: AuditReader,
     /// Changes whenever an alarm does; the number itself means nothing.
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.

@@ -4,14 +4,14 @@
 //! Invariant: the journal holds at most [`MAX_ENTRIES`] events, the newest ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::saved::Saved;
 use crate::model::{AlarmQuery, AlarmRecord};
+use crate::sqlite::{self, OpenError, is_damage, put_aside};
 
 /// The most events that are kept.
 const MAX_ENTRIES: i64 = 200_000;
@@ -24,9 +24,6 @@ const MAX_READ: u32 = 1_000;
 
 /// The version of the tables.
 const VERSION: i64 = 1;
-
-/// How long a writer and readers wait for each other.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 const TABLES: &str = "
     CREATE TABLE state (name TEXT PRIMARY KEY, phase TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
@@ -50,6 +47,15 @@ pub enum StoreError {
     /// Made by another version.
     #[error("the store of the alarms was made by another version of iogate (tables {0}, not {VERSION})")]
     Version(i64),
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Database(error) => Self::Database(error),
+            OpenError::Version(found) => Self::Version(found),
+        }
+    }
 }
 
 /// The file, open for writing.
@@ -131,21 +137,7 @@ impl Database {
 }
 
 fn open(path: &Path) -> Result<(Database, HashMap<String, Saved>), StoreError> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        VERSION => {}
-        other => return Err(StoreError::Version(other)),
-    }
+    let connection = sqlite::open(path, VERSION, TABLES)?;
     let saved = states(&connection)?;
     // The first write cuts what a run before may have left too long.
     Ok((Database { connection, grown: SLACK }, saved))
@@ -167,33 +159,9 @@ fn states(connection: &Connection) -> Result<HashMap<String, Saved>, StoreError>
     Ok(states)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
-}
-
-/// Renames the file and those that belong to it. The log of a damaged file must not be taken for the new one's.
-fn put_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
-    let with = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = with(".damaged");
-    std::fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm"] {
-        match std::fs::remove_file(with(suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
 /// Reads events, the newest first.
 pub(super) fn read(path: &Path, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, StoreError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(PATIENCE)?;
+    let connection = sqlite::open_to_read(path)?;
     let mut wanted = connection.prepare(
         "SELECT id, unix_us, alarm, event, before, after, condition, severity, value, message, user, comment
          FROM journal WHERE (?1 IS NULL OR alarm = ?1) AND id < ?2 ORDER BY id DESC LIMIT ?3",
