@@ -68,6 +68,7 @@ fn point(number: u32) -> Point {
         poll: Duration::from_secs(1),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }
 

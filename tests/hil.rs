@@ -23,5 +23,7 @@ mod onewire;
 mod program;
 #[path = "hil/sim.rs"]
 mod sim;
+#[path = "hil/soak.rs"]
+mod soak;
 #[path = "hil/stage.rs"]
 mod stage;

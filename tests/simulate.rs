@@ -17,5 +17,8 @@ mod line;
 #[path = "simulate/hand.rs"]
 mod hand;
 
+#[path = "simulate/texts.rs"]
+mod texts;
+
 #[path = "simulate/process.rs"]
 mod process;

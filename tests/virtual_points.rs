@@ -158,7 +158,7 @@ async fn totals_outlive_a_stop_and_a_crash_and_can_be_set() {
         point,
         setpoint: Value::Float(10.0),
         deadline,
-        reply,
+        reply: reply.into(),
     });
     assert_eq!(outcome.await.unwrap(), Outcome::Verified { read_back: Value::Float(10.0) });
     // Saved by and by, so that not even a crash loses it.

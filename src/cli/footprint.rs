@@ -1,9 +1,10 @@
-//! Gives back the memory of code that only the start needed.
+//! Gives back the memory that only the start needed: its code, and what it has allocated and freed.
 //!
 //! A start runs through several megabytes of code once: reading the configuration, checking it, opening everything. The
 //! kernel maps it in pieces of 64 KiB and counts it as the process's own for as long as memory is not scarce. Letting go
 //! of it shows what the program needs to run; what is needed again is mapped again from the system's cache, without
-//! reading a disk. Absent: data; only code that nothing has changed is touched.
+//! reading a disk. What reading a large log has allocated and freed is kept by the C library for later, which may be
+//! never. Invariant: of data only what is free is touched, and of code only what nothing has changed.
 
 use std::io;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub(super) fn settle() {
             Ok(bytes) => tracing::trace!(bytes, "the code of the start was let go"),
             Err(error) => tracing::debug!(%error, "the code of the start stays in memory"),
         }
+        // It looks through the whole heap, which may take a while.
+        tokio::task::spawn_blocking(trim);
     });
 }
 
@@ -44,6 +47,15 @@ fn executable(line: &str) -> Option<Range<usize>> {
     let range = usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?;
     let (rights, inode) = (words.next()?, words.nth(2)?);
     (rights == "r-xp" && inode != "0" && !range.is_empty()).then_some(range)
+}
+
+/// Gives free memory of the heap back to the system.
+fn trim() {
+    // SAFETY: malloc_trim(3) can be called at any time by any thread; what is allocated stays as and where it is.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn let_go(code: Range<usize>) -> io::Result<usize> {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, Exit, StopSignals, complain, load, with_causes};
 use crate::config::{self, Plan, Surroundings};
-use crate::driver::{DriverPlan, ascii, snmp};
+use crate::driver::DriverPlan;
 use crate::simulate;
 
 /// What `simulate` takes.
@@ -28,23 +28,29 @@ fn plan(arguments: &Arguments) -> Result<Plan, Exit> {
         complain(&report.to_string());
         Exit::Config
     })?;
-    let served =
-        |driver: &DriverPlan| driver.get::<ascii::Plan>().is_none() && driver.get::<snmp::Plan>().is_none();
-    if !plan.channels.iter().all(|channel| served(&channel.driver)) {
-        complain(&format!(
-            "{name} is for instruments that speak in lines, or for SNMP agents, which are not simulated"
-        ));
-        return Err(Exit::CannotStart);
-    }
     Ok(plan)
+}
+
+/// Complains where nothing would be served.
+fn check(plan: &Plan) -> Result<(), Exit> {
+    let served: Vec<_> = plan.channels.iter().map(|channel| simulate::serves(&channel.driver)).collect();
+    if served.contains(&Ok(true)) {
+        return Ok(());
+    }
+    let reason = served.into_iter().find_map(Result::err);
+    complain(reason.unwrap_or("there are no devices to simulate: every channel is the gateway's own affair"));
+    Err(Exit::CannotStart)
 }
 
 /// Serves devices until it is asked to stop.
 pub(super) async fn run(arguments: Arguments) -> Exit {
-    let plan = match plan(&arguments) {
+    let plan = match plan(&arguments).and_then(|plan| check(&plan).map(|()| plan)) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    let mut options = arguments.options;
+    // The broker of this configuration is where its devices connect to.
+    options.devices.mqtt.get_or_insert(plan.broker.listen);
     let drivers: Vec<DriverPlan> = plan.channels.iter().map(|channel| channel.driver.clone()).collect();
     let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,
@@ -57,8 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         stop.cancel();
     });
     let (input, output) = (BufReader::new(tokio::io::stdin()), tokio::io::stdout());
-    let served =
-        simulate::run(&plan.points, &drivers, &plan.behaviours, &arguments.options, input, output, shutdown);
+    let served = simulate::run(&plan.points, &drivers, &plan.behaviours, &options, input, output, shutdown);
     match served.await {
         Ok(()) => Exit::Ok,
         Err(error @ simulate::RunError::Output(_)) => {

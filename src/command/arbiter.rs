@@ -1,201 +1,282 @@
-//! Who owns an output now, and what it shall be. Pure: no tasks, no clocks.
+//! Who holds an output now, and what it shall be. Pure: no tasks, no clocks; the time is handed in.
 //!
-//! An output is governed, in this order, by: the gateway's stop (safe state), the alarms that hold it (the
-//! one that took it first), the last setpoint that an operator got through, its safe state. Releasing a hold
-//! hands the output to the next in line. Invariant: [`Output::target`] is always that of the highest owner,
-//! and a setpoint below a hold is refused with the holder's name, never stored to surprise someone later.
+//! Whoever holds an output owns a slot of its class: interlocks, people, alarms, programs, remote clients, in
+//! the order of the configuration. Under the slots lies the setpoint: what somebody asked for last without
+//! holding on to it. The highest live slot decides, then the setpoint, then the safe state. A slot may end by
+//! itself; where nobody else holds the output then, its safe state is taken and the setpoint forgotten, for
+//! whoever was in charge has fallen silent. Releasing gives the output to the next in line.
+//!
+//! Invariants: [`Output::target`] is always that of the highest slot that is live as of the last
+//! [`Output::advance`]; a command that somebody else's slot stands against is refused with the holder's name, and never
+//! stored to surprise someone later.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::model::{Access, Origin, Point, Value, ValueKind};
+use crate::model::{ControlClass, ControlOrder, Origin, Value};
+
+/// The most slots of one output; alarms and interlocks alone can be several.
+pub const MAX_SLOTS: usize = 256;
+
+/// Somebody's hold on an output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    /// What entitles its owner.
+    pub class: ControlClass,
+    /// Whose it is: the name of an alarm or an interlock, a client, an address.
+    pub owner: Arc<str>,
+    /// What the output shall be; `None` leaves it as it is and lets nobody else act.
+    pub value: Option<Value>,
+    /// When it ends by itself.
+    pub until: Option<Instant>,
+    /// Why it is held, in words.
+    pub reason: Option<Arc<str>>,
+}
 
 /// One writable point and its owners.
 #[derive(Debug, Clone, Default)]
 pub struct Output {
-    holds: Vec<Hold>,
-    base: Option<Value>,
+    order: ControlOrder,
+    /// The one that counts most first; within a class the oldest.
+    slots: Vec<Slot>,
+    setpoint: Option<Value>,
     safe: Option<Value>,
     stopping: bool,
 }
 
-#[derive(Debug, Clone)]
-struct Hold {
-    owner: Arc<str>,
-    value: Value,
+/// Who asks for what, as the arbiter sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The class of who asks.
+    pub class: ControlClass,
+    /// Who asks.
+    pub owner: Arc<str>,
+    /// Whether the output is to be held, and not merely set.
+    pub holds: bool,
+}
+
+impl Slot {
+    /// Whether this is the slot of that owner. People share one: whoever stands at the page is in charge.
+    fn is_of(&self, class: ControlClass, owner: &str) -> bool {
+        self.class == class && (class == ControlClass::Manual || *self.owner == *owner)
+    }
+
+    /// Who holds the output, in words: for refusals.
+    fn words(&self, now: Instant) -> String {
+        let Self { class, owner, until, reason, .. } = self;
+        let mut words = match class {
+            ControlClass::Interlock => format!("interlock `{owner}` stands against it"),
+            ControlClass::Alarm => format!("held by alarm `{owner}`"),
+            ControlClass::Manual => format!("held by hand, {owner}"),
+            ControlClass::Automatic | ControlClass::Remote => format!("held by {owner}"),
+        };
+        if let Some(until) = until {
+            let left = until.saturating_duration_since(now);
+            words.push_str(&format!(", for {} s more", left.as_secs_f64().ceil()));
+        }
+        if let Some(reason) = reason {
+            words.push_str(": ");
+            words.push_str(reason);
+        }
+        words
+    }
 }
 
 impl Output {
     /// An output that belongs to nobody yet.
     #[must_use]
-    pub fn new(safe: Option<Value>) -> Self {
-        Self { safe, ..Self::default() }
+    pub fn new(safe: Option<Value>, order: ControlOrder) -> Self {
+        Self { order, safe, ..Self::default() }
     }
 
-    /// What the output shall be; `None` when nobody has said.
+    /// What the output shall be; `None` when nobody has said, or when it is to be left as it is.
     #[must_use]
     pub fn target(&self) -> Option<&Value> {
+        let top = self.slots.first();
         if self.stopping {
-            return self.safe.as_ref();
+            let forced = top.filter(|slot| slot.class == ControlClass::Interlock);
+            return forced.and_then(|slot| slot.value.as_ref()).or(self.safe.as_ref());
         }
-        self.holds.first().map(|hold| &hold.value).or(self.base.as_ref()).or(self.safe.as_ref())
+        match top {
+            Some(slot) => slot.value.as_ref(),
+            None => self.setpoint.as_ref().or(self.safe.as_ref()),
+        }
     }
 
-    /// Who holds the output against operators, if anyone.
+    /// Who holds the output, if anyone.
     #[must_use]
-    pub fn holder(&self) -> Option<&Arc<str>> {
-        self.holds.first().map(|hold| &hold.owner)
+    pub fn holder(&self) -> Option<&Slot> {
+        self.slots.first()
     }
 
-    /// Whether the target counts more than a command of an operator that is still under way.
+    /// All holds, the one that counts first.
     #[must_use]
-    pub fn overrules_operators(&self) -> bool {
-        self.stopping || !self.holds.is_empty()
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The setpoint that counts where nobody holds the output.
+    #[must_use]
+    pub fn setpoint(&self) -> Option<&Value> {
+        self.setpoint.as_ref()
+    }
+
+    /// Whether the target counts more than a command that is still under way.
+    #[must_use]
+    pub fn overrules_commands(&self) -> bool {
+        self.stopping || !self.slots.is_empty()
+    }
+
+    /// Whether the gateway stops.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// In whose name the target is written.
     #[must_use]
     pub fn origin(&self) -> Origin {
         match self.holder() {
-            Some(alarm) if !self.stopping => Origin::Alarm(Arc::clone(alarm)),
+            Some(slot) if slot.class == ControlClass::Interlock => Origin::Interlock(Arc::clone(&slot.owner)),
+            Some(slot) if slot.class == ControlClass::Alarm && !self.stopping => {
+                Origin::Alarm(Arc::clone(&slot.owner))
+            }
             _ => Origin::Gateway,
         }
     }
 
-    /// Whether a setpoint from this origin may pass now.
+    /// In whose right the target is written: the holder's, or the gateway's, which everybody overrules.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        match self.holder() {
+            Some(slot) => Claim { class: slot.class, owner: Arc::clone(&slot.owner), holds: true },
+            None => Claim { class: ControlClass::Remote, owner: "gateway".into(), holds: false },
+        }
+    }
+
+    /// The class whose priority a write of the target has. Nobody waits for it, so what is safe comes first.
+    #[must_use]
+    pub fn urgency(&self) -> ControlClass {
+        match self.holder() {
+            Some(slot) if !self.stopping => slot.class,
+            _ => ControlClass::Interlock,
+        }
+    }
+
+    /// Ends what has ended by now, and says whether anything did.
+    pub fn advance(&mut self, now: Instant) -> bool {
+        let ended = |slot: &Slot| slot.until.is_some_and(|until| until <= now);
+        let controlling = self.slots.first().is_some_and(ended);
+        let before = self.slots.len();
+        self.slots.retain(|slot| !ended(slot));
+        if controlling && self.slots.is_empty() {
+            self.setpoint = None;
+        }
+        self.slots.len() < before
+    }
+
+    /// When the next slot ends by itself.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Instant> {
+        self.slots.iter().filter_map(|slot| slot.until).min()
+    }
+
+    /// Whether a command may pass now.
     ///
     /// # Errors
     /// Names what stands in the way.
-    pub fn admit(&self, origin: &Origin) -> Result<(), String> {
-        if self.stopping && *origin != Origin::Gateway {
+    pub fn admit(&self, claim: &Claim, now: Instant) -> Result<(), String> {
+        if self.stopping {
             return Err("the gateway is stopping".into());
         }
-        match (origin, self.holder()) {
-            (Origin::Mqtt(_) | Origin::Web(_), Some(holder)) => Err(format!("held by alarm `{holder}`")),
-            _ => Ok(()),
+        let rank = self.order.rank(claim.class);
+        let against = |slot: &&Slot| {
+            let own = slot.is_of(claim.class, &claim.owner);
+            // Whoever wants to hold it passes those that count less; a mere setpoint passes nobody.
+            !own && (!claim.holds || self.order.rank(slot.class) <= rank)
+        };
+        match self.slots.iter().find(against) {
+            Some(slot) => Err(slot.words(now)),
+            None if claim.holds && self.slots.len() >= MAX_SLOTS => {
+                Err(format!("{MAX_SLOTS} hold this output already"))
+            }
+            None => Ok(()),
         }
     }
 
-    /// An alarm takes the output.
-    pub fn hold(&mut self, owner: &Arc<str>, value: Value) {
-        match self.holds.iter_mut().find(|hold| hold.owner == *owner) {
-            Some(hold) => hold.value = value,
-            None => self.holds.push(Hold { owner: Arc::clone(owner), value }),
+    /// Who holds the output against a command that was admitted before and has not been written.
+    #[must_use]
+    pub fn overruling(&self, claim: &Claim) -> Option<&Slot> {
+        let rank = self.order.rank(claim.class);
+        self.slots.first().filter(|slot| {
+            let passes = claim.holds && rank < self.order.rank(slot.class);
+            !slot.is_of(claim.class, &claim.owner) && !passes
+        })
+    }
+
+    /// Somebody takes the output, or changes what they hold. Says whether the output is theirs now or was before.
+    pub fn hold(&mut self, slot: Slot) -> bool {
+        if let Some(place) = self.slots.iter().position(|own| own.is_of(slot.class, &slot.owner)) {
+            self.slots[place] = slot;
+            return place == 0;
+        }
+        let rank = self.order.rank(slot.class);
+        let place = self.slots.partition_point(|own| self.order.rank(own.class) <= rank);
+        self.slots.insert(place, slot);
+        place == 0
+    }
+
+    /// Where an alarm holds the output with something else than the safe state, it does so until then at most.
+    pub fn limit_alarm(&mut self, until: Instant) {
+        let safe = self.safe.as_ref();
+        if let Some(slot) = self.slots.first_mut().filter(|slot| slot.class == ControlClass::Alarm)
+            && slot.value.as_ref() != safe
+        {
+            slot.until.get_or_insert(until);
         }
     }
 
-    /// An alarm lets go of the output.
-    pub fn release(&mut self, owner: &str) {
-        self.holds.retain(|hold| &*hold.owner != owner);
+    /// Somebody lets go of the output. Says whether it was theirs.
+    pub fn release(&mut self, class: ControlClass, owner: &str) -> bool {
+        let was = self.slots.first().is_some_and(|slot| slot.is_of(class, owner));
+        self.slots.retain(|slot| !slot.is_of(class, owner));
+        was
     }
 
-    /// An operator's setpoint has been written.
-    pub fn settle(&mut self, value: Value) {
-        self.base = Some(value);
+    /// What an asker holds, if anything.
+    #[must_use]
+    pub fn held_by(&self, class: ControlClass, owner: &str) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.is_of(class, owner))
     }
 
-    /// The gateway stops: only the safe state counts from here on.
+    /// A command has been written. Whoever holds the output has changed what they hold; of everybody else it is
+    /// the setpoint.
+    pub fn settle(&mut self, claim: &Claim, value: Value) {
+        match self.slots.iter_mut().find(|slot| slot.is_of(claim.class, &claim.owner)) {
+            Some(slot) => slot.value = Some(value),
+            None => self.setpoint = Some(value),
+        }
+    }
+
+    /// The setpoint counts no more.
+    pub fn forget(&mut self) {
+        self.setpoint = None;
+    }
+
+    /// The gateway stops: only interlocks and the safe state count from here on.
     pub fn stop(&mut self) {
         self.stopping = true;
     }
 }
 
-/// Brings a setpoint into the point's kind and checks it against what the point permits.
-///
-/// # Errors
-/// Says what is wrong with it, in the sender's terms.
-pub fn check(point: &Point, setpoint: Value) -> Result<Value, String> {
-    if point.access == Access::R {
-        return Err(format!("`{}` is read only", point.name));
-    }
-    let value = coerce(setpoint, point.kind)?;
-    if let (Some((low, high)), Some(number)) = (point.range, value.as_f64())
-        && !(low..=high).contains(&number)
-    {
-        return Err(format!("{number} is outside {low} … {high}"));
-    }
-    Ok(value)
-}
-
-fn coerce(value: Value, kind: ValueKind) -> Result<Value, String> {
-    match (kind, value) {
-        (_, value) if value.kind() == kind => Ok(value),
-        (ValueKind::Text, other) => Err(format!("text is needed, not {other}")),
-        (kind, Value::Text(text)) => Value::parse(&text, kind),
-        (ValueKind::Bool, other) => other
-            .as_bool()
-            .map(Value::Bool)
-            .ok_or_else(|| format!("{other} is not on/off, true/false or 1/0")),
-        (ValueKind::Integer, Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
-            Ok(Value::Int(number as i64))
-        }
-        (ValueKind::Float, Value::Int(number)) => Ok(Value::Float(number as f64)),
-        (ValueKind::Float, Value::UInt(number)) => Ok(Value::Float(number as f64)),
-        (ValueKind::Integer, other) => Err(format!("{other} is not a whole number")),
-        (ValueKind::Float, other) => Err(format!("{other} is not a number")),
-    }
+/// When something that begins now and lasts so long ends.
+#[must_use]
+pub fn end_of(now: Instant, lasts: Duration) -> Instant {
+    /// Far enough away to be for ever, where the clock cannot count as far as it was asked to.
+    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    now.checked_add(lasts).unwrap_or_else(|| now + FAR)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::model::point::tests::point;
-
-    fn output() -> Point {
-        Point { access: Access::Rw, range: Some((0.0, 100.0)), ..point("valve") }
-    }
-
-    #[test]
-    fn setpoints_are_checked_and_brought_into_kind() {
-        assert_eq!(check(&output(), Value::Int(5)), Ok(Value::Float(5.0)));
-        assert_eq!(check(&output(), Value::from("7.5")), Ok(Value::Float(7.5)));
-        assert!(check(&output(), Value::Float(101.0)).unwrap_err().contains("outside 0 … 100"));
-        assert!(check(&point("meter"), Value::Float(1.0)).unwrap_err().contains("read only"));
-        let coil = Point { kind: ValueKind::Bool, range: None, ..output() };
-        assert_eq!(check(&coil, Value::from("on")), Ok(Value::Bool(true)));
-        assert_eq!(check(&coil, Value::Int(0)), Ok(Value::Bool(false)));
-        assert!(check(&coil, Value::Int(2)).is_err());
-    }
-
-    #[test]
-    fn releasing_hands_the_output_to_the_next_in_line() {
-        let (hot, smoke): (Arc<str>, Arc<str>) = ("hot".into(), "smoke".into());
-        let mut output = Output::new(Some(Value::Bool(false)));
-        assert_eq!(output.target(), Some(&Value::Bool(false)));
-        output.hold(&hot, Value::Bool(true));
-        output.hold(&smoke, Value::Bool(false));
-        assert_eq!(output.target(), Some(&Value::Bool(true)));
-        assert!(output.admit(&Origin::Web("192.0.2.1".into())).unwrap_err().contains("hot"));
-        output.release("hot");
-        assert_eq!(output.target(), Some(&Value::Bool(false)));
-        output.release("smoke");
-        assert!(output.admit(&Origin::Mqtt("c".into())).is_ok());
-        output.settle(Value::Bool(true));
-        assert_eq!(output.target(), Some(&Value::Bool(true)));
-        output.stop();
-        assert_eq!(output.target(), Some(&Value::Bool(false)));
-        assert!(output.admit(&Origin::Mqtt("c".into())).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn the_holder_is_always_the_oldest_live_hold(steps in prop::collection::vec((0u8..4, any::<bool>()), 0..60)) {
-            let mut output = Output::new(None);
-            let mut live: Vec<u8> = Vec::new();
-            for (owner, take) in steps {
-                let name: Arc<str> = owner.to_string().into();
-                if take {
-                    output.hold(&name, Value::Int(i64::from(owner)));
-                    if !live.contains(&owner) {
-                        live.push(owner);
-                    }
-                } else {
-                    output.release(&name);
-                    live.retain(|known| *known != owner);
-                }
-                prop_assert_eq!(output.target().cloned(), live.first().map(|first| Value::Int(i64::from(*first))));
-            }
-        }
-    }
-}
+#[path = "arbiter_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! It serves safe states and alarm actions, which nobody waits for with a ticket. Invariant: of several
 //! changes to one output only the newest is ever retried, and a retry writes the target of that moment. A
-//! command that an operator got through is not overruled by a retry; only alarms and the stop do that.
+//! command that is under way is not overruled by a retry; only those who hold the output and the stop do that.
+//! What ends by itself, a pulse or a hold, ends here: the keeper wakes for it and writes the next in line.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,10 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 
-use super::{Commander, DEFAULT_DEADLINE, Managed, ended, learn};
-use crate::model::{CommandRequest, Outcome};
+use super::arbiter::end_of;
+use super::give::{ended, learn};
+use super::{Commander, DEFAULT_DEADLINE, Managed};
+use crate::model::{CommandRequest, ControlClass, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -74,7 +77,15 @@ impl Upkeep {
 
 impl Managed {
     fn ready(&self, now: Instant) -> bool {
-        self.upkeep.ready(now) && (self.commands == 0 || self.output.overrules_operators())
+        self.upkeep.ready(now)
+            && (self.commands == 0 || self.output.overrules_commands())
+            && self.waits_until().is_none_or(|until| until <= now)
+    }
+
+    /// Until when the output's own pause keeps it from being written. What is safe does not wait.
+    fn waits_until(&self) -> Option<Instant> {
+        let urgent = self.output.urgency() == ControlClass::Interlock;
+        self.free_at().filter(|_| !urgent)
     }
 }
 
@@ -125,40 +136,45 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64, oneshot::Recei
     }
     let mut ready = Vec::new();
     for managed in outputs.iter_mut() {
+        managed.advance(now);
         if waiting[managed.channel] >= MAX_ATTEMPTS || !managed.ready(now) {
             continue;
         }
-        let Managed { point, channel, output, upkeep, known, .. } = managed;
-        let Some(setpoint) = output.target().cloned() else { continue };
-        waiting[*channel] += 1;
-        upkeep.writing = Some(upkeep.generation);
-        upkeep.attempts += 1;
-        let (id, origin, deadline) = (commander.next_id(), output.origin(), now + DEFAULT_DEADLINE);
-        let (point, old) = (*point, known.clone());
+        let Some(setpoint) = managed.output.target().cloned() else { continue };
+        waiting[managed.channel] += 1;
+        let generation = managed.upkeep.generation;
+        managed.upkeep.writing = Some(generation);
+        managed.upkeep.attempts += 1;
+        let (id, origin, deadline) = (commander.next_id(), managed.output.origin(), now + DEFAULT_DEADLINE);
+        let (point, old) = (managed.point, managed.known.clone());
         let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
-        let written = commander.push(&request);
-        ready.push((request, upkeep.generation, written));
+        let claim = managed.output.claim();
+        let written = commander.push(managed, &request, claim, None);
+        ready.push((request, generation, written));
     }
     ready
 }
 
-/// The earliest moment after `now` at which a failed output may be tried again. One whose moment has come
-/// waits for room in its channel's queue, which the end of another attempt makes.
+/// The earliest moment after `now` at which a failed output may be tried again, or something ends by itself. One whose
+/// moment has come waits for room in its channel's queue, which the end of another attempt makes.
 fn next_attempt(commander: &Commander, now: Instant) -> Option<Instant> {
     let outputs = commander.outputs();
     let waits = |managed: &&Managed| match &managed.upkeep {
         // A command under way wakes the keeper when it ends.
-        _ if managed.commands > 0 && !managed.output.overrules_operators() => false,
+        _ if managed.commands > 0 && !managed.output.overrules_commands() => false,
         upkeep => upkeep.due && upkeep.writing.is_none(),
     };
-    outputs.iter().filter(waits).filter_map(|managed| managed.upkeep.after).filter(|after| *after > now).min()
+    let tries =
+        outputs.iter().filter(waits).filter_map(|managed| managed.upkeep.after.max(managed.waits_until()));
+    let ends = outputs.iter().filter_map(|managed| managed.output.next_end());
+    tries.chain(ends).filter(|moment| *moment > now).min()
 }
 
 fn conclude(commander: &Commander, attempt: Attempt) {
     let now = commander.inner.clock.mono();
     let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
-    let Managed { upkeep, known, .. } = &mut outputs[place];
+    let Managed { upkeep, known, rules, output, .. } = &mut outputs[place];
     learn(known, &attempt.request.setpoint, &attempt.outcome);
     upkeep.attempts -= 1;
     if upkeep.writing == Some(attempt.generation) {
@@ -168,6 +184,9 @@ fn conclude(commander: &Commander, attempt: Attempt) {
     let mut loud = true;
     if current && attempt.outcome.succeeded() {
         upkeep.done();
+        if let Some(pulse) = rules.pulse {
+            output.limit_alarm(end_of(now, pulse));
+        }
     } else if current {
         upkeep.after = Some(now + RETRY_PAUSE);
         upkeep.failures += 1;

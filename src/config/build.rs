@@ -20,11 +20,15 @@ use crate::model::conversion::Linear;
 use crate::model::topic::SET_LEVEL;
 use crate::model::units::Period;
 use crate::model::{
-    Access, Conversion, Deadband, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value, ValueKind,
+    Access, Conversion, Deadband, OutputRules, Point, PointId, PublishPolicy, ReportPolicy, Topic, Value,
+    ValueKind,
 };
 
 /// How often a point is read when nothing is said.
 pub(super) const DEFAULT_POLL: Duration = Duration::from_secs(1);
+
+/// The longest pulse, and the longest time between two commands.
+const LONGEST_PULSE: Duration = Duration::from_secs(86_400);
 
 /// The shortest and the longest time between two readings.
 const POLL_LIMITS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
@@ -117,6 +121,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     };
     let output = Output { conversion: &conversion, kind, wiring: &*wiring };
     let safe = safe_state(cx, item, &section, access, &output);
+    let rules = output_rules(cx, item, &section, access, safe.is_some());
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
@@ -138,6 +143,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
         poll: wiring.rhythm().unwrap_or(poll),
         safe,
         tolerance,
+        output: rules,
     };
     let (behaviour, grade) = (section.simulate, section.grade.or(around.grade));
     let (place, node) = (item.key_span, node.clone());
@@ -297,6 +303,37 @@ fn safe_state(
             }
         },
     }
+}
+
+fn output_rules(
+    cx: &Context<'_>,
+    item: &Item,
+    section: &PointSection,
+    access: Access,
+    has_safe: bool,
+) -> OutputRules {
+    let place = |key: &str| item.node.span_of(&[key]).unwrap_or(item.key_span);
+    let (pulse, pause) = (section.momentary.map(|pulse| pulse.0), section.min_interval.map(|pause| pause.0));
+    for (key, said) in [
+        ("momentary", pulse.is_some()),
+        ("min-interval", pause.is_some()),
+        ("after-loss", section.after_loss.is_some()),
+    ] {
+        if said && !access.writable() {
+            let help = format!("add access: rw, or remove `{key}`");
+            cx.error(place(key), format!("`{key}` belongs to outputs"), help);
+        }
+    }
+    for (key, time) in [("momentary", pulse), ("min-interval", pause)] {
+        if time.is_some_and(|time| time.is_zero() || time > LONGEST_PULSE) {
+            cx.error(place(key), format!("`{key}` is above 0 s and at most 24h"), None);
+        }
+    }
+    if pulse.is_some() && access.writable() && !has_safe {
+        let help = "name the state of rest: `safe: off`".to_owned();
+        cx.error(place("momentary"), "a momentary output ends in the safe state, and there is none", help);
+    }
+    OutputRules { pulse, pause, after_loss: section.after_loss.unwrap_or_default() }
 }
 
 fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {

@@ -39,7 +39,10 @@ pub fn check_report(plan: &Plan) -> String {
         count(plan.alarms.iter().filter(|alarm| !alarm.implied).count(), "alarm"),
     );
     let outputs = plan.points.iter().filter(|point| point.access.writable()).count();
-    let _ = writeln!(out, "outputs: {outputs}");
+    match plan.control.interlocks.len() {
+        0 => drop(writeln!(out, "outputs: {outputs}")),
+        interlocks => drop(writeln!(out, "outputs: {outputs}, {}", count(interlocks, "interlock"))),
+    }
     let page = if plan.web.enabled { format!("page on {}", plan.web.listen) } else { "no page".to_owned() };
     let _ = writeln!(out, "broker on {}, {page}", plan.broker.listen);
     for (name, bridge) in &plan.bridges {

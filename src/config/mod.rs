@@ -12,6 +12,7 @@ pub mod cases;
 mod check;
 mod conflicts;
 mod context;
+mod control;
 mod conversion;
 mod de;
 mod devices;

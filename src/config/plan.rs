@@ -10,6 +10,7 @@ use super::bridges::bridges;
 use super::cases::{Case, Subjects, cases};
 use super::conflicts;
 use super::context::Context;
+use super::control::control;
 use super::de::read;
 use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
@@ -21,14 +22,15 @@ use super::profile::Library;
 use super::sections::{PublishSection, SiteSection};
 use super::virtual_points as virtual_adapter;
 use super::words::Grade;
+use crate::command::Control;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
 use crate::{alarm, bridge, broker, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 8] =
-    ["defaults", "channels", "devices", "alarms", "bridges", "broker", "web", TESTS];
+pub(super) const SECTIONS: [&str; 10] =
+    ["defaults", "channels", "devices", "alarms", "interlocks", "control", "bridges", "broker", "web", TESTS];
 
 /// The section of rule tests, also in files beside the configuration.
 const TESTS: &str = "tests";
@@ -50,6 +52,8 @@ pub struct Plan {
     pub alarms: Vec<alarm::Rule>,
     /// The rule tests, in the order of the file, and behind them those of the files beside it.
     pub tests: Vec<Case>,
+    /// Who counts more than whom at outputs, and the interlocks.
+    pub control: Control,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
     /// The embedded broker.
@@ -105,6 +109,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
     let rules = alarms(cx, part("alarms"), &points, &devices);
     let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
     let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
+    let control = control(cx, part("control"), part("interlocks"), &points);
     check_behaviours(cx, &devices, &points);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
@@ -116,7 +121,7 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { tests, bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    Some(Plan { tests, control, bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
 }
 
 /// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
@@ -274,6 +279,7 @@ fn assemble(
         channels: plans,
         alarms,
         tests: Vec::new(),
+        control: Control::default(),
         bridges: IndexMap::new(),
         broker,
         web,

@@ -48,6 +48,13 @@ pub fn reference() -> String {
     tables.section("`expect` of a test", "", tables.definition("ExpectSection"), &[]);
     tables.section("An entry of `do` in a test", "", tables.definition("DeedSection"), &[]);
     tables.section("A reading in a test", "", tables.definition("SignalSection"), &[]);
+    tables.section(
+        "An interlock",
+        "Under `interlocks`, by its name.",
+        tables.definition_of("interlocks"),
+        &[],
+    );
+    tables.section("`control`", "", tables.definition_of("control"), &[]);
     tables.bridges();
     tables.section("`broker`", "", tables.definition_of("broker"), &[]);
     let listener = tables.definition("BrokerListener");

@@ -15,6 +15,7 @@ use super::sections::{
     ConversionSection, DeviceSection, PointSection, ProfileSection, PublishSection, RepeatSection,
     SiteSection,
 };
+use crate::command::config::{ControlConfig, InterlockConfig};
 use crate::driver::modbus::TABLES;
 use crate::{alarm, bridge, broker, web};
 
@@ -93,6 +94,11 @@ fn file(generator: &mut SchemaGenerator) -> Value {
             "alarms",
             named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed."),
         ),
+        (
+            "interlocks",
+            named::<InterlockConfig>(generator, "Conditions that forbid or force outputs, whoever asks."),
+        ),
+        ("control", one::<ControlConfig>(generator, "Who counts more than whom at outputs.")),
         (
             "bridges",
             named::<bridge::Config>(generator, "Upstream brokers that messages are carried to and from."),

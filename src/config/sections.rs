@@ -11,7 +11,7 @@ use super::values::{Code, DeadbandText, Heartbeat, Qos, RawNumber, Repeat, Setpo
 use super::words::{Class, DeviceClass, Grade, Language, ReportWhen, SentinelReason};
 use crate::model::behaviour::Behaviour;
 use crate::model::units::Period;
-use crate::model::{Access, PayloadFormat};
+use crate::model::{Access, AfterLoss, PayloadFormat};
 
 /// The keys of the whole file that hold a single value or a list.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -92,6 +92,12 @@ pub(super) struct PointSection {
     pub access: Option<Access>,
     /// The state that an output takes at start and stop, and when whoever set it is gone. Every output needs one; `none` says that it is to be left as it is.
     pub safe: Option<Setpoint>,
+    /// A setpoint other than the safe state stands for this long, and then the output becomes safe: a momentary output.
+    pub momentary: Option<Period>,
+    /// The least time between two commands for the output; those that come earlier are refused, and alarms wait.
+    pub min_interval: Option<Period>,
+    /// What becomes of an output whose device was away and may have dropped it: `safe` forgets the last setpoint, `again` writes it again, `leave` writes nothing. What an alarm or an interlock holds is always written again. safe when nothing is said.
+    pub after_loss: Option<AfterLoss>,
     /// How far a read-back may lie from what was written, in the point's unit; half a raw step when left out.
     pub tolerance: Option<f64>,
     /// Off leaves the point out.

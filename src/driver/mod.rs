@@ -46,7 +46,7 @@ pub use entry::Driver;
 pub use messages::Messages;
 pub use plan::{DriverPlan, Plan};
 pub use precedence::Precedence;
-pub use queue::{WriteJob, WriteQueue};
+pub use queue::{Reply, WriteJob, WriteQueue};
 pub use reach::{Outage, Reach};
 pub use stats::{ChannelStats, DeviceStats, LinkState};
 

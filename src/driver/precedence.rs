@@ -40,7 +40,7 @@ mod tests {
         for point in 0..40 {
             let (reply, _) = oneshot::channel();
             let (id, point, deadline) = (CommandId(0), PointId(point), now + Duration::from_secs(1));
-            queue.push(WriteJob { id, point, setpoint: Value::Bool(true), deadline, reply });
+            queue.push(WriteJob { id, point, setpoint: Value::Bool(true), deadline, reply: reply.into() });
         }
         let mut precedence = Precedence::default();
         let mut next = |due| precedence.next_write(&queue, now, due).is_some();

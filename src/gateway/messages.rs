@@ -84,3 +84,32 @@ impl Messages for ChannelMessages {
         done.map(|done| done.delivered).map_err(|refused| refused.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::config::{Surroundings, load_str};
+
+    #[test]
+    fn a_queue_that_is_full_loses_its_oldest_and_says_how_many() {
+        let yaml = "site: s\nchannels: { devices: { mqtt: {} } }\n\
+                    devices: { d: { channel: devices, mqtt-max-age: off, points: { p: { mqtt: d/p } } } }";
+        let plan = load_str(yaml, "test.yaml", &Surroundings::none()).unwrap();
+        let broker = Broker::open(plan.broker.clone()).unwrap();
+        let messages = subscribe(&broker, &plan).unwrap().remove(0).unwrap();
+        let mut publisher = broker.publisher("device");
+        let sent = MAX_WAITING + 100;
+        for number in 0..sent {
+            publisher.publish("d/p", number.to_string().as_bytes(), &PublishOptions::default()).unwrap();
+        }
+        let mut taken = Vec::new();
+        let mut take =
+            |message: &Arrived<'_>| taken.push(String::from_utf8(message.payload.to_vec()).unwrap());
+        let mut cx = Context::from_waker(Waker::noop());
+        while messages.poll_take(&mut cx, &mut take).is_ready() {}
+        assert_eq!((messages.take_missed(), messages.take_missed()), (100, 0));
+        assert_eq!((taken.len(), taken[0].as_str()), (MAX_WAITING, "100"));
+    }
+}

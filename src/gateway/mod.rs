@@ -135,13 +135,18 @@ impl Gateway {
         // Before the first client is served, so that nothing of what devices say at once is missed.
         let messages = messages::subscribe(&broker, &plan)?;
         let wiring = Wiring::new(&plan);
-        let commander =
-            Commander::new(Arc::clone(&plan.points), wiring.queue_by_point.clone(), clock.clone());
+        let commander = Commander::with_control(
+            Arc::clone(&plan.points),
+            wiring.queue_by_point.clone(),
+            clock.clone(),
+            plan.control.clone(),
+        );
         let audit = audit::start(&plan, &commander, &clock)?;
         let (alarm_changed, alarm_changes) = watch::channel(0);
         let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
+        // Interlocks before alarms: what an alarm wants of a reading meets what they have made of it.
         let observers: Vec<Arc<dyn Observer>> =
-            vec![alarms.clone(), Arc::new(commander.clone()), publisher.clone()];
+            vec![Arc::new(commander.clone()), alarms.clone(), publisher.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
 
         let mut gateway = Self {
@@ -188,9 +193,9 @@ impl Gateway {
         let orders = Orders::new(self.broker.clone(), self.publisher.site().clone(), operator);
         let messages = orders.subscribe()?;
         parts.spawn("alarm topics", |stop| orders.run(messages, stop));
-        let (stats, publisher, alarms) =
-            (self.stats.clone(), Arc::clone(&self.publisher), Arc::clone(&self.alarms));
-        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, stop));
+        let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
+        let (alarms, commander) = (Arc::clone(&self.alarms), self.commander.clone());
+        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, commander, stop));
         parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
         let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
@@ -360,6 +365,7 @@ async fn announce_links(
     stats: Vec<Arc<ChannelStats>>,
     publisher: Arc<Publisher>,
     alarms: Arc<alarm::Engine>,
+    commander: Commander,
     shutdown: CancellationToken,
 ) {
     let nothing = (LinkState::Unknown, None);
@@ -376,10 +382,14 @@ async fn announce_links(
                 let (link, notice) = (device.link.get(), device.notice());
                 if link != told.0 {
                     publisher.device_availability(&device.name, link);
-                    match link {
-                        LinkState::Online => alarms.link(&device.name, true),
-                        LinkState::Offline => alarms.link(&device.name, false),
-                        LinkState::Unknown => {}
+                    let answers = match link {
+                        LinkState::Online => Some(true),
+                        LinkState::Offline => Some(false),
+                        LinkState::Unknown => None,
+                    };
+                    if let Some(answers) = answers {
+                        alarms.link(&device.name, answers);
+                        commander.link(&device.name, answers);
                     }
                 }
                 if notice != told.1 {

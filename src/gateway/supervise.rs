@@ -120,7 +120,7 @@ mod tests {
         let (reply, outcome) = oneshot::channel();
         let deadline = context.clock.mono() + Duration::from_secs(600);
         let (id, point, setpoint) = (CommandId(1), PointId(0), Value::Bool(true));
-        context.writes.push(WriteJob { id, point, setpoint, deadline, reply });
+        context.writes.push(WriteJob { id, point, setpoint, deadline, reply: reply.into() });
         let task = supervise(Arc::new(Stillborn), context.clone(), vec![PointId(0)]);
         seen.recv(&mut Vec::new()).await;
         assert!(matches!(outcome.await, Ok(Outcome::Failed(_))));

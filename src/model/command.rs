@@ -23,6 +23,31 @@ pub enum Origin {
     Web(Arc<str>),
     /// An alarm, by name.
     Alarm(Arc<str>),
+    /// An interlock, by name.
+    Interlock(Arc<str>),
+}
+
+/// How far a command has come that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It has passed every check and waits for its channel.
+    Accepted,
+    /// The channel has taken it in time: it goes to the wire next, unless its deadline passes first.
+    OnWire,
+    /// The device has acknowledged the write, which is yet to be read back.
+    Confirmed,
+}
+
+impl Stage {
+    /// Its stable name in payloads.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::OnWire => "on-wire",
+            Self::Confirmed => "confirmed",
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -32,6 +57,7 @@ impl fmt::Display for Origin {
             Self::Mqtt(client) => write!(f, "mqtt client {client}"),
             Self::Web(address) => write!(f, "web page from {address}"),
             Self::Alarm(name) => write!(f, "alarm {name}"),
+            Self::Interlock(name) => write!(f, "interlock {name}"),
         }
     }
 }

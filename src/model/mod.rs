@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod audit;
 pub mod behaviour;
 pub mod command;
+pub mod control;
 pub mod conversion;
 pub mod expression;
 pub mod point;
@@ -24,7 +25,8 @@ pub use alarm::{
 };
 pub use audit::{AuditAnchor, AuditPage, AuditQuery, AuditReader, AuditRecord, ClockQuality};
 pub use behaviour::{Behaviour, Motion};
-pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome};
+pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome, Stage};
+pub use control::{AfterLoss, ControlClass, ControlOrder, OutputRules};
 pub use conversion::Conversion;
 pub use point::{Access, PayloadFormat, Point, PointId, PointTable, PublishPolicy};
 pub use quality::{Quality, Reason};

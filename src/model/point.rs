@@ -10,7 +10,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ReportPolicy, Topic, Value, ValueKind};
+use super::{OutputRules, ReportPolicy, Topic, Value, ValueKind};
 
 /// The index of a point in its [`PointTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -108,6 +108,8 @@ pub struct Point {
     pub safe: Option<Value>,
     /// How far a read-back may lie from the setpoint, in engineering units.
     pub tolerance: f64,
+    /// How it wants to be handled as an output.
+    pub output: OutputRules,
 }
 
 /// All points of a configuration.
@@ -200,6 +202,7 @@ pub(crate) mod tests {
             poll: Duration::from_secs(1),
             safe: None,
             tolerance: 0.0,
+            output: OutputRules::default(),
         }
     }
 

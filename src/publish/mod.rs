@@ -8,6 +8,7 @@
 mod alarms;
 pub mod orders;
 pub mod payload;
+pub mod replay;
 pub mod request;
 pub mod setter;
 pub mod topics;

@@ -1,20 +1,24 @@
 //! Serves the `…/set` topics: takes setpoints from MQTT clients to the command handle, and answers.
 //!
 //! The answer goes to `…/set/result`, and to the response topic of an MQTT 5 request with its correlation
-//! data. Retained messages are refused: a setpoint that the broker had kept would fire at every start.
+//! data. Whoever asks for it hears of the stages of a command there, too. What may be a replay is refused and
+//! recorded: retained messages (a setpoint that the broker had kept would fire at every start), messages that
+//! are sent once more, and ids that have been used.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::request::{SetRequest, answer};
+use super::replay::Given;
+use super::request::{Asked, SetRequest, answer, progress, released};
 use super::{RESULT_LEVEL, answer_to};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::clock::Clock;
-use crate::command::{Commander, DEFAULT_DEADLINE, Ticket};
-use crate::model::{Origin, Outcome, Point};
+use crate::command::{Command, Commander, DEFAULT_DEADLINE};
+use crate::model::{Origin, Outcome, Point, Value};
 
 /// The most messages that wait to be looked at; more are lost and counted by the broker.
 const MAX_WAITING: usize = 1024;
@@ -22,18 +26,23 @@ const MAX_WAITING: usize = 1024;
 /// The most commands that are under way at a time; more are refused.
 const MAX_UNDER_WAY: usize = 1024;
 
+/// How much of a message that is no command its record holds.
+const EXCERPT_CHARS: usize = 64;
+
 /// The server of all `…/set` topics.
 pub struct Setter {
     broker: Broker,
     commander: Commander,
     clock: Clock,
+    /// The commands of late, by their ids.
+    given: Mutex<Given>,
 }
 
 impl Setter {
     /// A server over these parts.
     #[must_use]
     pub fn new(broker: Broker, commander: Commander, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { broker, commander, clock })
+        Arc::new(Self { broker, commander, clock, given: Mutex::default() })
     }
 
     /// Subscribes to the `…/set` topic of every writable point. Messages wait from here on, until [`Self::run`].
@@ -63,47 +72,93 @@ impl Setter {
     fn take(self: &Arc<Self>, message: Message, under_way: &TaskTracker) {
         let point = topic_of_set(message.topic()).and_then(|topic| self.commander.points().by_topic(topic));
         let Some(point) = point.cloned() else { return };
-        if under_way.len() >= MAX_UNDER_WAY {
-            let outcome = Outcome::Rejected(format!("{MAX_UNDER_WAY} commands are under way already"));
-            self.reply(&point, &message, None, &outcome);
-            return;
+        let origin = Origin::Mqtt(Arc::clone(message.publisher()));
+        let request = match self.understand(&message, under_way) {
+            Ok(request) => request,
+            Err(reason) => {
+                self.commander.refuse(point.id, excerpt(message.payload()), origin, &reason);
+                let answer = answer(&point.name, None, &Outcome::Rejected(reason));
+                self.reply(&point, &message, &answer);
+                return;
+            }
+        };
+        let id = request.id.clone();
+        match request.asked {
+            // Given here, in the order in which messages come; only the outcome is waited for elsewhere.
+            Asked::Set(..) => self.give(point, message, request, origin, under_way),
+            Asked::Release => {
+                let answer = match self.commander.let_go(point.id, &origin) {
+                    Ok(()) => released(&point.name, id.as_deref()),
+                    Err(reason) => answer(&point.name, id.as_deref(), &Outcome::Rejected(reason)),
+                };
+                self.reply(&point, &message, &answer);
+            }
         }
-        // Submitted here, in the order in which messages come; only the outcome is waited for elsewhere.
-        let (id, submitted) = self.submit(&point, &message);
+    }
+
+    /// Reads what a message asks for, where it is no replay.
+    fn understand(&self, message: &Message, under_way: &TaskTracker) -> Result<SetRequest, String> {
+        if under_way.len() >= MAX_UNDER_WAY {
+            return Err(format!("{MAX_UNDER_WAY} commands are under way already"));
+        }
+        if message.retain {
+            return Err("a retained message is no command: publish it without the retain flag".into());
+        }
+        if message.dup() {
+            return Err("the message was sent before (DUP), perhaps to the gateway before it restarted: \
+                        give the command anew"
+                .into());
+        }
+        let request = SetRequest::parse(message.payload())?;
+        if let Some(id) = &request.id {
+            let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+            given.remember(message.publisher(), id, self.clock.mono())?;
+        }
+        Ok(request)
+    }
+
+    fn give(
+        self: &Arc<Self>,
+        point: Point,
+        message: Message,
+        request: SetRequest,
+        origin: Origin,
+        under_way: &TaskTracker,
+    ) {
+        let deadline = self.clock.mono() + deadline_of(&request, &message);
+        let SetRequest { asked: Asked::Set(setpoint, lasts), id, stages, .. } = request else { return };
+        let command = Command { point: point.id, setpoint, origin, deadline, lasts };
+        let (told, mut heard) = mpsc::unbounded_channel();
+        // At most three are told of a command, so nothing can gather here.
+        let ticket = self.commander.give(command, move |stage| {
+            let _ = told.send(stage);
+        });
         let setter = Arc::clone(self);
         under_way.spawn(async move {
-            let outcome = match submitted {
-                Ok(ticket) => ticket.outcome().await,
-                Err(reason) => Outcome::Rejected(reason),
-            };
-            setter.reply(&point, &message, id.as_deref(), &outcome);
+            // The way of the stages ends with the write, before its outcome is known here.
+            while let Some(stage) = heard.recv().await {
+                if stages {
+                    setter.reply(&point, &message, &progress(&point.name, id.as_deref(), stage));
+                }
+            }
+            let outcome = ticket.outcome().await;
+            setter.reply(&point, &message, &answer(&point.name, id.as_deref(), &outcome));
         });
     }
 
-    /// Gives the command that a message carries, and says by which id its sender knows it.
-    fn submit(&self, point: &Point, message: &Message) -> (Option<String>, Result<Ticket, String>) {
-        if message.retain {
-            let reason = "a retained message is no command: publish it without the retain flag";
-            return (None, Err(reason.into()));
-        }
-        let request = match SetRequest::parse(message.payload()) {
-            Ok(request) => request,
-            Err(reason) => return (None, Err(reason)),
-        };
-        let deadline = self.clock.mono() + deadline_of(&request, message);
-        let origin = Origin::Mqtt(Arc::clone(message.publisher()));
-        let ticket = self.commander.submit(point.id, request.setpoint, origin, deadline);
-        (request.id, Ok(ticket))
-    }
-
-    fn reply(&self, point: &Point, message: &Message, id: Option<&str>, outcome: &Outcome) {
-        let payload = answer(&point.name, id, outcome);
+    fn reply(&self, point: &Point, message: &Message, payload: &[u8]) {
         let options = PublishOptions { qos: QoS::AtLeastOnce, urgent: true, ..PublishOptions::default() };
         let topic = point.topic.set().below(RESULT_LEVEL);
-        for refused in answer_to(&self.broker, message, topic.as_str(), &payload, options) {
+        for refused in answer_to(&self.broker, message, topic.as_str(), payload, options) {
             tracing::warn!(point = &*point.name, %refused, "the answer to a command cannot be published");
         }
     }
+}
+
+/// The beginning of a payload, for the record of a message that is no command.
+fn excerpt(payload: &[u8]) -> Value {
+    let text: String = String::from_utf8_lossy(payload).chars().take(EXCERPT_CHARS).collect();
+    Value::from(text.as_str())
 }
 
 /// The point's topic of a `…/set` topic.

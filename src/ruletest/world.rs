@@ -91,7 +91,8 @@ impl World {
         let orphan = Arc::new(WriteQueue::default());
         let queue_of = |channel: &str| place(channel).map_or(&orphan, |place| &queues[place]);
         let by_point = plan.points.iter().map(|point| Arc::clone(queue_of(&point.channel))).collect();
-        let commander = Commander::new(Arc::clone(&plan.points), by_point, clock.clone());
+        let control = plan.control.clone();
+        let commander = Commander::with_control(Arc::clone(&plan.points), by_point, clock.clone(), control);
         let happened = Arc::new(Mutex::new(Happened::default()));
         let listener = listener(Arc::clone(&happened), begun, Arc::clone(&plan.points));
         let alarms = Arc::new(Engine::new(
@@ -101,7 +102,8 @@ impl World {
             clock.clone(),
             vec![listener],
         ));
-        let observers: Vec<Arc<dyn Observer>> = vec![alarms.clone(), Arc::new(commander.clone())];
+        // In the order of the gateway: interlocks before alarms.
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(commander.clone()), alarms.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
         let (started, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let world = Self { bus, alarms, commander, clock, begun, happened, started, shutdown };
@@ -119,6 +121,7 @@ impl World {
         for (channel, writes) in plan.channels.iter().zip(queues) {
             for device in channel.driver.device_names() {
                 self.alarms.link(&device, true);
+                self.commander.link(&device, true);
             }
             if channel.driver.get::<virtual_points::Plan>().is_some() {
                 let stats = ChannelStats::new(Arc::clone(&channel.name), channel.driver.device_names());
@@ -136,6 +139,7 @@ impl World {
             let around = Surroundings {
                 bus: Arc::clone(&self.bus),
                 alarms: Arc::clone(&self.alarms),
+                commander: self.commander.clone(),
                 clock: self.clock.clone(),
                 begun: self.begun,
                 happened: Arc::clone(&self.happened),

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::command::Command;
-use super::{Options, Simulation, StartError};
+use super::{Options, Simulation, StartError, serves};
 use crate::driver::DriverPlan;
 use crate::model::{Behaviour, PointId, PointTable};
 
@@ -99,6 +99,11 @@ pub async fn run(
     let mut text = String::new();
     for (name, kind, endpoint) in simulation.endpoints() {
         text.push_str(&format!("{name}  {kind}  {endpoint}\n"));
+    }
+    for plan in plans {
+        if let Err(reason) = serves(plan) {
+            text.push_str(&format!("{}  not simulated: {reason}\n", plan.name()));
+        }
     }
     if let Some((_, address)) = &control {
         text.push_str(&format!("control  {address}\n"));

@@ -1,11 +1,13 @@
 //! Simulated field devices for any configuration: so that it can be tried before the hardware arrives.
 //!
-//! Every channel of a plan is served where a master or client can reach it: TCP and HTTP on loopback ports,
-//! serial ones on pty pairs paced to their baud rate,
-//! buses of the machine as folders of files. Values move as `simulate:` of their points says.
+//! Every channel of a plan is served where a master or client can reach it: TCP, UDP, HTTP and SNMP on loopback
+//! ports, serial ones on pty pairs paced to their baud rate,
+//! buses of the machine as folders of files; MQTT devices connect to a broker. Values move as `simulate:` of their points says.
 //! Faults are made on demand. Absent: any knowledge of the gateway; this side is written from the Modbus
 //! standard by itself and shares only the register formats with the driver.
 
+mod ascii;
+mod builder;
 mod cell;
 pub mod command;
 pub mod control;
@@ -14,7 +16,9 @@ mod frame;
 mod http;
 mod image;
 pub mod line;
+mod listen;
 mod local;
+mod mqtt;
 mod operate;
 mod pdu;
 mod plug;
@@ -22,36 +26,34 @@ mod pty;
 mod reply;
 mod serial;
 mod service;
+mod snmp;
 mod tcp;
+mod text;
 mod unit;
 mod world;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::driver::DriverPlan;
-use crate::driver::modbus::{self, Transport};
-use crate::driver::{http as http_driver, local as local_driver};
+use crate::driver::{
+    DriverPlan, ascii as ascii_driver, http as http_driver, local as local_driver, modbus,
+    mqtt as mqtt_driver, snmp as snmp_driver,
+};
 use crate::model::units::Period;
 use crate::model::{Behaviour, PointId, PointTable};
+use builder::{Builder, file_name};
 use frame::Framing;
-use http::Host;
-use line::{LineLoad, LineTiming};
+use line::LineLoad;
 use plug::{Plug, Switch};
-use pty::Pty;
-use serial::SerialPort;
-use service::Service;
-use tcp::TcpPort;
+use text::Operated;
 use world::World;
 
 pub use control::{RunError, RunOptions, run};
@@ -79,6 +81,9 @@ pub struct Options {
     /// along
     #[arg(long)]
     pub strict: bool,
+    /// Connect simulated MQTT devices to the broker at this address (to the configuration's own one when left out)
+    #[arg(long, value_name = "ADDRESS")]
+    pub mqtt: Option<SocketAddr>,
     /// Decides everything random; the same number gives the same values
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
@@ -118,13 +123,31 @@ pub enum StartError {
     PortBase(u16),
 }
 
+/// Whether there are devices on a channel that are simulated; `false` where it needs none.
+///
+/// # Errors
+/// Why its devices are not simulated.
+pub fn serves(plan: &DriverPlan) -> Result<bool, &'static str> {
+    if let Some(plan) = plan.get::<snmp_driver::Plan>() {
+        return match plan.config.spoken() {
+            snmp_driver::config::Version::V3 => Err("SNMP agents are simulated in versions 1 and 2c only"),
+            _ => Ok(true),
+        };
+    }
+    Ok(plan.get::<modbus::Plan>().is_some()
+        || plan.get::<http_driver::Plan>().is_some()
+        || plan.get::<local_driver::Plan>().is_some()
+        || plan.get::<ascii_driver::Plan>().is_some()
+        || plan.get::<mqtt_driver::Plan>().is_some())
+}
+
 /// Simulated devices at work. They stop when this is dropped.
 #[derive(Debug)]
 pub struct Simulation {
     world: Arc<World>,
     channels: Vec<Channel>,
-    /// Those that speak HTTP.
-    hosts: Vec<HttpHost>,
+    /// Those that answer in texts or by objects.
+    stations: Vec<Served>,
     /// Those that are buses of the machine.
     folders: Vec<Arc<local::Folder>>,
     points: Arc<PointTable>,
@@ -147,20 +170,12 @@ struct Channel {
     load: Arc<Mutex<LineLoad>>,
 }
 
-/// A host with the names of its channel and devices.
+/// The devices of one channel, by hand.
 #[derive(Debug)]
-struct HttpHost {
+struct Served {
     channel: Arc<str>,
     devices: Vec<Arc<str>>,
-    host: Arc<Host>,
-}
-
-/// What [`Simulation::start`] prepares step by step.
-struct Builder<'a> {
-    options: &'a Options,
-    simulation: Simulation,
-    links: Option<PathBuf>,
-    tcp_channels: u16,
+    station: Arc<dyn Operated>,
 }
 
 impl Simulation {
@@ -179,7 +194,7 @@ impl Simulation {
         let simulation = Self {
             world,
             channels: Vec::new(),
-            hosts: Vec::new(),
+            stations: Vec::new(),
             folders: Vec::new(),
             points: Arc::clone(points),
             tasks: Vec::new(),
@@ -187,20 +202,16 @@ impl Simulation {
             own_links: None,
             started: Instant::now(),
         };
-        let mut builder = Builder { options, simulation, links: None, tcp_channels: 0 };
+        let mut builder = Builder::new(options, simulation);
         let mut first = 0;
         for plan in plans {
             if let Some(plan) = plan.get::<modbus::Plan>() {
                 let units = first..first + plan.devices.len();
                 first = units.end;
                 builder.serve(plan, units).await?;
-            } else if let Some(plan) = plan.shared::<http_driver::Plan>() {
-                let host = Host::new(points, &plan, behaviours, options.seed)?;
-                builder.serve_http(&plan, Arc::new(host)).await?;
-            } else if let Some(plan) = plan.get::<local_driver::Plan>() {
-                builder.serve_local(points, plan, behaviours)?;
+            } else if serves(plan).is_ok() {
+                builder.serve_other(points, plan, behaviours).await?;
             }
-            // Whatever else there is needs no device, or is not simulated.
         }
         Ok(builder.simulation)
     }
@@ -235,20 +246,20 @@ impl Simulation {
     /// What a device counted so far.
     #[must_use]
     pub fn counts(&self, device: &str) -> Option<UnitCounts> {
-        if let Some(host) = self.host_of(device) {
-            return Some(host.counts());
+        if let Some(station) = self.station_of(device) {
+            return Some(station.counts());
         }
         let index = self.device(device)?;
         Some(self.world.unit(index).counts)
     }
 
-    /// The host of a device or an HTTP channel.
-    fn host_of(&self, name: &str) -> Option<&Host> {
-        let device = |host: &&HttpHost| host.devices.iter().any(|device| **device == *name);
-        let channel = |host: &&HttpHost| *host.channel == *name;
+    /// The devices that a device or a channel without units stands for.
+    fn station_of(&self, name: &str) -> Option<&dyn Operated> {
+        let device = |served: &&Served| served.devices.iter().any(|device| **device == *name);
+        let channel = |served: &&Served| *served.channel == *name;
         // A device counts before a channel of the same name.
-        let found = self.hosts.iter().find(device).or_else(|| self.hosts.iter().find(channel));
-        found.map(|host| &*host.host)
+        let found = self.stations.iter().find(device).or_else(|| self.stations.iter().find(channel));
+        found.map(|served| &*served.station)
     }
 
     fn channel(&self, name: &str) -> Option<&Channel> {
@@ -287,113 +298,4 @@ impl Drop for Simulation {
             let _ = std::fs::remove_dir(links);
         }
     }
-}
-
-impl Builder<'_> {
-    async fn serve(&mut self, plan: &modbus::Plan, units: Range<usize>) -> Result<(), StartError> {
-        let (kind, framing, line) = match &plan.transport {
-            Transport::Tcp(_) => ("modbus-tcp", Framing::Tcp, None),
-            Transport::RtuOverTcp(_) => ("modbus-rtu-over-tcp", Framing::Rtu, None),
-            Transport::Rtu(line) => ("modbus-rtu", Framing::Rtu, Some(line)),
-            Transport::Ascii(line) => ("modbus-ascii", Framing::Ascii, Some(line)),
-        };
-        let usual = if line.is_some() { SERIAL_DELAY } else { Duration::ZERO };
-        let service = Service {
-            channel: Arc::clone(&plan.name),
-            world: Arc::clone(&self.simulation.world),
-            units: units.clone(),
-            framing,
-            is_line: line.is_some(),
-            delay: self.options.delay.map_or(usual, |delay| delay.0),
-        };
-        let failed = |at: String| {
-            let channel = Arc::clone(&plan.name);
-            move |source| StartError::Channel { channel, at, source }
-        };
-        let switch = Arc::new(Switch::new().map_err(failed("its port".into()))?);
-        let load = Arc::new(Mutex::new(LineLoad::default()));
-        let endpoint = match line {
-            Some(line) => {
-                let link = self.link_for(&plan.name)?;
-                let pty = Pty::plug_in(&link).map_err(failed(link.display().to_string()))?;
-                let timing = LineTiming::new(line, framing == Framing::Ascii);
-                let (switch, load) = (Arc::clone(&switch), Arc::clone(&load));
-                let endpoint = link.display().to_string();
-                let port = SerialPort { service, timing, link, switch, load };
-                let name = format!("line {}", plan.name);
-                let thread = thread::Builder::new().name(name).spawn(move || port.run(pty));
-                self.simulation.threads.push(thread.map_err(failed(endpoint.clone()))?);
-                endpoint
-            }
-            None => {
-                let wanted = self.next_address()?;
-                let listener = TcpListener::bind(wanted).await.map_err(failed(wanted.to_string()))?;
-                let address = listener.local_addr().map_err(failed(wanted.to_string()))?;
-                let (switch, load) = (Arc::clone(&switch), Arc::clone(&load));
-                let port = Arc::new(TcpPort { service, address, switch, load });
-                self.simulation.tasks.push(tokio::spawn(port.run(listener)));
-                address.to_string()
-            }
-        };
-        let name = Arc::clone(&plan.name);
-        self.simulation.channels.push(Channel { name, kind, framing, endpoint, units, switch, load });
-        Ok(())
-    }
-
-    fn next_address(&mut self) -> Result<SocketAddr, StartError> {
-        let port = match self.options.port_base {
-            Some(base) => base.checked_add(self.tcp_channels).ok_or(StartError::PortBase(base))?,
-            None => 0,
-        };
-        self.tcp_channels += 1;
-        Ok((Ipv4Addr::LOCALHOST, port).into())
-    }
-
-    /// A link of its own for every channel, also where two names become the same file name.
-    fn link_for(&mut self, channel: &str) -> Result<PathBuf, StartError> {
-        let directory = self.links()?.to_path_buf();
-        let mut link = directory.join(file_name(channel));
-        let mut copy = 1;
-        while self.simulation.channels.iter().any(|other| link.as_os_str() == other.endpoint.as_str()) {
-            copy += 1;
-            link = directory.join(format!("{}-{copy}", file_name(channel)));
-        }
-        Ok(link)
-    }
-
-    /// The directory of the links, made when the first one is needed.
-    fn links(&mut self) -> Result<&Path, StartError> {
-        if self.links.is_none() {
-            let (path, own) = match &self.options.links {
-                // Whole paths, so that an endpoint is the same from wherever it is opened.
-                Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), false),
-                None => (unique_directory(), true),
-            };
-            let made = if own { make_private(&path) } else { std::fs::create_dir_all(&path) };
-            if let Err(source) = made {
-                return Err(StartError::Links { path, source });
-            }
-            self.simulation.own_links = own.then(|| path.clone());
-            self.links = Some(path);
-        }
-        Ok(self.links.as_deref().unwrap_or(Path::new(".")))
-    }
-}
-
-/// A new directory that only the user can enter, so that nobody else can lay links into it.
-fn make_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-fn unique_directory() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let random = fastrand::u32(..);
-    std::env::temp_dir().join(format!("iogate-simulate-{}-{count}-{random:08x}", std::process::id()))
-}
-
-/// A channel's name as the name of a file.
-fn file_name(channel: &str) -> String {
-    channel.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::command::{Command, HELP};
 use super::fault::{Fault, FaultError, Limit};
 use super::frame::Framing;
-use super::http::Host;
 use super::local::Folder;
 use super::plug::Plug;
+use super::text::Operated;
 use super::{Channel, Simulation};
 use crate::model::{Point, PointId, Value};
 
@@ -20,8 +20,8 @@ impl Simulation {
     /// When there is no such target or it cannot have this fault.
     pub fn fault(&self, target: &str, fault: Fault, limit: Limit) -> Result<(), String> {
         let now = Instant::now();
-        if let Some(host) = self.host_of(target) {
-            return host.fault(fault, limit, now).map_err(|error| error.to_string());
+        if let Some(station) = self.station_of(target) {
+            return station.fault(fault, limit, now).map_err(|error| error.to_string());
         }
         let (fault, units) = match (self.point(target), fault) {
             (Ok(point), Fault::Exception { code, at: None }) => {
@@ -61,7 +61,7 @@ impl Simulation {
     /// When there is no such target.
     pub fn clear(&self, target: Option<&str>) -> Result<(), String> {
         let units = match target {
-            Some(target) if self.host_of(target).is_some() => Vec::new(),
+            Some(target) if self.station_of(target).is_some() => Vec::new(),
             Some(target) => self.units(target)?,
             None => (0..self.world.len()).collect(),
         };
@@ -69,8 +69,8 @@ impl Simulation {
             self.world.unit(index).faults.clear();
         }
         match target {
-            Some(target) => self.host_of(target).into_iter().for_each(Host::clear),
-            None => self.hosts.iter().for_each(|host| host.host.clear()),
+            Some(target) => self.station_of(target).into_iter().for_each(Operated::clear),
+            None => self.stations.iter().for_each(|served| served.station.clear()),
         }
         let named = |channel: &&Channel| target.is_none_or(|target| *channel.name == *target);
         self.channels.iter().filter(named).for_each(|channel| channel.switch.set(Plug::In));
@@ -103,8 +103,8 @@ impl Simulation {
     /// When there is no such point or its register cannot hold the value.
     pub fn set(&self, point: &str, value: &str) -> Result<(), String> {
         let id = self.point(point)?.id;
-        if let Some(host) = self.host_with(id) {
-            return host.set(id, value);
+        if let Some(station) = self.station_with(id) {
+            return station.set(id, value);
         }
         if let Some(folder) = self.folder_with(id) {
             return folder.set(id, value);
@@ -118,8 +118,8 @@ impl Simulation {
     /// When there is no such point or it takes another number of words.
     pub fn set_words(&self, point: &str, words: &[u16]) -> Result<(), String> {
         let id = self.point(point)?.id;
-        if self.host_with(id).is_some() {
-            return Err("an HTTP point has no registers; use `set`".into());
+        if self.station_with(id).is_some() {
+            return Err("only Modbus points have registers; use `set`".into());
         }
         self.world.change(id, Instant::now(), |unit, _| unit.set_words(id, words))
     }
@@ -130,8 +130,8 @@ impl Simulation {
     /// When there is no such point.
     pub fn release(&self, point: &str) -> Result<(), String> {
         let id = self.point(point)?.id;
-        if let Some(host) = self.host_with(id) {
-            return host.release(id);
+        if let Some(station) = self.station_with(id) {
+            return station.release(id);
         }
         if let Some(folder) = self.folder_with(id) {
             folder.release(id);
@@ -174,15 +174,15 @@ impl Simulation {
         Ok(text)
     }
 
-    /// The host that has the point.
-    fn host_with(&self, point: PointId) -> Option<&Host> {
-        self.hosts.iter().map(|host| &*host.host).find(|host| host.has(point))
+    /// The devices that have the point.
+    fn station_with(&self, point: PointId) -> Option<&dyn Operated> {
+        self.stations.iter().map(|served| &*served.station).find(|station| station.has(point))
     }
 
     /// The value of a point and what is on the wire for it.
     fn look(&self, point: PointId) -> Option<(Option<Value>, Option<Value>)> {
-        match (self.host_with(point), self.folder_with(point)) {
-            (Some(host), _) => host.look(point, Instant::now()),
+        match (self.station_with(point), self.folder_with(point)) {
+            (Some(station), _) => station.look(point, Instant::now()),
             (None, Some(folder)) => folder.look(point),
             (None, None) => self.world.look(point, Instant::now()),
         }
@@ -225,10 +225,10 @@ impl Simulation {
                 let faults = if faults.is_empty() { "sound".into() } else { faults };
                 let _ = writeln!(text, "  {}  unit {}  {faults}", unit.name, unit.number);
             }
-            for host in self.hosts.iter().filter(|host| host.channel == channel.name) {
-                let faults = host.host.describe(now).join(", ");
+            for served in self.stations.iter().filter(|served| served.channel == channel.name) {
+                let faults = served.station.describe(now).join(", ");
                 let faults = if faults.is_empty() { "sound".into() } else { faults };
-                for device in &host.devices {
+                for device in &served.devices {
                     let _ = writeln!(text, "  {device}  {faults}");
                 }
             }
@@ -236,7 +236,7 @@ impl Simulation {
     }
 
     fn list_points(&self, device: &str, text: &mut String) -> Result<(), String> {
-        if self.host_of(device).is_none() {
+        if self.station_of(device).is_none() {
             self.device(device).ok_or_else(|| format!("there is no device `{device}`; `list` shows them"))?;
         }
         for point in self.points.iter().filter(|point| &*point.device == device) {
@@ -276,9 +276,9 @@ impl Simulation {
                 let unit = self.world.unit(index);
                 (Arc::clone(&unit.name), unit.counts)
             });
-            let hosts = self.hosts.iter().filter(|host| host.channel == channel.name);
-            let hosts = hosts.map(|host| (Arc::clone(&host.channel), host.host.counts()));
-            for (name, counts) in units.chain(hosts) {
+            let stations = self.stations.iter().filter(|served| served.channel == channel.name);
+            let stations = stations.map(|served| (Arc::clone(&served.channel), served.station.counts()));
+            for (name, counts) in units.chain(stations) {
                 let _ = writeln!(
                     text,
                     "  {name} requests={} answers={} exceptions={} writes={} unrepresentable={}",

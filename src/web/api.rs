@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::guard::{Hosts, guard};
+use super::view::OutputView;
 use super::{assets, bridges, command, events, mqtt};
 
 /// All routes, behind the guard.
@@ -24,6 +25,7 @@ pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
     Router::new()
         .route("/api/v1/points", get(points))
         .route("/api/v1/devices", get(devices))
+        .route("/api/v1/outputs", get(outputs))
         .route("/api/v1/alarms", get(alarms).post(super::alarms::operate))
         .route("/api/v1/alarms/journal", get(super::alarms::journal))
         .route("/api/v1/audit", get(super::audit::list))
@@ -88,6 +90,11 @@ async fn points(State(app): State<Arc<App>>) -> Response {
 
 async fn devices(State(app): State<Arc<App>>) -> Response {
     fresh(app.state().devices(&app))
+}
+
+async fn outputs(State(app): State<Arc<App>>) -> Response {
+    let (status, points) = (app.context.commander.status(), app.context.commander.points());
+    fresh(status.iter().map(|own| OutputView::new(own, points)).collect::<Vec<_>>())
 }
 
 async fn alarms(State(app): State<Arc<App>>) -> Response {

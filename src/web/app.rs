@@ -16,6 +16,7 @@ use super::meter::{Meter, Rates, Sample};
 use super::view::{AlarmView, BrokerView, DevicesView, PageView, PointView, StatusView, Tally, rfc3339};
 use super::{Config, Context};
 use crate::bus::Latest;
+use crate::command::status::OutputStatus;
 use crate::model::AlarmStatus;
 
 /// What is counted about the page itself.
@@ -54,6 +55,7 @@ pub(super) struct State {
     rates: Rates,
     broker: BrokerView,
     alarms: Vec<AlarmStatus>,
+    outputs: Vec<OutputStatus>,
     now: Instant,
 }
 
@@ -105,7 +107,8 @@ impl App {
             busy_us: context.channels.iter().map(|channel| channel.busy_us.load(Relaxed)).collect(),
         };
         let rates = self.meter.rates(&sample);
-        State { latest: context.bus.snapshot(), rates, broker, alarms: self.alarms(), now }
+        let (latest, outputs) = (context.bus.snapshot(), context.commander.status());
+        State { latest, rates, broker, alarms: self.alarms(), outputs, now }
     }
 
     /// Every alarm as it stands.
@@ -129,7 +132,9 @@ impl State {
     /// Channels and devices.
     pub(super) fn devices<'a>(&'a self, app: &'a App) -> DevicesView<'a> {
         let context = &app.context;
-        DevicesView::new(&context.channels, context.bus.points(), &self.latest, &self.rates)
+        let points = context.bus.points();
+        DevicesView::new(&context.channels, points, &self.latest, &self.rates)
+            .with_outputs(&self.outputs, points)
     }
 
     /// The gateway as a whole.

@@ -1,4 +1,4 @@
-//! `/api/v1/bridges` and `/metrics`: the links to upstream brokers.
+//! `/api/v1/bridges`: the links to upstream brokers; and `/metrics`, with the devices and outputs beside them.
 //!
 //! Absent: changing them. Invariant: a slow disk holds up no other request.
 
@@ -20,7 +20,10 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Refusa
 
 /// `GET /metrics`, in the text form of Prometheus.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
-    let text = view::metrics(&look(&app).await?) + &view::notice_metrics(&app.context.channels);
+    let (bridges, commander) = (look(&app).await?, &app.context.commander);
+    let (outputs, interlocks) = (commander.status(), commander.interlocks());
+    let control = view::output_metrics(&outputs, &interlocks, &commander.counts(), commander.points());
+    let text = view::metrics(&bridges) + &view::notice_metrics(&app.context.channels) + &control;
     let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((head, text).into_response())
 }

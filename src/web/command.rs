@@ -17,7 +17,7 @@ use super::api::{Refusal, fresh};
 use super::app::App;
 use super::body;
 use super::server::Peer;
-use crate::command::{DEFAULT_DEADLINE, MAX_DEADLINE};
+use crate::command::{Command, DEFAULT_DEADLINE, MAX_DEADLINE};
 use crate::model::{Origin, Outcome, Point, PointTable, Value, ValueKind};
 
 /// How long after its deadline a command's outcome is waited for: a write that began in time may still
@@ -29,7 +29,14 @@ const OUTCOME_GRACE: Duration = Duration::from_secs(10);
 struct CommandBody {
     /// `device/point`, or the point's full topic.
     point: String,
+    #[serde(default)]
     value: serde_json::Value,
+    /// Lets go of what the asker holds, in the place of a value.
+    #[serde(default)]
+    release: bool,
+    /// For how many seconds the output is to be held.
+    #[serde(rename = "for")]
+    lasts: Option<f64>,
     /// Seconds in which the write must have begun.
     timeout: Option<f64>,
 }
@@ -45,6 +52,19 @@ struct OutcomeView<'a> {
     read_back: Option<&'a Value>,
 }
 
+#[derive(Debug, Serialize)]
+struct ReleasedView<'a> {
+    point: &'a str,
+    released: bool,
+}
+
+/// What a request asks of an output.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Set(Value, Option<Duration>),
+    Release,
+}
+
 /// Takes a command and answers with what became of it.
 pub(super) async fn command(
     State(app): State<Arc<App>>,
@@ -53,9 +73,18 @@ pub(super) async fn command(
 ) -> Result<Response, Refusal> {
     let body = acting(&app, request).await?;
     let points = app.context.commander.points();
-    let (point, setpoint, patience) = understand(&body, points)?;
+    let (point, asked, patience) = understand(&body, points)?;
+    let origin = Origin::Web(origin(peer));
+    let Asked::Set(setpoint, lasts) = asked else {
+        let released = app.context.commander.let_go(point.id, &origin);
+        let conflict = |reason: String| Refusal::new(StatusCode::CONFLICT, "not-held", reason);
+        return released
+            .map(|()| fresh(ReleasedView { point: &point.name, released: true }))
+            .map_err(conflict);
+    };
     let deadline = app.context.clock.mono() + patience;
-    let ticket = app.context.commander.submit(point.id, setpoint, Origin::Web(origin(peer)), deadline);
+    let command = Command { point: point.id, setpoint, origin, deadline, lasts };
+    let ticket = app.context.commander.give(command, |_| {});
     let id = ticket.id.0;
     let Ok(outcome) = timeout(patience + OUTCOME_GRACE, ticket.outcome()).await else {
         let detail = format!("command {id} began in time but its outcome is still unknown; watch the point");
@@ -95,8 +124,8 @@ pub(super) fn origin(peer: IpAddr) -> Arc<str> {
     peer.to_canonical().to_string().into()
 }
 
-/// What the request asks for: which point, which setpoint, how long it may wait.
-fn understand<'a>(body: &[u8], points: &'a PointTable) -> Result<(&'a Point, Value, Duration), Refusal> {
+/// What the request asks for: which point, what of it, how long it may wait.
+fn understand<'a>(body: &[u8], points: &'a PointTable) -> Result<(&'a Point, Asked, Duration), Refusal> {
     let wrong = |detail: String| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-command", detail);
     let body: CommandBody = serde_json::from_slice(body)
         .map_err(|error| wrong(format!("expected {{\"point\": \"device/point\", \"value\": …}}: {error}")))?;
@@ -113,8 +142,21 @@ fn understand<'a>(body: &[u8], points: &'a PointTable) -> Result<(&'a Point, Val
                 wrong(format!("`timeout` is in seconds, above 0 and at most {}", MAX_DEADLINE.as_secs()))
             })?,
     };
+    let lasts = match body.lasts {
+        None => None,
+        Some(seconds) => {
+            let lasts = Duration::try_from_secs_f64(seconds).ok().filter(|lasts| !lasts.is_zero());
+            Some(lasts.ok_or_else(|| wrong("`for` is in seconds, above 0".into()))?)
+        }
+    };
+    if body.release {
+        return match (&body.value, lasts) {
+            (serde_json::Value::Null, None) => Ok((point, Asked::Release, patience)),
+            _ => Err(wrong("`release` stands alone: it lets go of the output".into())),
+        };
+    }
     let setpoint = setpoint(&body.value, point.kind).map_err(wrong)?;
-    Ok((point, setpoint, patience))
+    Ok((point, Asked::Set(setpoint, lasts), patience))
 }
 
 /// A JSON value as a setpoint of this kind. Text is read as people write it: `"on"`, `"0x10"`.
@@ -186,6 +228,20 @@ mod tests {
             assert_eq!(refusal.code, "bad-command");
         }
         assert!(ask(json!({"point": "test/a", "value": 1, "retain": true})).is_err());
+        let asked = |body: serde_json::Value| {
+            understand(body.to_string().as_bytes(), &points).map(|(_, asked, _)| asked)
+        };
+        let held = Asked::Set(Value::Float(1.0), Some(Duration::from_secs(600)));
+        assert_eq!(asked(json!({"point": "test/a", "value": 1, "for": 600})).unwrap(), held);
+        assert_eq!(asked(json!({"point": "test/a", "release": true})).unwrap(), Asked::Release);
+        for wrong in [
+            json!({"point": "test/a", "release": true, "value": 1}),
+            json!({"point": "test/a", "release": true, "for": 1}),
+            json!({"point": "test/a", "value": 1, "for": 0}),
+            json!({"point": "test/a"}),
+        ] {
+            assert_eq!(asked(wrong).unwrap_err().code, "bad-command");
+        }
     }
 
     proptest! {

@@ -136,7 +136,13 @@ impl Running {
         let point = self.plan.points.by_name(point).unwrap().id;
         let deadline = self.context.clock.mono() + PATIENCE;
         let setpoint = setpoint.into();
-        self.context.writes.push(WriteJob { id: CommandId(1), point, setpoint, deadline, reply });
+        self.context.writes.push(WriteJob {
+            id: CommandId(1),
+            point,
+            setpoint,
+            deadline,
+            reply: reply.into(),
+        });
         outcome.await.unwrap()
     }
 

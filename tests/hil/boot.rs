@@ -12,7 +12,7 @@ mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
 mount -t configfs configfs /sys/kernel/config
 mount -t tmpfs tmpfs /run
 ip link set lo up 2>/dev/null
-"$HIL_TESTS" --ignored --test-threads=1 --nocapture $HIL_FILTER >"$HIL_FOLDER/log" 2>&1
+"$HIL_TESTS" --ignored --test-threads=1 --nocapture ${HIL_FILTER//,/ } >"$HIL_FOLDER/log" 2>&1
 echo $? >"$HIL_FOLDER/exit"
 sync
 echo o >/proc/sysrq-trigger
@@ -44,6 +44,7 @@ fn the_drivers_work_on_the_kernels_own_interfaces() {
     let filter = std::env::var("IOGATE_HIL_FILTER").unwrap_or_default();
     let quiet = std::env::var("IOGATE_HIL_QUIET").unwrap_or_default();
     let program = std::env::var("IOGATE_HIL_PROGRAM").unwrap_or_default();
+    let soak = std::env::var("IOGATE_HIL_SOAK").unwrap_or_default();
     // Its children end with it, whatever becomes of this test.
     let status = Command::new("unshare")
         .args(["-p", "-f", "--kill-child=KILL"])
@@ -57,6 +58,7 @@ fn the_drivers_work_on_the_kernels_own_interfaces() {
         .arg(format!("HIL_FILTER={filter}"))
         .arg(format!("HIL_QUIET={quiet}"))
         .arg(format!("HIL_PROGRAM={program}"))
+        .arg(format!("HIL_SOAK={soak}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -120,6 +120,39 @@ fn the_yardstick_of_this_kernel() {
     tell("yardstick: pipe to thread to TCP client", times);
 }
 
+/// The edge itself without a gateway: one thread waits for the line's edges and sends each one's time over TCP.
+#[test]
+#[ignore = "runs in the user-mode kernel"]
+fn the_yardstick_with_the_line_itself() {
+    use std::io::{Read, Write};
+    let chip = Chip::new("bare", &["DOOR"], None);
+    let found = gpiocdev::find_named_line("DOOR").unwrap();
+    let mut request = gpiocdev::Request::builder();
+    request.with_found_line(&found).with_edge_detection(gpiocdev::line::EdgeDetection::BothEdges);
+    let request = request.request().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_nodelay(true).unwrap();
+    let relay = std::thread::spawn(move || {
+        for _ in 0..EDGES {
+            let edge = request.read_edge_event().unwrap();
+            server.write_all(&edge.timestamp_ns.to_ne_bytes()).unwrap();
+        }
+    });
+    let mut times = Vec::new();
+    for edge in 0..EDGES {
+        chip.pull(0, edge % 2 == 0);
+        let mut at = [0; 8];
+        client.read_exact(&mut at).unwrap();
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let now = Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap());
+        times.push(now - Duration::from_nanos(u64::from_ne_bytes(at)));
+    }
+    relay.join().unwrap();
+    tell("yardstick: edge to thread to TCP client", times);
+}
+
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let (half, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);

@@ -181,7 +181,7 @@ impl Running {
             point: point.id,
             setpoint: setpoint.into(),
             deadline: context.clock.mono() + PATIENCE,
-            reply,
+            reply: reply.into(),
         });
         tokio::time::timeout(PATIENCE, outcome).await.expect("the write is answered").unwrap()
     }

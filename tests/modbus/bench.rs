@@ -122,7 +122,7 @@ impl Running {
             point: PointId(point),
             setpoint,
             deadline,
-            reply,
+            reply: reply.into(),
         });
         outcome.await.unwrap()
     }
@@ -151,5 +151,6 @@ fn model_point(name: &str) -> iogate::model::Point {
         poll: Duration::from_millis(50),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }

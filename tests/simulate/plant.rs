@@ -150,6 +150,7 @@ fn point(id: PointId, channel: &str, device: &str, name: &str, kind: ValueKind) 
         poll: Duration::from_secs(1),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn number(device: &str, name: &str, topic: &str, unit: &str) -> Point
         poll: Duration::from_secs(1),
         safe: None,
         tolerance: 0.0,
+        output: iogate::model::OutputRules::default(),
     }
 }
 

@@ -27,7 +27,7 @@ fn alarm(name: &str, state: &str, second: u32) -> Json {
         "shelvedUntil": (state == "shelved").then_some("2026-11-21T09:00:40.500Z") })
 }
 
-fn look(t: Json, fan: bool, second: u32) -> Json {
+fn look(t: &Json, fan: bool, second: u32) -> Json {
     json!([
         t,
         point("press/fan", &json!(fan), "good", second, 0),
@@ -55,7 +55,7 @@ fn a_recording_becomes_a_test() {
             // The last value stays, and grows old.
             _ => point("press/t", &json!(61), "bad", 14, u64::from(second - 14) * 1000),
         };
-        look(t, second >= 12, second)
+        look(&t, second >= 12, second)
     };
     let mut recording = Recording::begin(&scope(), &status, &points(0), &alarms(0)).unwrap();
     for second in 1..=40 {
@@ -98,7 +98,7 @@ tests:
 #[test]
 fn another_gateway_is_noticed() {
     let status = json!({ "time": "2026-11-21T08:00:00.000Z" });
-    let points = look(point("press/t", &json!(1), "good", 0, 0), false, 0);
+    let points = look(&point("press/t", &json!(1), "good", 0, 0), false, 0);
     let alarms = json!([alarm("hot", "normal", 0)]);
     let why = Recording::begin(&scope(), &status, &points, &alarms).unwrap_err();
     assert!(why.contains("no alarm `old`"), "{why}");

@@ -58,6 +58,8 @@ struct Point {
     heard: Instant,
     /// Whether it is told already that it is too old, or gone.
     told: bool,
+    /// Whether it has had a value.
+    said: bool,
 }
 
 impl Engine {
@@ -76,7 +78,7 @@ impl Engine {
                 let Some(topic) = &point.wiring.topic else { continue };
                 let listener = Listener::Value(engine.points.len());
                 engine.listeners.entry(Arc::clone(topic)).or_default().push(listener);
-                engine.points.push(Point { device, place, heard: now, told: false });
+                engine.points.push(Point { device, place, heard: now, told: false, said: false });
                 engine.may_age(now, point.wiring.max_age);
             }
             for own in Mqtt::device_topics(&this.config) {
@@ -156,7 +158,7 @@ impl Engine {
             });
         }
         let own = &mut self.points[place];
-        (own.heard, own.told) = (at.mono, false);
+        (own.heard, own.told, own.said) = (at.mono, false, true);
         self.may_age(at.mono, max_age);
         readings.push(Reading { point: id, value, quality, at });
     }
@@ -223,6 +225,19 @@ impl Engine {
         }
     }
 
+    /// Messages were lost, nobody knows which: every value may have been followed by another one. Each is uncertain
+    /// until its device says it again.
+    pub(super) fn lost(&self, now: Stamp, readings: &mut Vec<Reading>) {
+        let doubtful =
+            (0..self.points.len()).filter(|place| self.points[*place].said && !self.points[*place].told);
+        readings.extend(doubtful.map(|place| Reading {
+            point: self.wired(place).id,
+            value: None,
+            quality: Quality::Uncertain(Reason::Stale),
+            at: now,
+        }));
+    }
+
     /// A device all of whose values are too old is gone, where nothing else tells.
     fn judge(&mut self, device: usize, changes: &mut Vec<Change>) {
         let silent = self.plan.devices[device].config.mqtt_availability.is_none()
@@ -267,4 +282,4 @@ fn stamp_of(message: &Arrived<'_>, now: Stamp) -> Stamp {
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]
-mod tests;
+pub(super) mod tests;

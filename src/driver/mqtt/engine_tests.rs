@@ -9,7 +9,11 @@ use crate::driver::text::ExtractConfig;
 use crate::model::{Access, Conversion, Value};
 
 /// A device with points, each given as its own keys and those about texts.
-fn device(config: &str, points: &[(&str, &str)], first: u32) -> Attached<DeviceConfig, Wiring> {
+pub(in crate::driver::mqtt) fn device(
+    config: &str,
+    points: &[(&str, &str)],
+    first: u32,
+) -> Attached<DeviceConfig, Wiring> {
     let config: DeviceConfig = serde_yaml::from_str(config).unwrap();
     let wired = |(place, (own, text)): (usize, &(&str, &str))| {
         let point: PointConfig = serde_yaml::from_str(own).unwrap();

@@ -58,7 +58,7 @@ pub(super) async fn run(plan: Arc<Plan>, context: ChannelContext) {
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = writes.pushed() => owner.serve(&*messages),
-            () = owner.receive(&*messages) => owner.lost(messages.take_missed()),
+            () = owner.receive(&*messages) => {}
             () = sleep => owner.tick(),
         }
         owner.flush();
@@ -97,21 +97,21 @@ impl Owner {
         }
     }
 
-    /// Takes in what waits; cancel safe, since whatever is handed over is taken in at once.
+    /// Takes in what waits; cancel safe, since whatever is handed over is taken in at once. What was lost came before
+    /// all that waits.
     async fn receive(&mut self, messages: &dyn Messages) {
-        let Self { engine, readings, changes, context, .. } = self;
+        let Self { engine, readings, changes, context, plan, .. } = self;
         poll_fn(|cx| {
             let now = context.clock.stamp();
+            let missed = messages.take_missed();
+            if missed > 0 {
+                context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
+                tracing::warn!(channel = %plan.name, messages = missed, "messages of devices were lost: they came too fast");
+                engine.lost(now, readings);
+            }
             messages.poll_take(cx, &mut |message| engine.take(message, now, readings, changes))
         })
         .await;
-    }
-
-    fn lost(&self, missed: u64) {
-        if missed > 0 {
-            self.context.stats.missed_polls.fetch_add(missed, Ordering::Relaxed);
-            tracing::warn!(channel = %self.plan.name, messages = missed, "messages of devices were lost: they came too fast");
-        }
     }
 
     fn due(&self) -> Option<Instant> {
@@ -244,3 +244,7 @@ fn prepare<'a>(point: &'a Wired<Wiring>, setpoint: &Value) -> Result<(&'a Comman
     point.wiring.encodable(&raw)?;
     Ok((command, command.fill(&raw)))
 }
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

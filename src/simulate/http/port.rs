@@ -3,19 +3,13 @@
 //! One request after the other on each connection, as small devices do. An idle connection is closed after
 //! 30 s, and with a reset behind `/portinfo`.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tokio::net::TcpStream;
 
 use super::super::line::LineLoad;
-use super::super::plug::{Plug, Switch};
-use super::super::tcp::{MAX_CONNECTIONS, pause};
 use super::host::Host;
 use super::wire::{Answer, Asked, Read};
 use crate::driver::http::config::{LoginConfig, Scheme};
@@ -24,22 +18,13 @@ use crate::driver::http::digest::{Asking, Challenge};
 /// When an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long to wait before a port that is in use is tried again after an outage.
-const RETRY: Duration = Duration::from_millis(50);
-
 /// One host on TCP at work.
 #[derive(Debug)]
 pub(in crate::simulate) struct HttpPort {
     /// Who answers.
     pub(in crate::simulate) host: Arc<Host>,
-    /// The channel's name.
-    pub(in crate::simulate) channel: Arc<str>,
-    /// Where.
-    pub(in crate::simulate) address: SocketAddr,
     /// How long a sound device takes to begin its answer.
     pub(in crate::simulate) delay: Duration,
-    /// The switch of the channel.
-    pub(in crate::simulate) switch: Arc<Switch>,
     /// What it did.
     pub(in crate::simulate) load: Arc<Mutex<LineLoad>>,
 }
@@ -52,59 +37,8 @@ enum Next {
 }
 
 impl HttpPort {
-    /// Serves until the switch says stop. `listener` is the one to begin with.
-    pub(in crate::simulate) async fn run(self: Arc<Self>, listener: TcpListener) {
-        let mut plug = self.switch.watch();
-        let mut listener = Some(listener);
-        loop {
-            let state = *plug.borrow_and_update();
-            match state.at(Instant::now()) {
-                Plug::Stop => return,
-                Plug::Out(until) => {
-                    if listener.take().is_some() {
-                        info!(channel = %self.channel, "unplugged");
-                    }
-                    pause(&mut plug, until).await;
-                }
-                Plug::In => match listener.take() {
-                    Some(open) => self.accept(open, &mut plug).await,
-                    None => match TcpListener::bind(self.address).await {
-                        Ok(open) => listener = Some(open),
-                        Err(error) => {
-                            warn!(channel = %self.channel, %error, "no port");
-                            pause(&mut plug, Some(Instant::now() + RETRY)).await;
-                        }
-                    },
-                },
-            }
-        }
-    }
-
-    /// Takes connections until the switch changes; then they all end, and the port is closed.
-    async fn accept(self: &Arc<Self>, listener: TcpListener, plug: &mut watch::Receiver<Plug>) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                _ = plug.changed() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
-                        let port = Arc::clone(self);
-                        connections.spawn(async move { port.connection(stream).await });
-                    }
-                    Ok(_) => self.load.lock().unwrap_or_else(PoisonError::into_inner).dropped += 1,
-                    Err(_) => tokio::time::sleep(RETRY).await,
-                },
-            }
-        }
-        // The port first: a client that is thrown out must not find it open.
-        drop(listener);
-        connections.shutdown().await;
-    }
-
     /// Serves one client until it leaves. Its errors are its own affair.
-    async fn connection(&self, mut stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
+    pub(in crate::simulate) async fn connection(self: Arc<Self>, mut stream: TcpStream) {
         let mut pending = Vec::new();
         let mut bytes = vec![0; 4096];
         let mut nonce = None;

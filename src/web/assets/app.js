@@ -123,6 +123,7 @@ function showAlarms(alarms) {
 }
 
 function showDevices(news) {
+  views.live.setOutputs(news.outputs);
   badge("badge-devices", views.devices.update(news), "devices or channels offline");
 }
 

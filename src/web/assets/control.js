@@ -7,13 +7,17 @@ import { valueText } from "./format.js";
 const DONE_MS = 8000;
 const FAILED_MS = 60_000;
 const WAIT_MS = 320_000;
+// How long an output that somebody else holds is taken over by hand.
+const OVERRIDE_S = 900;
 
 export class Control {
   constructor(point) {
     this.point = point;
     this.outcome = h("span", { class: "outcome", role: "status" });
     this.inputs = [];
-    this.element = h("div", { class: "act" }, this.build(), this.outcome);
+    this.release = h("button", { type: "button", class: "set", hidden: true, "aria-label": `Release ${this.label}`, on: { click: () => this.letGo() } }, "Release");
+    this.override = h("button", { type: "button", class: "set", hidden: true, on: { click: () => this.takeOver() } }, `Take over for ${OVERRIDE_S / 60} min`);
+    this.element = h("div", { class: "act" }, this.build(), this.release, this.override, this.outcome);
     this.show();
   }
 
@@ -71,18 +75,45 @@ export class Control {
     this.send(this.point.value !== true);
   }
 
-  async send(value) {
+  /** What people, programs and remote clients hold can be let go of here; alarms and interlocks end by themselves. */
+  setHolder(holder) {
+    this.release.hidden = !["manual", "automatic", "remote"].includes(holder?.class);
+    this.holder = holder;
+    if (!holder) this.override.hidden = true;
+  }
+
+  /** What was refused because somebody who counts less holds the output can be held by hand, if that is meant. */
+  takeOver() {
+    this.override.hidden = true;
+    return this.ask({ value: this.refused, for: OVERRIDE_S }, "taking over…");
+  }
+
+  letGo() {
+    return this.ask({ release: true }, "releasing…");
+  }
+
+  send(value) {
+    return this.ask({ value }, typeof value === "boolean" ? `switching ${value ? "on" : "off"}…` : "setting…");
+  }
+
+  async ask(what, words) {
     if (this.underWay) return;
     this.busy(true);
-    this.tell("busy", typeof value === "boolean" ? `switching ${value ? "on" : "off"}…` : "setting…");
+    this.override.hidden = true;
+    this.tell("busy", words);
     try {
       const answer = await fetch("/api/v1/command", {
         method: "POST", headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(WAIT_MS),
-        body: JSON.stringify({ point: this.point.name, value }),
+        body: JSON.stringify({ point: this.point.name, ...what }),
       });
       const result = await answer.json();
-      this.tell(result.succeeded ? "done" : "failed", this.words(result));
+      if (result.released) this.tell("done", "released");
+      else this.tell(result.succeeded ? "done" : "failed", this.words(result));
       if (result.succeeded && this.input) this.input.value = "";
+      if (result.outcome === "rejected" && what.for === undefined && ["alarm", "automatic", "remote"].includes(this.holder?.class)) {
+        this.refused = what.value;
+        this.override.hidden = false;
+      }
     } catch {
       this.tell("failed", "no answer from the gateway; the output may or may not have changed");
     }

@@ -19,6 +19,7 @@ export class LiveView {
     this.dirty = new Set();
     this.control = false;
     this.alarmed = new Map();
+    this.outputs = new Map();
     this.folded = new Set(JSON.parse(memory.get("folded") ?? "[]"));
     this.unfolded = new Set();
     this.choice = "all";
@@ -93,6 +94,11 @@ export class LiveView {
     if (control === this.control) return;
     this.control = control;
     for (const point of this.points) point.row?.setControl(control);
+  }
+
+  setOutputs(outputs) {
+    this.outputs = new Map(outputs.map((output) => [output.name, output]));
+    for (const point of this.points) point.row?.setOutput(this.outputs.get(point.name));
   }
 
   setAlarms(alarms) {
@@ -255,6 +261,7 @@ export class LiveView {
       point.row = new Row(point);
       point.row.setControl(this.control);
       point.row.setAlarm(this.alarmed.get(point.name));
+      point.row.setOutput(this.outputs.get(point.name));
       point.row.setHidden(point.hidden);
     }
     block.element.replaceChildren(...block.points.map((point) => point.row.element));

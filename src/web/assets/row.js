@@ -10,6 +10,14 @@ const TREND = { width: 88, height: 22, pad: 2 };
 const LATE_POLLS = 3;
 const LATE_SLACK_MS = 2000;
 
+const HOLDERS = { interlock: "interlock", manual: "by hand", alarm: "alarm", automatic: "automatic", remote: "remote" };
+
+function holderWords(point, { class: kind, owner, value, secondsLeft, reason }) {
+  const at = value === null || value === undefined ? "as it is" : valueText(point, value);
+  const left = secondsLeft === null || secondsLeft === undefined ? "" : `, ${spanText(secondsLeft * 1000)} more`;
+  return `${HOLDERS[kind] ?? kind}: ${owner}, ${at}${left}${reason ? ` (${reason})` : ""}`;
+}
+
 export class Row {
   constructor(point) {
     this.point = point;
@@ -21,11 +29,12 @@ export class Row {
     this.age = h("span", { class: "age num" });
     this.controls = h("div", { class: "control" });
     this.flag = h("span", { class: "chip chip-alarm", hidden: true }, "Alarm");
+    this.held = h("span", { class: "chip chip-state", hidden: true });
     const label = point.label ?? point.leaf;
     this.name = h("button", { type: "button", class: "name", "aria-expanded": "false", on: { click: () => this.toggle() } },
       h("span", { class: "label" }, label), point.label ? h("span", { class: "leaf" }, point.leaf) : null);
     this.element = h("div", { class: "row", role: "listitem", "data-point": point.name },
-      h("div", { class: "who" }, this.name, this.flag), this.trend,
+      h("div", { class: "who" }, this.name, this.flag, this.held), this.trend,
       h("div", { class: "reading" }, this.value, this.unit), this.quality, this.age, this.controls);
     this.show();
   }
@@ -85,6 +94,19 @@ export class Row {
     if (alarm) this.flag.title = `${alarm.name}: ${alarm.message}`;
   }
 
+  /** Who holds the output: the first counts, the others wait behind it. */
+  setOutput(output) {
+    const [holder] = output?.holders ?? [];
+    this.held.hidden = !holder;
+    if (holder) {
+      text(this.held, `Held: ${HOLDERS[holder.class] ?? holder.class}`);
+      this.held.title = output.holders.map((own) => holderWords(this.point, own)).join("\n");
+    }
+    this.holder = holder ? holderWords(this.point, holder) : null;
+    this.actions?.setHolder(holder);
+    if (this.details) this.showDetails();
+  }
+
   setHidden(hidden) {
     this.element.hidden = hidden;
   }
@@ -108,7 +130,7 @@ export class Row {
       ["Topic", point.topic], ["Point", point.name], ["Channel", point.channel],
       ["Read", point.access === "w" ? "never, write only" : `every ${point.pollMs < 1000 ? `${point.pollMs} ms` : spanText(point.pollMs)}`],
       ["Range", point.range ? `${point.range[0]} … ${point.range[1]}${point.unit ? ` ${point.unit}` : ""}` : null],
-      ["Value read at", at],
+      ["Value read at", at], ["Held by", this.holder ?? null],
     ].filter(([, value]) => value !== null);
     const wanted = JSON.stringify(facts);
     if (this.facts === wanted && this.details.childElementCount) return;

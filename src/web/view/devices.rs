@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
-use super::rfc3339;
+use super::{OutputView, rfc3339};
 use crate::bus::Latest;
+use crate::command::status::OutputStatus;
 use crate::driver::stats::ROUND_TRIP_EDGES_US;
 use crate::driver::{ChannelStats, DeviceStats, LinkState};
 use crate::model::PointTable;
@@ -23,6 +24,8 @@ pub(in crate::web) struct DevicesView<'a> {
     round_trip_edges_us: [u64; ROUND_TRIP_EDGES_US.len()],
     window_seconds: f64,
     channels: Vec<ChannelView<'a>>,
+    /// The outputs that somebody holds, or that are still to be written.
+    outputs: Vec<OutputView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +101,20 @@ impl<'a> DevicesView<'a> {
             round_trip_edges_us: ROUND_TRIP_EDGES_US,
             window_seconds: rates.window.as_secs_f64(),
             channels: channels.iter().zip(loads).map(channel).collect(),
+            outputs: Vec::new(),
         }
+    }
+
+    /// The same with the outputs that are not simply as somebody has set them.
+    #[must_use]
+    pub(in crate::web) fn with_outputs(
+        mut self,
+        outputs: &'a [OutputStatus],
+        points: &'a PointTable,
+    ) -> Self {
+        let told = outputs.iter().filter(|own| own.due || !own.slots.is_empty());
+        self.outputs = told.map(|own| OutputView::new(own, points)).collect();
+        self
     }
 }
 

@@ -55,7 +55,10 @@ impl Owner {
             Err(failure) if !readable => {
                 Outcome::Failed(format!("{failure}; whether the output has changed is not known"))
             }
-            Ok(_) => self.verify(place, point, &job.setpoint, "written".to_owned()).await,
+            Ok(_) => {
+                job.confirmed();
+                self.verify(place, point, &job.setpoint, "written".to_owned()).await
+            }
             Err(failure) => self.verify(place, point, &job.setpoint, format!("write: {failure}")).await,
         }
     }

@@ -83,7 +83,13 @@ impl Stage {
         let (reply, outcome) = oneshot::channel();
         let deadline = self.context.clock.mono() + Duration::from_secs(5);
         let (id, point) = (CommandId(1), PointId(0));
-        self.context.writes.push(WriteJob { id, point, setpoint: Value::Bool(setpoint), deadline, reply });
+        self.context.writes.push(WriteJob {
+            id,
+            point,
+            setpoint: Value::Bool(setpoint),
+            deadline,
+            reply: reply.into(),
+        });
         outcome.await.unwrap()
     }
 
@@ -204,7 +210,7 @@ async fn a_bus_that_hangs_is_told_refuses_writes_and_recovers() {
     let (reply, outcome) = oneshot::channel();
     let deadline = context.clock.mono() + Duration::from_secs(60);
     let (id, point, setpoint) = (CommandId(1), PointId(0), Value::Bool(true));
-    context.writes.push(WriteJob { id, point, setpoint, deadline, reply });
+    context.writes.push(WriteJob { id, point, setpoint, deadline, reply: reply.into() });
     assert!(matches!(outcome.await, Ok(Outcome::Failed(why)) if why.contains("hangs")));
     drop(release);
     seen.clear();

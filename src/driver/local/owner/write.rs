@@ -44,7 +44,10 @@ impl Owner {
                 self.judge(device, Some(&fault), false);
                 Outcome::Failed(fault.to_string())
             }
-            Ok(()) => self.verify(place, &job.setpoint).await,
+            Ok(()) => {
+                job.confirmed();
+                self.verify(place, &job.setpoint).await
+            }
         }
     }
 

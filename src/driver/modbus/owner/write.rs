@@ -93,7 +93,10 @@ impl<O: Opener> Owner<O> {
         }
         match result {
             Ok(_) if broadcast || !can_read_back(point) => Outcome::Confirmed,
-            Ok(_) => self.verify(place, device, &job.setpoint, None).await,
+            Ok(_) => {
+                job.confirmed();
+                self.verify(place, device, &job.setpoint, None).await
+            }
             Err(ExchangeError::Expired) => Outcome::Expired,
             Err(error @ ExchangeError::Exception(_)) => {
                 Outcome::Failed(format!("the device refuses: {error}"))

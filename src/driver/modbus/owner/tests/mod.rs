@@ -109,7 +109,7 @@ impl Bench {
             point: PointId(point),
             setpoint,
             deadline,
-            reply,
+            reply: reply.into(),
         });
         outcome
     }
