@@ -14,8 +14,8 @@ const CONFIG: &str = "\
 site: s
 channels: { own: { system: {} }, sums: { virtual: {} } }
 devices:
-  box: { channel: own, points: { load: { figure: load-1min } } }
-  line: { channel: sums, points: { energy: { energy: box/load, access: rw, safe: none, range: [0, 100000] } } }
+  box: { channel: own, points: { up: { figure: uptime } } }
+  line: { channel: sums, points: { energy: { energy: box/up, access: rw, safe: none, range: [0, 100000] } } }
 ";
 
 /// How long anything may take on a slow machine.

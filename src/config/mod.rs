@@ -50,7 +50,7 @@ pub use library::{
     PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary,
     profile_trial, shipped_summaries,
 };
-pub use plan::{ChannelPlan, Plan};
+pub use plan::{ChannelPlan, Identity, Plan};
 pub use problem::{Level, Problem, Report};
 pub use profile::shipped_profiles;
 pub use reference::reference;
@@ -113,7 +113,7 @@ fn finish(cx: Context<'_>, origin: &str, plan: Option<Plan>) -> Result<Plan, Rep
         Some(mut plan) if !failed => {
             plan.warnings = cx.into_problems();
             problem::tidy(&mut plan.warnings);
-            (plan.origin, plan.digest) = (origin.into(), digest);
+            plan.source = Identity { origin: origin.to_owned(), digest };
             Ok(plan)
         }
         _ => Err(Report::new(origin, cx.into_problems())),

@@ -19,7 +19,7 @@ pub(super) fn start(
     clock: &Clock,
 ) -> Result<Option<Arc<Audit>>, StartError> {
     let Some(directory) = state_directory() else { return Ok(None) };
-    let audit = Arc::new(Audit::open(&directory, (&plan.origin, &plan.digest), clock.stamp())?);
+    let audit = Arc::new(Audit::open(&directory, (&plan.source.origin, &plan.source.digest), clock.stamp())?);
     let told = Arc::clone(&audit);
     let first = commander.on_record(Arc::new(move |record| told.command(record)));
     debug_assert!(first, "nobody else listens");
