@@ -108,6 +108,7 @@ fn rule(number: u32) -> Rule {
         extreme: Severity::Critical,
         class: None,
         groups: Arc::new([]),
+        chattering: None,
         message: Message::plain("beyond its limit"),
         help: Texts::default(),
         actions: vec![],

@@ -21,6 +21,7 @@ pub mod command;
 pub mod alarm;
 pub mod audit;
 pub mod bridge;
+pub mod notify;
 pub mod publish;
 pub mod web;
 

@@ -142,14 +142,25 @@ struct Watch {
 }
 
 impl Watch {
-    /// The next message of a topic that holds all of these words.
+    /// The next message of a topic that holds all of these words. Answers of other outputs are kept for later: those
+    /// of different outputs come in no order.
     fn until(&self, topic: &str, words: &str) -> String {
         let begin = format!("s/{topic} ");
         let mut later = next(&self.lines);
         let next = || self.early.borrow_mut().pop_front().or_else(&mut later);
-        search(next, &format!("{topic} with {words}"), |line| {
-            line.starts_with(&begin) && words.split(' ').all(|word| line.contains(word))
-        })
+        let others = RefCell::new(VecDeque::new());
+        let found = search(next, &format!("{topic} with {words}"), |line| {
+            let own = line.starts_with(&begin);
+            if !own && line.contains("/set/result ") {
+                others.borrow_mut().push_back(line.to_owned());
+            }
+            own && words.split(' ').all(|word| line.contains(word))
+        });
+        let mut early = self.early.borrow_mut();
+        for line in others.into_inner().into_iter().rev() {
+            early.push_front(line);
+        }
+        found
     }
 
     /// The next answer to a setpoint, whatever it is.

@@ -25,5 +25,7 @@ mod program;
 mod sim;
 #[path = "hil/soak.rs"]
 mod soak;
+#[path = "hil/spi.rs"]
+mod spi;
 #[path = "hil/stage.rs"]
 mod stage;

@@ -17,6 +17,12 @@ mod line;
 #[path = "simulate/hand.rs"]
 mod hand;
 
+#[path = "simulate/site.rs"]
+mod site;
+
+#[path = "simulate/links.rs"]
+mod links;
+
 #[path = "simulate/texts.rs"]
 mod texts;
 

@@ -9,15 +9,20 @@ use std::time::{Duration, Instant};
 
 use super::delay::{Delay, Turn};
 use super::detect::{Condition, Detector, Memory, Reference, Sight};
+use super::flood::Chatter;
 use super::life::{Event, Life};
 use super::rule::Rule;
 use super::text::Values;
+use crate::model::units::Period;
 use crate::model::{
     AlarmAction, AlarmChange, AlarmState, AlarmStatus, PointTable, Reading, Stamp, Texts, Value,
 };
 
 /// The longest time for which an alarm can be put aside; who needs longer takes it out of service.
 pub const MAX_SHELF: Duration = Duration::from_secs(24 * 3600);
+
+/// Who has shelved an alarm that chatters, where no person has.
+const ITSELF: &str = "gateway";
 
 /// What is told of a change: the alarm after it, what it was, and the state before.
 pub type Tell<'a> = &'a mut dyn FnMut(&mut Alarm, AlarmChange, AlarmState);
@@ -42,8 +47,12 @@ pub struct Alarm {
     pub comment: Option<Arc<str>>,
     /// What was told last.
     pub message: Texts,
+    /// Whether it chatters.
+    pub chatter: Chatter,
     /// Whether its outputs were held when that was last looked at.
     pub held: bool,
+    /// Somebody acts at this moment; what is told otherwise is the plant's and the clock's doing.
+    pub acting: bool,
     blind: bool,
     touched: bool,
 }
@@ -64,7 +73,9 @@ impl Alarm {
             by: None,
             comment: None,
             message: Texts::default(),
+            chatter: Chatter::default(),
             held: false,
+            acting: false,
             blind: false,
             touched: false,
         }
@@ -94,6 +105,9 @@ impl Alarm {
         if self.life.shelved_until.is_some_and(|until| until <= now.mono) {
             self.unshelve(rule, now, tell);
         }
+        if self.chatter.calm(now.mono) {
+            self.note(AlarmChange::Calmed, tell);
+        }
         match rule.enabled.as_ref().and_then(|enabled| enabled.truth(&self.memory)) {
             Some(false) if !self.life.suppressed => self.suppress(rule, now, tell),
             Some(true) if self.life.suppressed => {
@@ -121,7 +135,7 @@ impl Alarm {
             true => None,
             false => rule.detector.due(&self.memory, self.delay.counts, now),
         };
-        [self.delay.due(), self.life.shelved_until, watched].into_iter().flatten().min()
+        [self.delay.due(), self.life.shelved_until, self.chatter.until, watched].into_iter().flatten().min()
     }
 
     fn turn(&mut self, rule: &Rule, turn: Turn, before: Option<Condition>, now: Stamp, tell: Tell<'_>) {
@@ -130,12 +144,31 @@ impl Alarm {
         match turn {
             Turn::Pending => self.note(AlarmChange::Pending, tell),
             Turn::Withdrawn => self.note(AlarmChange::Withdrawn, tell),
-            Turn::Came(_) => self.happen(rule, Event::Came, AlarmChange::Raised, now, tell),
+            Turn::Came(_) => {
+                // Counted first, so that what is told of its coming knows of it.
+                let begins = rule.chattering.is_some_and(|set| self.chatter.count(&set, now.mono));
+                self.happen(rule, Event::Came, AlarmChange::Raised, now, tell);
+                self.after_activation(rule, begins, now, tell);
+            }
             Turn::Became(next) if worse(next) => {
                 self.happen(rule, Event::Worsened, AlarmChange::Escalated, now, tell);
             }
             Turn::Became(_) => self.note(AlarmChange::Eased, tell),
             Turn::Went => self.happen(rule, Event::Went, AlarmChange::Returned, now, tell),
+        }
+    }
+
+    /// Tells that it chatters from now on, and puts it aside where that is wanted of those that do.
+    fn after_activation(&mut self, rule: &Rule, begins: bool, now: Stamp, tell: Tell<'_>) {
+        let Some(set) = rule.chattering else { return };
+        if begins {
+            self.note(AlarmChange::Chattering, tell);
+        }
+        if set.shelve && self.chatter.is() && !self.chatter.declined && !self.life.silent() {
+            let why = format!("it came {} times within {}", set.activations, Period(set.within));
+            let who = (Arc::from(ITSELF), Some(why.into()));
+            // An alarm that is not silent can be shelved, and the time was checked with the configuration.
+            let _ = self.operate(rule, AlarmAction::Shelve(set.shelve_for), who, now, tell);
         }
     }
 
@@ -186,10 +219,15 @@ impl Alarm {
                 let time_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
                 self.shelved_until_us = Some(now.unix_us.saturating_add(time_us));
             }
-            AlarmAction::Unshelve => self.shelved_until_us = None,
+            AlarmAction::Unshelve => {
+                self.shelved_until_us = None;
+                self.chatter.declined = self.chatter.is();
+            }
             _ => {}
         }
+        self.acting = true;
         self.happen(rule, event, change, now, tell);
+        self.acting = false;
         Ok(())
     }
 
@@ -253,7 +291,12 @@ impl Alarm {
         }
     }
 
-    /// The alarm as it stands.
+    /// Whether it chatters, and somebody hears it.
+    fn offers(&self) -> bool {
+        self.chatter.is() && !self.life.silent()
+    }
+
+    /// The alarm as it stands, but for the groups that it leads.
     #[must_use]
     pub fn status(&self, rule: &Rule) -> AlarmStatus {
         AlarmStatus {
@@ -275,6 +318,9 @@ impl Alarm {
             help: rule.help.clone(),
             by: self.by.clone(),
             comment: self.comment.clone(),
+            chattering: self.chatter.is(),
+            shelve_offer: rule.chattering.map(|set| set.shelve_for).filter(|_| self.offers()),
+            first_of: Vec::new(),
         }
     }
 }

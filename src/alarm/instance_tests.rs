@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::alarm::delay::Delays;
 use crate::alarm::detect::{Formula, Limits};
+use crate::alarm::flood::Chattering;
 use crate::alarm::life::Manner;
 use crate::alarm::text::{Message, Template};
 use crate::model::expression::parse;
@@ -28,13 +29,14 @@ pub(in crate::alarm) fn rule(on: u64, off: u64, manner: Manner) -> Rule {
         groups: [Arc::from("press")].into(),
         message: Message { en: Template::parse("{point}: {value}, limit {limit}").ok(), ko: None },
         help: Texts::default(),
+        chattering: None,
         actions: Vec::new(),
         implied: false,
     }
 }
 
 /// The same, but only while the second point is on.
-fn enabled_rule() -> Rule {
+pub(in crate::alarm) fn enabled_rule() -> Rule {
     let (expression, _) = parse("on", &["on"]).unwrap();
     let mut expression = expression;
     expression.move_inputs(&[1]);
@@ -276,4 +278,67 @@ proptest! {
             }
         }
     }
+}
+
+/// Three times a minute; calm after two.
+fn chattering(shelve: bool) -> Rule {
+    let [within, calm, shelve_for] = [60, 120, 1800].map(Duration::from_secs);
+    let set = Chattering { activations: 3, within, calm, shelve_for, shelve };
+    Rule { chattering: Some(set), ..rule(0, 0, Manner::default()) }
+}
+
+/// Comes and goes, the first time at this second and then every ten.
+fn flutter(bench: &mut Bench, first: u64, times: u64) {
+    for time in 0..times {
+        bench.read(first + 10 * time, 61.0);
+        bench.read(first + 10 * time + 5, 50.0);
+    }
+}
+
+#[test]
+fn a_chattering_alarm_is_offered_to_be_shelved_until_it_is_calm() {
+    let mut bench = Bench::new(chattering(false));
+    flutter(&mut bench, 0, 5);
+    use AlarmChange::{Calmed, Chattering, Raised, Returned};
+    let told = [
+        Raised, Returned, Raised, Returned, Raised, Chattering, Returned, Raised, Returned, Raised, Returned,
+    ];
+    assert_eq!(bench.told, told);
+    let status = bench.alarm.status(&bench.rule);
+    assert_eq!((status.chattering, status.shelve_offer), (true, Some(Duration::from_secs(1800))));
+    bench.act(50, AlarmAction::Shelve(Duration::from_secs(600))).unwrap();
+    let status = bench.alarm.status(&bench.rule);
+    assert_eq!((status.chattering, status.shelve_offer), (true, None), "it is on the shelf");
+    assert_eq!(bench.alarm.due(&bench.rule, bench.at(50).mono), Some(bench.at(160).mono));
+    bench.look(160);
+    assert_eq!(bench.told.last(), Some(&Calmed));
+    assert!(!bench.alarm.status(&bench.rule).chattering);
+}
+
+#[test]
+fn an_alarm_that_chatters_is_shelved_at_once_where_that_is_wanted_but_not_against_anyone() {
+    let mut bench = Bench::new(chattering(true));
+    flutter(&mut bench, 0, 3);
+    let status = bench.alarm.status(&bench.rule);
+    assert_eq!((status.state, status.by.as_deref()), (Shelved, Some("gateway")));
+    assert_eq!(status.comment.as_deref(), Some("it came 3 times within 1m"));
+    assert!(bench.alarm.shelved_until_us.is_some());
+    // It goes on behind the shelf; after the end of that it is heard once, and put back there.
+    let mut second = 30;
+    while !bench.told.contains(&Unshelved) {
+        flutter(&mut bench, second, 1);
+        second += 10;
+    }
+    assert!((1_810..1_840).contains(&second), "{second}");
+    use AlarmChange::{Raised, Returned, Unshelved};
+    assert!(bench.told.ends_with(&[Unshelved, Raised, AlarmChange::Shelved, Returned]), "{:?}", bench.told);
+    // Whoever takes it from the shelf wants to hear it.
+    bench.act(second + 1, AlarmAction::Unshelve).unwrap();
+    flutter(&mut bench, second + 5, 4);
+    assert_eq!(bench.alarm.life.state(), ReturnedUnacknowledged);
+    assert!(bench.alarm.status(&bench.rule).shelve_offer.is_some());
+    // Once it has been calm, that is forgotten.
+    bench.look(second + 1000);
+    flutter(&mut bench, second + 1000, 3);
+    assert_eq!(bench.alarm.life.state(), Shelved);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::delay::Delays;
 use super::detect::{Condition, Detector, Formula};
+use super::flood::Chattering;
 use super::life::Manner;
 use super::text::Message;
 use crate::model::{PointId, Severity, Texts, Value};
@@ -33,6 +34,8 @@ pub struct Rule {
     pub class: Option<Arc<str>>,
     /// The groups that it belongs to.
     pub groups: Arc<[Arc<str>]>,
+    /// When it chatters, and what becomes of that; `None` for alarms of which nobody counts that.
+    pub chattering: Option<Chattering>,
     /// For people.
     pub message: Message,
     /// What the operator can do about it.

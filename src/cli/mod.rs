@@ -15,6 +15,7 @@ mod import;
 mod log;
 mod logging;
 mod mqtt;
+mod notify;
 mod passwd;
 mod profiles;
 mod record;
@@ -127,6 +128,9 @@ enum Command {
         after_help = "Exit code: 0 all is well, 1 it cannot be read or the chain is broken.\n\nExample:\n  iogate audit list press/fan\n  iogate audit verify --file /var/lib/iogate/audit.sqlite\n  iogate audit export --csv > audit.csv"
     )]
     Audit(audit::Arguments),
+    /// See whether people can be told of alarms by e-mail and webhook.
+    #[command(after_help = "Example:\n  iogate notify test duty")]
+    Notify(notify::Arguments),
     /// Make a configuration out of another program's.
     #[command(
         after_help = "Example:\n  iogate import mosquitto /etc/mosquitto/mosquitto.conf -o /etc/iogate/moved.yaml"
@@ -198,6 +202,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Broker(arguments) => in_runtime(broker::run(arguments)),
         Command::Bridge(arguments) => in_runtime(bridge::run(arguments)),
+        Command::Notify(arguments) => in_runtime(notify::run(arguments)),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Alarms(arguments) => alarms::run(&arguments),

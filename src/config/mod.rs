@@ -22,6 +22,7 @@ mod environment;
 mod handbook;
 mod library;
 mod node;
+mod notify;
 mod oneline;
 mod parse;
 mod parts;

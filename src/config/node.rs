@@ -49,6 +49,18 @@ pub(super) struct Entry {
     pub value: Node,
 }
 
+impl Entry {
+    /// Where a value is written, by the way of keys to it, as far as that is there; or else where the entry's own key stands.
+    pub(super) fn place(&self, keys: &[&str]) -> Span {
+        let mut place = (&self.value, self.key_span);
+        for key in keys {
+            let Some(value) = place.0.get(key) else { break };
+            place = (value, value.span);
+        }
+        place.1
+    }
+}
+
 impl Node {
     /// A scalar made by the program, standing at `span`.
     #[must_use]

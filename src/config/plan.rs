@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::alarms::{Points, alarms, check_behaviours};
+use super::alarms::{Points, alarms, chattering, check_behaviours, check_classes};
 use super::bridges::bridges;
 use super::cases::{Case, Subjects, cases};
 use super::conflicts;
@@ -16,6 +16,7 @@ use super::devices::{Plant, channels, devices, note_factory};
 use super::draft::{ChannelDraft, DeviceDraft, Names};
 use super::drivers::{AttachedDevice, AttachedPoint};
 use super::node::{Kind, Node};
+use super::notify::notifiers;
 use super::parts::{check_keys, expect_map, fields_of, read_part};
 use super::problem::Problem;
 use super::profile::Library;
@@ -26,11 +27,23 @@ use crate::command::Control;
 use crate::driver::DriverPlan;
 use crate::model::behaviour::Behaviour;
 use crate::model::{PointId, PointTable, Topic};
-use crate::{alarm, bridge, broker, web};
+use crate::{alarm, bridge, broker, notify, web};
 
 /// The sections of a file that have a shape of their own.
-pub(super) const SECTIONS: [&str; 10] =
-    ["defaults", "channels", "devices", "alarms", "interlocks", "control", "bridges", "broker", "web", TESTS];
+pub(super) const SECTIONS: [&str; 12] = [
+    "defaults",
+    "channels",
+    "devices",
+    "alarms",
+    "chattering",
+    "notify",
+    "interlocks",
+    "control",
+    "bridges",
+    "broker",
+    "web",
+    TESTS,
+];
 
 /// The section of rule tests, also in files beside the configuration.
 const TESTS: &str = "tests";
@@ -54,6 +67,8 @@ pub struct Plan {
     pub control: Control,
     /// The upstream brokers that are switched on, by their names, in the order of the file.
     pub bridges: IndexMap<Arc<str>, bridge::Config>,
+    /// Who is told of alarms, by the notifiers' names, in the order of the file.
+    pub notifiers: IndexMap<Arc<str>, notify::Config>,
     /// The embedded broker.
     pub broker: broker::Config,
     /// The page.
@@ -113,11 +128,14 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
     virtual_adapter::resolve(cx, &mut devices, &names);
     conflicts::check(cx, &site, &channels, &devices);
     let points = Points::new(&names, &devices);
-    let rules = alarms(cx, part("alarms"), &points, &devices);
+    let manner = chattering(cx, part("chattering"));
+    let rules = alarms(cx, part("alarms"), &points, &devices, &manner);
+    check_classes(cx, part("chattering"), &manner, &rules);
     let subjects = Subjects { points: &points, devices: &devices, rules: &rules, alarms: part("alarms") };
     let tests = cases(cx, &sections_of_tests(cx, root, beside), &subjects);
     let control = control(cx, part("control"), part("interlocks"), &points);
     check_behaviours(cx, &devices, &points);
+    let told = notifiers(cx, part("notify"), &rules);
     let found = bridges(cx, part("bridges"), &devices);
     let broker = read::<broker::Config>(cx, part("broker"));
     let web = read::<web::Config>(cx, part("web"));
@@ -128,7 +146,8 @@ pub(super) fn build(cx: &Context<'_>, root: &Node, beside: &[Node]) -> Option<Pl
         conflicts::warn(cx, &channels, &devices);
         note_factory(cx, &devices, &channels);
     }
-    Some(Plan { tests, control, bridges: found, ..assemble(cx, site, channels, devices, rules, broker, web) })
+    let rest = assemble(cx, site, channels, devices, rules, broker, web);
+    Some(Plan { tests, control, bridges: found, notifiers: told, ..rest })
 }
 
 /// The sections `tests` of the configuration and of the files beside it, which hold nothing else.
@@ -287,6 +306,7 @@ fn assemble(
         tests: Vec::new(),
         control: Control::default(),
         bridges: IndexMap::new(),
+        notifiers: IndexMap::new(),
         broker,
         web,
         behaviours,

@@ -44,6 +44,10 @@ pub fn reference() -> String {
     tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
     tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
     tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
+    tables.section("`chattering`", "", tables.definition_of("chattering"), &[]);
+    tables.section("A notifier", "Under `notify`, by its name.", tables.definition_of("notify"), &[]);
+    tables.section("`mail` of a notifier", "", tables.definition("MailConfig"), &[]);
+    tables.section("`webhook` of a notifier", "", tables.definition("WebhookConfig"), &[]);
     tables.section("A test", "Under `tests`, by its name.", tables.definition_of("tests"), &[]);
     tables.section("`expect` of a test", "", tables.definition("ExpectSection"), &[]);
     tables.section("An entry of `do` in a test", "", tables.definition("DeedSection"), &[]);

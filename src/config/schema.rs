@@ -17,7 +17,7 @@ use super::sections::{
 };
 use crate::command::config::{ControlConfig, InterlockConfig};
 use crate::driver::modbus::TABLES;
-use crate::{alarm, bridge, broker, web};
+use crate::{alarm, bridge, broker, notify, web};
 
 /// What stands for a value that is filled in at the load.
 const PLACEHOLDER: &str = r"\$\{|\{n";
@@ -94,6 +94,14 @@ fn file(generator: &mut SchemaGenerator) -> Value {
             "alarms",
             named::<alarm::Config>(generator, "What is watched, and what is done when a limit is passed."),
         ),
+        (
+            "chattering",
+            one::<alarm::flood::ChatteringConfig>(
+                generator,
+                "Alarms that come too often, and what becomes of them.",
+            ),
+        ),
+        ("notify", named::<notify::Config>(generator, "Who is told of alarms by e-mail and webhook.")),
         (
             "interlocks",
             named::<InterlockConfig>(generator, "Conditions that forbid or force outputs, whoever asks."),

@@ -12,7 +12,8 @@ use crate::alarm::{Boot, Engine, Store};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmRefusal};
+use crate::model::{AlarmJournal, AlarmNews, AlarmOperator, AlarmOverview, AlarmRefusal, NotifierTally};
+use crate::notify::Notifier;
 use crate::publish::Publisher;
 
 /// The engine of the plan's alarms, whose states are published at once.
@@ -25,10 +26,17 @@ pub(super) fn engine(
     clock: &Clock,
     publisher: &Arc<Publisher>,
     changed: watch::Sender<u64>,
+    notifiers: &[Arc<Notifier>],
 ) -> Result<Arc<Engine>, StartError> {
-    let teller = Arc::clone(publisher);
-    let listener: Listener = Box::new(move |event| {
-        teller.alarm_event(event);
+    let (teller, notifiers) = (Arc::clone(publisher), notifiers.to_vec());
+    let listener: Listener = Box::new(move |news| {
+        match news {
+            AlarmNews::Event(event) => {
+                teller.alarm_event(event);
+                notifiers.iter().for_each(|notifier| notifier.tell(event));
+            }
+            AlarmNews::Group(group) => teller.alarm_group(group),
+        }
         changed.send_modify(|count| *count += 1);
     });
     let (rules, points) = (plan.alarms.clone(), Arc::clone(&plan.points));
@@ -40,14 +48,17 @@ pub(super) fn engine(
     for status in engine.status() {
         publisher.alarm(&status);
     }
+    for group in engine.overview().groups {
+        publisher.alarm_group(&group);
+    }
     Ok(Arc::new(engine))
 }
 
 /// The engine with its store, which brings the alarms back as they stood.
 fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<Engine, StartError> {
-    let (store, saved) = Store::open(directory)?;
+    let (store, kept) = Store::open(directory)?;
     let boot = Boot::read(clock).map_err(StoreError::from)?;
-    Ok(engine.with_store(store, &saved, boot))
+    Ok(engine.with_store(store, &kept, boot))
 }
 
 /// The way for people's requests.
@@ -74,4 +85,24 @@ pub(super) fn operator(engine: &Arc<Engine>) -> AlarmOperator {
 pub(super) fn journal(engine: &Arc<Engine>) -> AlarmJournal {
     let engine = Arc::clone(engine);
     Arc::new(move |query| engine.journal(query))
+}
+
+/// The way to what is known of all alarms together.
+pub(super) fn overview(engine: &Arc<Engine>) -> Arc<dyn Fn() -> AlarmOverview + Send + Sync> {
+    let engine = Arc::clone(engine);
+    Arc::new(move || engine.overview())
+}
+
+/// Those who tell people of alarms.
+pub(super) fn notifiers(plan: &Plan) -> Vec<Arc<Notifier>> {
+    let one = |(name, config): (&Arc<str>, &crate::notify::Config)| {
+        Arc::new(Notifier::new(Arc::clone(name), plan.site.as_str(), config.clone()))
+    };
+    plan.notifiers.iter().map(one).collect()
+}
+
+/// The way to what they have counted.
+pub(super) fn tallies(notifiers: &[Arc<Notifier>]) -> Arc<dyn Fn() -> Vec<NotifierTally> + Send + Sync> {
+    let notifiers = notifiers.to_vec();
+    Arc::new(move || notifiers.iter().map(|notifier| notifier.tally()).collect())
 }

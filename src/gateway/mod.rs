@@ -35,6 +35,7 @@ use crate::command::Commander;
 use crate::config::Plan;
 use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
+use crate::notify::Notifier;
 use crate::publish::{Orders, Publisher, Setter};
 use crate::web;
 pub use alone::page_of;
@@ -106,6 +107,8 @@ pub struct Gateway {
     pub alarms: Arc<alarm::Engine>,
     /// The audit log, where there is a state directory.
     pub audit: Option<Arc<Audit>>,
+    /// Who tells people of alarms.
+    pub notifiers: Vec<Arc<Notifier>>,
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
     clock: Clock,
@@ -143,7 +146,8 @@ impl Gateway {
         );
         let audit = audit::start(&plan, &commander, &clock)?;
         let (alarm_changed, alarm_changes) = watch::channel(0);
-        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed)?;
+        let notifiers = alarms::notifiers(&plan);
+        let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed, &notifiers)?;
         // Interlocks before alarms: what an alarm wants of a reading meets what they have made of it.
         let observers: Vec<Arc<dyn Observer>> =
             vec![Arc::new(commander.clone()), alarms.clone(), publisher.clone()];
@@ -158,6 +162,7 @@ impl Gateway {
             stats: wiring.stats.clone(),
             alarms,
             audit,
+            notifiers,
             bridges,
             clock: clock.clone(),
             publisher,
@@ -183,6 +188,10 @@ impl Gateway {
         parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
+        for notifier in &self.notifiers {
+            let notifier = Arc::clone(notifier);
+            parts.spawn("notifier", |stop| async move { notifier.run(stop).await });
+        }
         let sys = self.broker.clone();
         parts.spawn("$SYS", |stop| async move { sys.publish_sys(stop).await });
         let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
@@ -228,6 +237,8 @@ impl Gateway {
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
             audit: audit::reader(self.audit.as_ref()),
+            alarm_overview: alarms::overview(&alarms),
+            notifiers: alarms::tallies(&self.notifiers),
             alarms: Arc::new(move || alarms.status()),
             alarm_changes,
             bridges: Arc::new(move || bridges.iter().map(bridges::view).collect()),

@@ -20,8 +20,9 @@ pub mod units;
 pub mod value;
 
 pub use alarm::{
-    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmJournal, AlarmOperator, AlarmOrder, AlarmQuery,
-    AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus, AlarmTarget, Severity, Texts,
+    AlarmAction, AlarmAnswer, AlarmChange, AlarmEvent, AlarmFigures, AlarmGroup, AlarmJournal, AlarmNews,
+    AlarmOperator, AlarmOrder, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest,
+    AlarmState, AlarmStatus, AlarmTarget, FLOOD, FirstOut, NotifierTally, Severity, Texts,
 };
 pub use audit::{AuditAnchor, AuditPage, AuditQuery, AuditReader, AuditRecord, ClockQuality};
 pub use behaviour::{Behaviour, Motion};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::payload::TimeText;
-use crate::model::{AlarmEvent, AlarmState, AlarmStatus, PointTable, Severity, Texts, Value};
+use crate::model::units::Period;
+use crate::model::{AlarmEvent, AlarmGroup, AlarmState, AlarmStatus, PointTable, Severity, Texts, Value};
 
 /// `{"state":"active-unacknowledged","active":true,"condition":"high","severity":"critical",…}`
 #[derive(Serialize)]
@@ -42,6 +43,27 @@ struct State<'a> {
     by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    chattering: bool,
+    /// For how long it is offered to be shelved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shelve_offer: Option<Period>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    first_of: &'a [Arc<str>],
+}
+
+/// `{"active":3,"unacknowledged":2,"first_out":{"alarm":"hot","at":"…"}}`
+#[derive(Serialize)]
+struct Group<'a> {
+    active: usize,
+    unacknowledged: usize,
+    first_out: Option<First<'a>>,
+}
+
+#[derive(Serialize)]
+struct First<'a> {
+    alarm: &'a str,
+    at: String,
 }
 
 /// `{"alarm":"hot","event":"raised","from":"normal","at":"…","state":…}`
@@ -75,6 +97,14 @@ pub(super) fn event(points: &PointTable, event: &AlarmEvent) -> Vec<u8> {
     serde_json::to_vec(&payload).unwrap_or_default()
 }
 
+/// The payload of a group's state.
+pub(super) fn group(group: &AlarmGroup) -> Vec<u8> {
+    let first = group.first_out.as_ref();
+    let first_out = first.map(|first| First { alarm: &first.alarm, at: time(first.unix_us) });
+    let payload = Group { active: group.active, unacknowledged: group.unacknowledged, first_out };
+    serde_json::to_vec(&payload).unwrap_or_default()
+}
+
 fn view<'a>(points: &'a PointTable, status: &'a AlarmStatus) -> State<'a> {
     State {
         state: status.state,
@@ -95,6 +125,9 @@ fn view<'a>(points: &'a PointTable, status: &'a AlarmStatus) -> State<'a> {
         shelved_until: status.shelved_until_us.map(time),
         by: status.by.as_deref(),
         comment: status.comment.as_deref(),
+        chattering: status.chattering,
+        shelve_offer: status.shelve_offer.map(Period),
+        first_of: &status.first_of,
     }
 }
 

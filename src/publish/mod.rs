@@ -21,7 +21,9 @@ use crate::broker::{Broker, InvalidTopic, LocalPublisher, Message, PublishOption
 use crate::bus::Observer;
 use crate::driver::LinkState;
 use crate::model::report::{ReportPolicy, Reported};
-use crate::model::{AlarmEvent, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Topic, TopicError};
+use crate::model::{
+    AlarmEvent, AlarmGroup, AlarmStatus, Point, PointTable, PublishPolicy, Reading, Topic, TopicError,
+};
 
 pub use orders::Orders;
 pub use setter::Setter;
@@ -154,6 +156,11 @@ impl Publisher {
             let once = PublishOptions { retain: false, ..STATUS };
             self.say_so(topics::alarm_event(&self.site, &event.status.name), &payload, &once);
         }
+    }
+
+    /// Says how a group of alarms stands, and which of them came first.
+    pub fn alarm_group(&self, group: &AlarmGroup) {
+        self.say(topics::alarm_group(&self.site, &group.name), &alarms::group(group));
     }
 
     fn say(&self, topic: Result<Topic, TopicError>, payload: &[u8]) {

@@ -11,8 +11,8 @@ use crate::command::Commander;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
 use crate::model::{
-    Access, AlarmAction, AlarmChange, AlarmOperator, AlarmRefusal, AlarmRequest, AlarmState, AlarmTarget,
-    Outcome, PayloadFormat, PointId, Reason, Severity, Stamp, Texts, Value, ValueKind,
+    Access, AlarmAction, AlarmChange, AlarmGroup, AlarmOperator, AlarmRefusal, AlarmRequest, AlarmState,
+    AlarmTarget, FirstOut, Outcome, PayloadFormat, PointId, Reason, Severity, Stamp, Texts, Value, ValueKind,
 };
 
 fn site() -> Topic {
@@ -79,7 +79,14 @@ async fn the_gateway_devices_and_alarms_speak_below_the_gateway_level() {
     let mut kept = listen(&broker, "site/gateway/#");
     let mut got = texts(&mut kept);
     got.sort();
-    let alarm = r#"{"state":"active-unacknowledged","active":true,"condition":"high","severity":"critical","topic":"site/test/t","value":61.5,"time":"1970-01-01T00:00:00.000Z","message":"too \"hot\"","messages":{"en":"too \"hot\"","ko":"과열"},"class":"safety","groups":["press"]}"#;
+    let alarm = r#"{"state":"active-unacknowledged","active":true,"condition":"high","severity":"critical","topic":"site/test/t","value":61.5,"time":"1970-01-01T00:00:00.000Z","message":"too \"hot\"","messages":{"en":"too \"hot\"","ko":"과열"},"class":"safety","groups":["press"],"chattering":true,"shelve_offer":"1h","first_of":["press"]}"#;
+    let first_out = Some(FirstOut { alarm: "hot".into(), unix_us: 1_500_000 });
+    let group = AlarmGroup { name: "press".into(), first_out, unacknowledged: 2, active: 1 };
+    publisher.alarm_group(&group);
+    let mut groups = listen(&broker, "site/gateway/alarm-groups/press");
+    let told = texts(&mut groups);
+    let first = r#"{"alarm":"hot","at":"1970-01-01T00:00:01.500Z"}"#;
+    assert_eq!(told[0].1, format!(r#"{{"active":1,"unacknowledged":2,"first_out":{first}}}"#));
     let expected = [
         ("site/gateway/alarms/hot", alarm),
         ("site/gateway/availability", "online"),
@@ -129,6 +136,9 @@ fn hot() -> AlarmStatus {
         help: Texts::default(),
         by: None,
         comment: None,
+        chattering: true,
+        shelve_offer: Some(Duration::from_secs(3600)),
+        first_of: vec!["press".into()],
     }
 }
 

@@ -46,6 +46,14 @@ pub fn alarm(site: &Topic, alarm: &str) -> Result<Topic, TopicError> {
     Topic::join(&[site.as_str(), GATEWAY_LEVEL, "alarms", alarm])
 }
 
+/// `<site>/gateway/alarm-groups/<group>`: how a group of alarms stands, as JSON, retained.
+///
+/// # Errors
+/// When the group's name is no topic level.
+pub fn alarm_group(site: &Topic, group: &str) -> Result<Topic, TopicError> {
+    Topic::join(&[site.as_str(), GATEWAY_LEVEL, "alarm-groups", group])
+}
+
 /// `<site>/gateway/alarms/<alarm>/event`: what happens to it as JSON, not retained.
 ///
 /// # Errors

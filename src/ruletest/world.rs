@@ -20,7 +20,7 @@ use crate::config::cases::{Act, Case, Deed, Signal};
 use crate::driver::virtual_points;
 use crate::driver::{ChannelContext, ChannelStats, Services, WriteQueue};
 use crate::gateway::stale;
-use crate::model::{AlarmEvent, AlarmRequest, AlarmTarget, Origin, Outcome, PointTable};
+use crate::model::{AlarmEvent, AlarmNews, AlarmRequest, AlarmTarget, Origin, Outcome, PointTable};
 
 /// Where the wall clock of every case begins: 2026-01-01T00:00:00Z, in microseconds since 1970.
 const WALL_START_US: i64 = 1_767_225_600_000_000;
@@ -102,7 +102,6 @@ impl World {
             clock.clone(),
             vec![listener],
         ));
-        // In the order of the gateway: interlocks before alarms.
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(commander.clone()), alarms.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
         let (started, shutdown) = (CancellationToken::new(), CancellationToken::new());
@@ -121,7 +120,6 @@ impl World {
         for (channel, writes) in plan.channels.iter().zip(queues) {
             for device in channel.driver.device_names() {
                 self.alarms.link(&device, true);
-                self.commander.link(&device, true);
             }
             if channel.driver.get::<virtual_points::Plan>().is_some() {
                 let stats = ChannelStats::new(Arc::clone(&channel.name), channel.driver.device_names());
@@ -139,7 +137,6 @@ impl World {
             let around = Surroundings {
                 bus: Arc::clone(&self.bus),
                 alarms: Arc::clone(&self.alarms),
-                commander: self.commander.clone(),
                 clock: self.clock.clone(),
                 begun: self.begun,
                 happened: Arc::clone(&self.happened),
@@ -259,7 +256,8 @@ async fn settle() {
 }
 
 fn listener(happened: Arc<Mutex<Happened>>, begun: Instant, points: Arc<PointTable>) -> Listener {
-    Box::new(move |event: &AlarmEvent| {
+    Box::new(move |news| {
+        let AlarmNews::Event(event) = news else { return };
         let status = &event.status;
         if event.from == status.state {
             return;

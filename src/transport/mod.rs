@@ -1,4 +1,4 @@
-//! Ways to the devices: serial lines and TCP connections, opened and set up.
+//! Ways to the devices: serial lines, TCP connections and TLS, opened and set up.
 //!
 //! Absent on purpose: protocols, retries, timeouts of exchanges. What is opened here is a plain stream of
 //! bytes; when it fails, its owner drops it and opens another.
@@ -6,6 +6,7 @@
 pub mod pause;
 pub mod serial;
 pub mod tcp;
+pub mod tls;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -1,27 +1,23 @@
 //! `POST /api/v1/alarms`: what people want of alarms, from the page, the command line or a program; and
-//! `GET /api/v1/alarms/journal`: what has happened to them.
+//! `GET /api/v1/alarms/rates`: how many there are.
 //!
 //! Absent on purpose: what has a meaning in which state, which the alarms know. Invariant: a request is
 //! passed on only after all of it has been read and understood.
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Query, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::api::{Refusal, fresh};
 use super::app::App;
 use super::command::{acting, origin};
 use super::server::Peer;
-use super::view::rfc3339;
+use super::view::OverviewView;
 use crate::model::units::Period;
-use crate::model::{AlarmOrder, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmTarget};
-
-/// How many events are told when nothing is said, and at most.
-const DEFAULT_ENTRIES: u32 = 100;
-const MAX_ENTRIES: u32 = 1_000;
+use crate::model::{AlarmOrder, AlarmRefusal, AlarmTarget};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,38 +30,9 @@ struct Body {
     comment: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct JournalQuery {
-    alarm: Option<String>,
-    before: Option<i64>,
-    limit: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct RecordView {
-    /// RFC 3339.
-    time: String,
-    #[serde(flatten)]
-    record: AlarmRecord,
-}
-
-/// What has happened to the alarms, the newest first.
-pub(super) async fn journal(
-    State(app): State<Arc<App>>,
-    Query(query): Query<JournalQuery>,
-) -> Result<Response, Refusal> {
-    let journal = Arc::clone(&app.context.alarm_journal);
-    let query = AlarmQuery {
-        alarm: query.alarm,
-        before: query.before,
-        limit: query.limit.unwrap_or(DEFAULT_ENTRIES).clamp(1, MAX_ENTRIES),
-    };
-    let read = tokio::task::spawn_blocking(move || journal(&query)).await;
-    let refuse = |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-journal", why);
-    let records = read.map_err(|error| refuse(error.to_string()))?.map_err(refuse)?;
-    let view = |record: AlarmRecord| RecordView { time: rfc3339(record.unix_us), record };
-    Ok(fresh(records.into_iter().map(view).collect::<Vec<_>>()))
+/// How many alarms there are and were, and how their groups stand.
+pub(super) async fn rates(State(app): State<Arc<App>>) -> Response {
+    fresh(OverviewView::new(&(app.context.alarm_overview)(), (app.context.notifiers)()))
 }
 
 /// Takes a request and answers with how the alarms stand after it.

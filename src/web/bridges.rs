@@ -24,6 +24,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Ref
     let (outputs, interlocks) = (commander.status(), commander.interlocks());
     let control = view::output_metrics(&outputs, &interlocks, &commander.counts(), commander.points());
     let text = view::metrics(&bridges) + &view::notice_metrics(&app.context.channels) + &control;
+    let text = text + &view::flood_metrics(&(app.context.alarm_overview)().figures);
+    let text = text + &view::notifier_metrics(&(app.context.notifiers)());
     let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((head, text).into_response())
 }

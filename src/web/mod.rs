@@ -17,6 +17,7 @@ pub mod config;
 mod events;
 mod guard;
 mod hub;
+mod journal;
 mod meter;
 mod mqtt;
 mod server;
@@ -31,7 +32,9 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmStatus, AuditReader, Stamp, Topic};
+use crate::model::{
+    AlarmJournal, AlarmOperator, AlarmOverview, AlarmStatus, AuditReader, NotifierTally, Stamp, Topic,
+};
 
 pub use config::Config;
 pub use server::serve;
@@ -62,6 +65,10 @@ pub struct Context {
     pub alarm_journal: AlarmJournal,
     /// Where the audit log is read.
     pub audit: AuditReader,
+    /// What is known of all alarms together.
+    pub alarm_overview: Arc<dyn Fn() -> AlarmOverview + Send + Sync>,
+    /// What those who tell people of alarms have counted.
+    pub notifiers: Arc<dyn Fn() -> Vec<NotifierTally> + Send + Sync>,
     /// Changes whenever an alarm does; the number itself means nothing.
     pub alarm_changes: watch::Receiver<u64>,
     /// What the embedded broker counts.

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 11] = [
     &["journal", "sqlite", "bus", "transport"],
     &["driver", "broker"],
     &["command"],
-    &["alarm", "audit", "publish", "bridge", "historian", "web"],
+    &["alarm", "audit", "publish", "bridge", "historian", "notify", "web"],
     &["config"],
     &["systemd", "simulate", "import"],
     &["gateway"],

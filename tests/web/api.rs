@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use iogate::model::{AlarmState, Outcome, Reason, Severity, Value};
+use iogate::model::{
+    AlarmFigures, AlarmGroup, AlarmOverview, AlarmState, FirstOut, Outcome, Reason, Severity, Value,
+};
 use iogate::web::Config;
 use serde_json::json;
 
@@ -80,6 +82,70 @@ async fn alarms_are_acknowledged_by_whom_and_why() {
         let refused = ask(body.clone()).await;
         assert_eq!((refused.status, &refused.json()["error"]), (status, &json!(code)), "{body}");
     }
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn the_journal_is_read_by_alarm_kind_and_time_and_exported_as_a_whole() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    for minute in 0..1_250 {
+        let alarm = if minute % 5 == 0 { "cold" } else { "hot" };
+        plant.happened(alarm, if minute % 2 == 0 { "raised" } else { "acknowledged" }, minute);
+    }
+    let ask = async |query: &str| get(page.address, &format!("/api/v1/alarms/journal{query}")).await;
+    let ids = async |query: &str| -> Vec<i64> {
+        ask(query).await.json().as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(ids("").await, (1_151..=1_250).rev().collect::<Vec<_>>());
+    assert_eq!(ids("?alarm=cold&event=raised&limit=2").await, [1_241, 1_231]);
+    assert_eq!(ids("?before=3").await, [2, 1]);
+    // 2026-11-21T00:00:00Z is minute 0.
+    assert_eq!(ids("?from=2026-11-21T00:03:00Z&to=2026-11-21T09:05:00%2B09:00").await, [5, 4]);
+    for wrong in ["?event=exploded", "?from=yesterday", "?format=xml", "?limit=no"] {
+        assert_eq!(ask(wrong).await.status, 400, "{wrong}");
+    }
+    let csv = ask("?format=csv").await;
+    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8");
+    let lines: Vec<&str> = csv.body.split_terminator("\r\n").collect();
+    assert_eq!((lines.len(), lines[0].split(',').next()), (1_251, Some("id")));
+    assert!(
+        lines[1].starts_with("1250,2026-11-21T20:49:00.000Z,hot,acknowledged,active-unacknowledged,"),
+        "{}",
+        lines[1]
+    );
+    assert!(lines[1].ends_with(r#","'=seen, the fan runs""#), "{}", lines[1]);
+    assert!(lines[1_250].starts_with("1,"));
+    assert_eq!(ask("?format=csv&alarm=cold&limit=3").await.body.lines().count(), 4);
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn figures_and_groups_are_told_by_the_api_and_the_metrics() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    let first = FirstOut { alarm: "hot".into(), unix_us: 1_500_000 };
+    let group = AlarmGroup { name: "press".into(), first_out: Some(first), unacknowledged: 2, active: 1 };
+    let figures = AlarmFigures {
+        last_10_minutes: 11,
+        flooded: Duration::from_secs(600),
+        most_frequent: vec![("hot".into(), 9)],
+        ..AlarmFigures::default()
+    };
+    *plant.overview.lock().unwrap() = AlarmOverview { figures, groups: vec![group] };
+    let answer = get(page.address, "/api/v1/alarms/rates").await.json();
+    assert_eq!((&answer["last10Minutes"], &answer["floodedMinutes"]), (&json!(11), &json!(10)));
+    assert_eq!(answer["mostFrequent"], json!([{"alarm": "hot", "count": 9}]));
+    let first = json!({"alarm": "hot", "at": "1970-01-01T00:00:01.500Z"});
+    assert_eq!(
+        answer["groups"],
+        json!([{"name": "press", "active": 1, "unacknowledged": 2, "firstOut": first}])
+    );
+    let duty = &answer["notifiers"][0];
+    assert_eq!((&duty["name"], &duty["waiting"]), (&json!("duty"), &json!(3)));
+    assert_eq!(duty["trouble"], "no answer from mail.example.com");
+    let metrics = get(page.address, "/metrics").await;
+    assert!(metrics.body.contains("\niogate_alarms_annunciated_10_minutes 11\n"), "{}", metrics.body);
     page.stop().await;
 }
 

@@ -38,7 +38,24 @@ fn parse(answer: &[u8]) -> Answer {
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers =
         lines.filter_map(|line| line.split_once(": ")).map(|(k, v)| (k.to_lowercase(), v.to_owned()));
-    Answer { status, headers: headers.collect(), body: body.to_owned() }
+    let headers: HashMap<String, String> = headers.collect();
+    let chunked = headers.get("transfer-encoding").is_some_and(|way| way == "chunked");
+    let body = if chunked { joined(body) } else { body.to_owned() };
+    Answer { status, headers, body }
+}
+
+/// A body that came in chunks, which must be there to the last one.
+fn joined(mut rest: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (length, chunk) = rest.split_once("\r\n").expect("the length of a chunk");
+        let length = usize::from_str_radix(length, 16).expect("a length");
+        body.push_str(&chunk[..length]);
+        rest = chunk[length..].strip_prefix("\r\n").expect("the end of a chunk");
+        if length == 0 {
+            return body;
+        }
+    }
 }
 
 /// `GET` under the address as host name.

@@ -186,12 +186,17 @@ async fn the_page_fits_a_narrow_phone_and_follows_the_systems_colours() {
     plant.alarm("hot", 0, Severity::High, AlarmState::ActiveUnacknowledged, Some(Value::Float(61.5)));
     let mut browser = Browser::open(&format!("http://{}/", page.address), 360, 740).await;
     browser.until("document.querySelectorAll('.block .row').length === 2").await;
+    plant.happened("hot", "acknowledged", 1);
     for view in ["live", "devices", "alarms"] {
         browser.eval(&format!("location.hash = '{view}'")).await;
         browser.until(&format!("!document.getElementById('view-{view}').hidden")).await;
         let width = browser.eval("document.documentElement.scrollWidth").await;
         assert!(width.as_u64().unwrap() <= 360, "{view} is {width} wide");
     }
+    browser.eval("document.querySelector('[data-part=journal]').click()").await;
+    browser.until("document.querySelectorAll('.journal tbody tr').length === 1").await;
+    let width = browser.eval("document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().unwrap() <= 360, "the journal is {width} wide");
     let ground = "getComputedStyle(document.body).backgroundColor";
     browser.prefer("light").await;
     let light = browser.eval(ground).await;
@@ -200,6 +205,55 @@ async fn the_page_fits_a_narrow_phone_and_follows_the_systems_colours() {
     assert_ne!(light, dark);
     browser.eval("document.getElementById('theme').click()").await;
     assert_eq!(browser.eval(ground).await, light, "a choice goes before the system's");
+    browser.close().await;
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn the_journal_is_filtered_and_turned_page_by_page_and_figures_stand_above_the_alarms() {
+    let plant = Plant::press();
+    let page = plant.serve(Config::default()).await;
+    for minute in 0..60 {
+        plant.happened(if minute < 3 { "cold" } else { "hot" }, "raised", minute);
+    }
+    plant.alarm("hot", 0, Severity::High, AlarmState::ActiveUnacknowledged, Some(Value::Float(61.5)));
+    {
+        let mut alarms = plant.alarms.lock().unwrap();
+        (alarms[0].chattering, alarms[0].shelve_offer) = (true, Some(std::time::Duration::from_secs(1800)));
+        alarms[0].first_of = vec!["press".into()];
+    }
+    plant.overview.lock().unwrap().figures.last_10_minutes = 12;
+    let mut browser = desktop(&page).await;
+    browser.eval("location.hash = 'alarms'").await;
+    browser.until("document.querySelector('.figures .flood dd')?.textContent === '12'").await;
+    let told = browser.eval("document.querySelector('.notifier').innerText").await;
+    assert!(told.as_str().unwrap().contains("no answer from mail.example.com"), "{told}");
+    browser.until("document.querySelector('tr.alarm') !== null").await;
+    let row = browser.eval("document.querySelector('tr.alarm').innerText").await;
+    for expected in ["chattering", "first of press", "Shelve 30m"] {
+        assert!(row.as_str().unwrap().contains(expected), "{expected} in {row}");
+    }
+    browser.eval("document.querySelector('[data-part=journal]').click()").await;
+    let rows = "document.querySelectorAll('.journal tbody tr').length";
+    browser.until(&format!("{rows} === 50")).await;
+    let button = |words: &str| {
+        format!(
+            "[...document.querySelectorAll('#view-alarms .quiet')].find((b) => b.textContent.includes('{words}'))"
+        )
+    };
+    browser.eval(&format!("{}.click()", button("Older"))).await;
+    browser.until(&format!("{rows} === 10")).await;
+    assert_eq!(browser.eval(&format!("{}.disabled", button("Older"))).await, json!(true));
+    browser.eval(&format!("{}.click()", button("Newer"))).await;
+    browser.until(&format!("{rows} === 50")).await;
+    let fill = "const alarm = document.querySelector('#view-alarms input[list]'); alarm.value = 'cold'; alarm.dispatchEvent(new Event('input'))";
+    browser.eval(fill).await;
+    browser.until(&format!("{rows} === 3")).await;
+    let link = browser.eval(&format!("{}.href", button("CSV"))).await;
+    assert!(link.as_str().unwrap().ends_with("/api/v1/alarms/journal?alarm=cold&format=csv"), "{link}");
+    let kind = "const kind = document.querySelector('#view-alarms select'); kind.value = 'shelved'; kind.dispatchEvent(new Event('change'))";
+    browser.eval(kind).await;
+    browser.until("document.querySelector('#view-alarms .empty:not([hidden])')?.textContent === 'Nothing of that has happened.'").await;
     browser.close().await;
     page.stop().await;
 }

@@ -10,9 +10,10 @@ use iogate::clock::Clock;
 use iogate::command::Commander;
 use iogate::driver::{ChannelStats, LinkState, WriteQueue};
 use iogate::model::{
-    Access, AlarmAction, AlarmOperator, AlarmRefusal, AlarmState, AlarmStatus, AlarmTarget, Deadband,
-    Outcome, PayloadFormat, Point, PointId, PointTable, PublishPolicy, Quality, Reading, Reason,
-    ReportPolicy, Severity, Texts, Topic, Value, ValueKind,
+    Access, AlarmAction, AlarmJournal, AlarmOperator, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal,
+    AlarmState, AlarmStatus, AlarmTarget, Deadband, NotifierTally, Outcome, PayloadFormat, Point, PointId,
+    PointTable, PublishPolicy, Quality, Reading, Reason, ReportPolicy, Severity, Texts, Topic, Value,
+    ValueKind,
 };
 use iogate::web::{BridgeView, BrokerView, Config, Context};
 use tokio::net::TcpListener;
@@ -29,6 +30,9 @@ pub(crate) struct Plant {
     pub(crate) channels: Vec<Arc<ChannelStats>>,
     pub(crate) writes: Arc<WriteQueue>,
     pub(crate) alarms: Arc<Mutex<Vec<AlarmStatus>>>,
+    /// What has happened to them, the newest first.
+    pub(crate) journal: Arc<Mutex<Vec<AlarmRecord>>>,
+    pub(crate) overview: Arc<Mutex<AlarmOverview>>,
     pub(crate) broker: Arc<Mutex<BrokerView>>,
     pub(crate) bridges: Arc<Mutex<Vec<BridgeView>>>,
     /// The broker that the page looks into.
@@ -91,6 +95,8 @@ impl Plant {
             channels: channels.collect(),
             writes: Arc::default(),
             alarms: Arc::default(),
+            journal: Arc::default(),
+            overview: Arc::default(),
             broker: Arc::default(),
             bridges: Arc::default(),
             mqtt: Broker::new(iogate::broker::Config::default()),
@@ -118,7 +124,7 @@ impl Plant {
     pub(crate) fn context(&self) -> Context {
         let (alarms, broker, ready) =
             (Arc::clone(&self.alarms), Arc::clone(&self.broker), Arc::clone(&self.ready));
-        let bridges = Arc::clone(&self.bridges);
+        let (bridges, overview) = (Arc::clone(&self.bridges), Arc::clone(&self.overview));
         let points = Arc::clone(self.bus.points());
         let queues = points.iter().map(|_| Arc::clone(&self.writes)).collect();
         Context {
@@ -132,6 +138,9 @@ impl Plant {
             alarm_operator: self.operator(),
             alarm_journal: Arc::new(|_| Ok(Vec::new())),
             audit: Arc::new(|_| Err("none".into())),
+            alarm_journal: journal(Arc::clone(&self.journal)),
+            notifiers: Arc::new(|| vec![duty()]),
+            alarm_overview: Arc::new(move || overview.lock().unwrap().clone()),
             alarms: Arc::new(move || alarms.lock().unwrap().clone()),
             alarm_changes: self.changes.subscribe(),
             broker: Arc::new(move || broker.lock().unwrap().clone()),
@@ -200,6 +209,9 @@ impl Plant {
             help: Texts::default(),
             by: None,
             comment: None,
+            chattering: false,
+            shelve_offer: None,
+            first_of: Vec::new(),
         };
         let mut alarms = self.alarms.lock().unwrap();
         match alarms.iter_mut().find(|alarm| *alarm.name == *name) {
@@ -208,6 +220,31 @@ impl Plant {
         }
         drop(alarms);
         self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    /// Lets something have happened to an alarm, so many minutes after midnight of 2026-11-21 (UTC).
+    pub(crate) fn happened(&self, alarm: &str, event: &str, minute: i64) {
+        let mut journal = self.journal.lock().unwrap();
+        let (from, to) = match event {
+            "raised" => ("normal", "active-unacknowledged"),
+            "acknowledged" => ("active-unacknowledged", "active-acknowledged"),
+            _ => ("active-acknowledged", "normal"),
+        };
+        let record = AlarmRecord {
+            id: journal.len() as i64 + 1,
+            unix_us: (1_795_219_200 + 60 * minute) * 1_000_000,
+            alarm: alarm.into(),
+            event: event.into(),
+            from: from.into(),
+            to: to.into(),
+            condition: Some("high".into()),
+            severity: "critical".into(),
+            value: Some("61.5".into()),
+            message: Some(format!("{alarm}: limit passed, 프레스 과열")),
+            by: (event == "acknowledged").then(|| "kim (web page from 192.0.2.7)".into()),
+            comment: (event == "acknowledged").then(|| "=seen, the fan runs".into()),
+        };
+        journal.insert(0, record);
     }
 
     /// Acknowledges what is asked for, and knows no other action.
@@ -255,6 +292,35 @@ impl Plant {
             }
         }
     }
+}
+
+/// A notifier that has told people of two alarms, and cannot any more.
+fn duty() -> NotifierTally {
+    let trouble = Some("no answer from mail.example.com".into());
+    NotifierTally {
+        name: "duty".into(),
+        way: "mail",
+        sent: 2,
+        failed: 1,
+        waiting: 3,
+        trouble,
+        ..NotifierTally::default()
+    }
+}
+
+/// Reads the records as the store does.
+fn journal(records: Arc<Mutex<Vec<AlarmRecord>>>) -> AlarmJournal {
+    Arc::new(move |query: &AlarmQuery| {
+        let wanted = |record: &&AlarmRecord| {
+            query.alarm.as_ref().is_none_or(|alarm| *alarm == record.alarm)
+                && query.event.as_ref().is_none_or(|event| *event == record.event)
+                && query.before.is_none_or(|before| record.id < before)
+                && query.from_us.is_none_or(|from| record.unix_us >= from)
+                && query.to_us.is_none_or(|to| record.unix_us < to)
+        };
+        let records = records.lock().unwrap();
+        Ok(records.iter().filter(wanted).take(query.limit as usize).cloned().collect())
+    })
 }
 
 impl Page {

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use iogate::driver::LinkState;
 use iogate::model::{
-    Access, AlarmState, Point, PointId, Quality, Reading, Reason, Severity, Value, ValueKind,
+    Access, AlarmFigures, AlarmGroup, AlarmOverview, AlarmState, FirstOut, Point, PointId, Quality, Reading,
+    Reason, Severity, Value, ValueKind,
 };
 use iogate::web::Config;
 
@@ -94,11 +95,44 @@ async fn main() {
     );
     plant.alarm("tank-low", 10, Severity::High, AlarmState::Shelved, Some(Value::Float(11.5)));
     plant.alarm("power-high", 12, Severity::Info, AlarmState::Normal, None);
+    preview_flood(&plant);
     plant.broker.lock().unwrap().listen = Some("127.0.0.1:1883".into());
     let fan = Arc::new(AtomicBool::new(false));
     let writes = operate(&plant, &fan);
     simulate(&plant, &fan, extra).await;
     writes.abort();
+}
+
+/// A busy day of alarms.
+fn preview_flood(plant: &Plant) {
+    for minute in 0..180 {
+        let alarm = ["press-too-hot", "co2-high", "tank-low"][minute as usize % 3];
+        plant.happened(
+            alarm,
+            ["raised", "acknowledged", "returned", "shelved"][minute as usize / 3 % 4],
+            minute,
+        );
+    }
+    let mut alarms = plant.alarms.lock().unwrap();
+    if let Some(alarm) = alarms.iter_mut().find(|alarm| &*alarm.name == "co2-high") {
+        (alarm.chattering, alarm.shelve_offer) = (true, Some(Duration::from_secs(3600)));
+        alarm.first_of = vec!["packaging".into()];
+    }
+    let first = FirstOut { alarm: "co2-high".into(), unix_us: plant.clock.stamp().unix_us };
+    let group = AlarmGroup { name: "packaging".into(), first_out: Some(first), unacknowledged: 1, active: 1 };
+    let figures = AlarmFigures {
+        last_10_minutes: 14,
+        last_hour: 31,
+        last_day: 208,
+        peak: 22,
+        flooded: Duration::from_secs(1_500),
+        standing: 2,
+        shelved: 1,
+        chattering: 1,
+        most_frequent: vec![("co2-high".into(), 120), ("press-too-hot".into(), 64), ("tank-low".into(), 24)],
+        ..AlarmFigures::default()
+    };
+    *plant.overview.lock().unwrap() = AlarmOverview { figures, groups: vec![group] };
 }
 
 /// Takes writes over after the time that a device needs; the valve's device is dead.

@@ -4,14 +4,15 @@
 //! Invariant: the journal holds at most [`MAX_ENTRIES`] events, the newest ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 
+use super::Kept;
 use super::saved::Saved;
-use crate::model::{AlarmQuery, AlarmRecord};
-use crate::sqlite::{self, OpenError, is_damage, put_aside};
+use crate::model::{AlarmQuery, AlarmRecord, FirstOut};
 
 /// The most events that are kept.
 const MAX_ENTRIES: i64 = 200_000;
@@ -23,7 +24,10 @@ const SLACK: i64 = 1_000;
 const MAX_READ: u32 = 1_000;
 
 /// The version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// How long a writer and readers wait for each other.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const TABLES: &str = "
     CREATE TABLE state (name TEXT PRIMARY KEY, phase TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
@@ -33,6 +37,11 @@ const TABLES: &str = "
         message TEXT, user TEXT, comment TEXT
     );
     CREATE INDEX journal_alarm ON journal (alarm, id);
+";
+
+/// What version 2 adds: the alarm of each group that came first.
+const SECOND_TABLES: &str = "
+    CREATE TABLE first_out (grp TEXT PRIMARY KEY, alarm TEXT NOT NULL, unix_us INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Why the store cannot be used.
@@ -49,15 +58,6 @@ pub enum StoreError {
     Version(i64),
 }
 
-impl From<OpenError> for StoreError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Database(error) => Self::Database(error),
-            OpenError::Version(found) => Self::Version(found),
-        }
-    }
-}
-
 /// The file, open for writing.
 pub(super) struct Database {
     connection: Connection,
@@ -67,7 +67,7 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens the file, or begins a new one where there is none or a damaged one.
-    pub(super) fn open(path: &Path) -> Result<(Self, HashMap<String, Saved>), StoreError> {
+    pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
         match open(path) {
             Err(StoreError::Database(error)) if is_damage(&error) => {
                 let aside = put_aside(path)?;
@@ -85,9 +85,10 @@ impl Database {
     pub(super) fn write(
         &mut self,
         states: &BTreeMap<Arc<str>, Saved>,
+        first_out: &BTreeMap<Arc<str>, Option<FirstOut>>,
         events: &[AlarmRecord],
     ) -> Result<(), rusqlite::Error> {
-        if states.is_empty() && events.is_empty() {
+        if states.is_empty() && events.is_empty() && first_out.is_empty() {
             return Ok(());
         }
         let transaction = self.connection.transaction()?;
@@ -102,6 +103,7 @@ impl Database {
                     serde_json::to_string(saved).unwrap_or_default()
                 ])?;
             }
+            put_first_out(&transaction, first_out)?;
             let mut add = transaction.prepare(
                 "INSERT INTO journal (unix_us, alarm, event, before, after, condition, severity, value, message, user, comment)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -136,11 +138,28 @@ impl Database {
     }
 }
 
-fn open(path: &Path) -> Result<(Database, HashMap<String, Saved>), StoreError> {
-    let connection = sqlite::open(path, VERSION, TABLES)?;
-    let saved = states(&connection)?;
+fn open(path: &Path) -> Result<(Database, Kept), StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 | 1 => {
+            let transaction = connection.transaction()?;
+            if version == 0 {
+                transaction.execute_batch(TABLES)?;
+            }
+            transaction.execute_batch(SECOND_TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        VERSION => {}
+        other => return Err(StoreError::Version(other)),
+    }
+    let kept = Kept { states: states(&connection)?, first_out: first_outs(&connection)? };
     // The first write cuts what a run before may have left too long.
-    Ok((Database { connection, grown: SLACK }, saved))
+    Ok((Database { connection, grown: SLACK }, kept))
 }
 
 fn states(connection: &Connection) -> Result<HashMap<String, Saved>, StoreError> {
@@ -159,15 +178,81 @@ fn states(connection: &Connection) -> Result<HashMap<String, Saved>, StoreError>
     Ok(states)
 }
 
+fn put_first_out(
+    connection: &Connection,
+    first_out: &BTreeMap<Arc<str>, Option<FirstOut>>,
+) -> Result<(), rusqlite::Error> {
+    for (group, first) in first_out {
+        match first {
+            Some(first) => connection.execute(
+                "INSERT OR REPLACE INTO first_out (grp, alarm, unix_us) VALUES (?1, ?2, ?3)",
+                params![&**group, &*first.alarm, first.unix_us],
+            )?,
+            None => connection.execute("DELETE FROM first_out WHERE grp = ?1", [&**group])?,
+        };
+    }
+    Ok(())
+}
+
+fn first_outs(connection: &Connection) -> Result<HashMap<String, (String, i64)>, rusqlite::Error> {
+    let mut all = connection.prepare("SELECT grp, alarm, unix_us FROM first_out")?;
+    let rows = all.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    rows.collect()
+}
+
+/// Counts what has asked for attention since a moment, by alarm and minute.
+pub(super) fn told_since(path: &Path, unix_us: i64) -> Result<Vec<(String, i64, u32)>, StoreError> {
+    let connection = reader(path)?;
+    let mut counts = connection.prepare(
+        "SELECT alarm, unix_us / 60000000, count(*) FROM journal
+         WHERE unix_us >= ?1 AND event IN ('raised', 'escalated') AND after = 'active-unacknowledged' GROUP BY 1, 2",
+    )?;
+    let rows = counts.query_map([unix_us], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
+/// Renames the file and those that belong to it. The log of a damaged file must not be taken for the new one's.
+fn put_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(".damaged");
+    std::fs::rename(path, &aside)?;
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(with(suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
 /// Reads events, the newest first.
 pub(super) fn read(path: &Path, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, StoreError> {
-    let connection = sqlite::open_to_read(path)?;
-    let mut wanted = connection.prepare(
+    let connection = reader(path)?;
+    let mut statement = connection.prepare(
         "SELECT id, unix_us, alarm, event, before, after, condition, severity, value, message, user, comment
-         FROM journal WHERE (?1 IS NULL OR alarm = ?1) AND id < ?2 ORDER BY id DESC LIMIT ?3",
+         FROM journal WHERE (?1 IS NULL OR alarm = ?1) AND (?2 IS NULL OR event = ?2)
+         AND id < ?3 AND unix_us >= ?4 AND unix_us < ?5 ORDER BY id DESC LIMIT ?6",
     )?;
-    let limit = query.limit.min(MAX_READ);
-    let rows = wanted.query_map(params![query.alarm, query.before.unwrap_or(i64::MAX), limit], |row| {
+    let AlarmQuery { alarm, event, before, from_us, to_us, limit } = query;
+    let before = before.unwrap_or(i64::MAX);
+    let (from_us, to_us) = (from_us.unwrap_or(i64::MIN), to_us.unwrap_or(i64::MAX));
+    let wanted = params![alarm, event, before, from_us, to_us, limit.min(&MAX_READ)];
+    let rows = statement.query_map(wanted, |row| {
         Ok(AlarmRecord {
             id: row.get(0)?,
             unix_us: row.get(1)?,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{AlarmEvent, AlarmQuery, AlarmRecord};
+use crate::model::{AlarmEvent, AlarmQuery, AlarmRecord, FirstOut};
 use database::Database;
 pub use database::StoreError;
 pub use saved::{Boot, Saved};
@@ -36,6 +36,15 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Tells when all that was left before is safe, or why it is not.
 pub type Written = oneshot::Receiver<Result<(), String>>;
+
+/// What was kept of the run before.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// How each alarm stood, by name.
+    pub states: HashMap<String, Saved>,
+    /// By group, the alarm that came first, and when by the wall clock, in microseconds since 1970.
+    pub first_out: HashMap<String, (String, i64)>,
+}
 
 /// The store of a running gateway. Dropping it writes what is left.
 pub struct Store {
@@ -60,6 +69,8 @@ struct Pending {
 /// What is to be written, and who waits for that.
 #[derive(Default)]
 struct News {
+    /// By group, the alarm that came first, and when; `None` when it does not count any more.
+    first_out: BTreeMap<Arc<str>, Option<FirstOut>>,
     states: BTreeMap<Arc<str>, Saved>,
     events: VecDeque<AlarmRecord>,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
@@ -67,7 +78,10 @@ struct News {
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.events.is_empty() && self.waiting.is_empty()
+        self.states.is_empty()
+            && self.events.is_empty()
+            && self.first_out.is_empty()
+            && self.waiting.is_empty()
     }
 }
 
@@ -76,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// The directory cannot be used at all; a damaged file is put aside instead.
-    pub fn open(directory: &Path) -> Result<(Self, HashMap<String, Saved>), StoreError> {
+    pub fn open(directory: &Path) -> Result<(Self, Kept), StoreError> {
         let path = directory.join(FILE);
         let (database, saved) = Database::open(&path)?;
         let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
@@ -99,6 +113,12 @@ impl Store {
         self.shared.changed.notify_one();
     }
 
+    /// Leaves which alarm of a group came first.
+    pub fn put_first_out(&self, group: &Arc<str>, first: Option<&FirstOut>) {
+        self.shared.lock().news.first_out.insert(Arc::clone(group), first.cloned());
+        self.shared.changed.notify_one();
+    }
+
     /// Tells when all that was left before is safe.
     #[must_use]
     pub fn written(&self) -> Written {
@@ -112,6 +132,15 @@ impl Store {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.lock().dropped
+    }
+
+    /// How often each alarm has asked for attention since a moment of the wall clock, in microseconds since 1970, by
+    /// the minute (since 1970). Waits for the disk.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn told_since(&self, unix_us: i64) -> Result<Vec<(String, i64, u32)>, StoreError> {
+        database::told_since(&self.path, unix_us)
     }
 
     /// Events from the journal, the newest first. Waits for the disk.
@@ -156,6 +185,9 @@ impl Shared {
         for (name, saved) in old.states {
             pending.news.states.entry(name).or_insert(saved);
         }
+        for (group, first) in old.first_out {
+            pending.news.first_out.entry(group).or_insert(first);
+        }
         for event in old.events.into_iter().rev() {
             if pending.news.events.len() < MAX_WAITING {
                 pending.news.events.push_front(event);
@@ -173,7 +205,8 @@ fn write(shared: &Shared, mut database: Database) {
     let (mut failed, mut closing) = (false, false);
     while let Some(mut news) = shared.take() {
         let events = news.events.make_contiguous();
-        let outcome = database.write(&news.states, events).map_err(|error| error.to_string());
+        let outcome =
+            database.write(&news.states, &news.first_out, events).map_err(|error| error.to_string());
         for waiting in news.waiting.drain(..) {
             // Whoever has stopped waiting need not be told.
             let _ = waiting.send(outcome.clone());

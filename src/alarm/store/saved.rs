@@ -53,6 +53,12 @@ pub struct Saved {
     comment: Option<Arc<str>>,
     en: Option<Arc<str>>,
     ko: Option<Arc<str>>,
+    /// Microseconds until an alarm that chatters is taken for calm.
+    #[serde(default)]
+    calm_us: Option<u64>,
+    /// Whether somebody does not want it to be shelved for that.
+    #[serde(default)]
+    declined: bool,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -110,6 +116,8 @@ impl Saved {
             comment: alarm.comment.clone(),
             en: alarm.message.en.clone(),
             ko: alarm.message.ko.clone(),
+            calm_us: alarm.chatter.until.map(left),
+            declined: alarm.chatter.declined,
         }
     }
 
@@ -132,6 +140,12 @@ impl Saved {
         if life.active() != counts.is_some() || (counts.is_some() && pending.is_some()) {
             return false;
         }
+        let until = self.calm_us.filter(|_| rule.chattering.is_some()).and_then(|left| {
+            let left = Duration::from_micros(left).saturating_sub(self.gone_within_boot(boot));
+            boot.now.mono.checked_add(left)
+        });
+        alarm.chatter.declined = self.declined && until.is_some();
+        alarm.chatter.until = until;
         let runs = pending.and_then(|(condition, left)| {
             let left = Duration::from_micros(left).saturating_sub(self.gone_within_boot(boot));
             Some(Runs::On(condition?, boot.now.mono.checked_add(left)?))

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::alarm::flood::Chattering;
 use crate::alarm::instance::tests::rule;
 use crate::alarm::life::Manner;
 use crate::model::{AlarmAction, AlarmState, PointId, Reading};
@@ -157,4 +158,38 @@ proptest! {
     fn no_text_panics(text in ".*") {
         let _ = serde_json::from_str::<Saved>(&text);
     }
+}
+
+#[test]
+fn an_alarm_that_chatters_is_not_taken_for_calm_by_a_restart() {
+    let second = Duration::from_secs(1);
+    let set = Chattering {
+        activations: 2,
+        within: 10 * second,
+        calm: 60 * second,
+        shelve_for: second,
+        shelve: false,
+    };
+    let rule = Rule { chattering: Some(set), ..rule(0, 0, Manner::default()) };
+    let first = boot("a", 100, 1_000);
+    let mut alarm = Alarm::new(&rule, first.now.mono);
+    for at in [1, 3] {
+        read(&mut alarm, &rule, after(&first, at), 61.5);
+        read(&mut alarm, &rule, after(&first, at + 1), 20.0);
+    }
+    assert!(alarm.chatter.is());
+    let later = boot("a", 130, 0);
+    let again = restart(&alarm, &rule, (&first, after(&first, 4)), &later);
+    assert_eq!(again.chatter.until, Some(later.now.mono + 33 * second), "60 s from second 103 of the boot");
+    let rebooted = boot("b", 5, 0);
+    let again = restart(&alarm, &rule, (&first, after(&first, 4)), &rebooted);
+    assert_eq!(again.chatter.until, Some(rebooted.now.mono + 59 * second));
+    // What an older version has written knows nothing of it.
+    let mut old = serde_json::to_value(Saved::of(&alarm, &first, after(&first, 4))).unwrap();
+    for key in ["calm_us", "declined"] {
+        old.as_object_mut().unwrap().remove(key);
+    }
+    let mut again = Alarm::new(&rule, later.now.mono);
+    assert!(serde_json::from_value::<Saved>(old).unwrap().restore(&rule, &mut again, &later));
+    assert!(!again.chatter.is());
 }

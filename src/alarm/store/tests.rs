@@ -31,7 +31,7 @@ async fn states_and_events_are_there_again() {
     let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
     let (alarm, event) = raised("hot", &boot);
     let (store, saved) = Store::open(directory.path()).unwrap();
-    assert!(saved.is_empty());
+    assert!(saved.states.is_empty());
     let state = Saved::of(&alarm, &boot, boot.now);
     store.put(&"hot".into(), state.clone(), Some(&event));
     store.put(&"cold".into(), state.clone(), None);
@@ -45,13 +45,43 @@ async fn states_and_events_are_there_again() {
     assert_eq!(store.journal(&older).unwrap(), journal[1..]);
     let of_cold = AlarmQuery { alarm: Some("cold".into()), ..all() };
     assert_eq!(store.journal(&of_cold).unwrap(), journal[..1]);
+    let returned = AlarmQuery { event: Some("returned".into()), ..all() };
+    assert!(store.journal(&returned).unwrap().is_empty());
+    let at = boot.now.unix_us;
+    let of = |from, to| {
+        store.journal(&AlarmQuery { from_us: Some(from), to_us: Some(to), ..all() }).unwrap().len()
+    };
+    assert_eq!((of(at, at), of(at, at + 1), of(at + 1, i64::MAX)), (0, 2, 0));
+    assert_eq!(store.told_since(at).unwrap(), [], "what left it normal asked for nothing");
+    let first = FirstOut { alarm: "hot".into(), unix_us: at };
+    store.put_first_out(&"press".into(), Some(&first));
+    store.put_first_out(&"oven".into(), Some(&first));
+    store.put_first_out(&"oven".into(), None);
     // What is left when it is closed is written, too.
     store.put(&"late".into(), state.clone(), None);
     drop(store);
     let (store, saved) = Store::open(directory.path()).unwrap();
-    assert_eq!(saved.len(), 3);
-    assert_eq!(saved["hot"], state);
+    assert_eq!(saved.states.len(), 3);
+    assert_eq!(saved.states["hot"], state);
     assert_eq!(store.journal(&all()).unwrap(), journal);
+    assert_eq!(saved.first_out, HashMap::from([("press".into(), ("hot".into(), at))]));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_taken_over() {
+    let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
+    let (store, _) = Store::open(directory.path()).unwrap();
+    let mut event = raised("hot", &boot).1;
+    event.status.state = AlarmState::ActiveUnacknowledged;
+    store.put(&"hot".into(), Saved::of(&raised("hot", &boot).0, &boot, boot.now), Some(&event));
+    drop(store);
+    let old = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    old.execute_batch("DROP TABLE first_out; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    let (store, saved) = Store::open(directory.path()).unwrap();
+    assert_eq!((saved.states.len(), store.journal(&all()).unwrap().len()), (1, 1));
+    let told = store.told_since(boot.now.unix_us).unwrap();
+    assert_eq!(told, [("hot".into(), boot.now.unix_us / 60_000_000, 1)]);
 }
 
 #[tokio::test]
@@ -60,7 +90,7 @@ async fn a_damaged_file_is_put_aside_and_one_of_the_future_is_not_touched() {
     let path = directory.path().join(FILE);
     std::fs::write(&path, "this was a database once, before the power went".repeat(100)).unwrap();
     let (store, saved) = Store::open(directory.path()).unwrap();
-    assert!(saved.is_empty());
+    assert!(saved.states.is_empty());
     assert!(directory.path().join("alarms.sqlite.damaged").exists());
     store.written().await.unwrap().unwrap();
     drop(store);
@@ -94,7 +124,7 @@ async fn a_full_queue_drops_events_and_counts_them_but_keeps_every_state() {
     let dropped = store.dropped();
     drop(store);
     let (store, saved) = Store::open(directory.path()).unwrap();
-    assert_eq!(saved.len(), 50);
+    assert_eq!(saved.states.len(), 50);
     assert_eq!(count as u64 - dropped, count_of(&store), "what was not dropped is there");
 }
 

@@ -9,11 +9,13 @@ mod limits;
 mod quality;
 mod texts;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::alarm::config::{Acknowledge, BadInput};
 use crate::alarm::delay::Delays;
 use crate::alarm::detect::Detector;
+use crate::alarm::flood::ChatteringConfig;
 use crate::alarm::life::Manner;
 use crate::alarm::{self, Action, Rule};
 use crate::config::build::{Output, plain_name};
@@ -69,6 +71,7 @@ pub(in crate::config) fn alarms(
     node: &Node,
     points: &Points<'_>,
     devices: &[DeviceDraft],
+    chattering: &ChatteringConfig,
 ) -> Vec<Rule> {
     if !expect_map(cx, node, "`alarms`") {
         return Vec::new();
@@ -80,13 +83,37 @@ pub(in crate::config) fn alarms(
     let mut wants_input_alarm = Vec::new();
     for entry in node.entries().iter().take(MAX_ALARMS) {
         let at = At { cx, entry, points, devices };
-        let Some((rule, bad_input)) = rule(&at) else { continue };
+        let Some((mut rule, bad_input)) = rule(&at) else { continue };
+        rule.chattering = Some(chattering.of(rule.class.as_deref()));
         wants_input_alarm.push(bad_input == BadInput::Alarm);
         rules.push(rule);
     }
     let implied = input_alarms(cx, node, &rules, &wants_input_alarm);
     rules.extend(implied);
     rules
+}
+
+/// The section `chattering`; mistakes are recorded.
+pub(in crate::config) fn chattering(cx: &Context<'_>, node: &Node) -> ChatteringConfig {
+    let Some(config) = read::<ChatteringConfig>(cx, node) else { return ChatteringConfig::default() };
+    for (key, message, help) in config.problems() {
+        cx.error(node.span_of(&[key]).unwrap_or(node.span), message, help);
+    }
+    config
+}
+
+/// The classes that are shelved must be classes of alarms: a slip of the pen would let a flood through.
+pub(in crate::config) fn check_classes(
+    cx: &Context<'_>,
+    node: &Node,
+    config: &ChatteringConfig,
+    rules: &[Rule],
+) {
+    let there: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.class.as_deref()).collect();
+    for class in config.shelve_classes.iter().filter(|class| !there.contains(class.as_str())) {
+        let place = node.span_of(&["shelve-classes"]).unwrap_or(node.span);
+        cx.error(place, format!("no alarm is of the class `{class}`"), advice(class, there.iter().copied()));
+    }
 }
 
 /// One alarm as it is written, and what its names can mean.
@@ -100,12 +127,7 @@ struct At<'a> {
 impl<'a> At<'a> {
     /// Where a value is written, by the way of keys to it, as far as that is there; or else the alarm's name.
     fn place(&self, keys: &[&str]) -> Span {
-        let mut place = (&self.entry.value, self.entry.key_span);
-        for key in keys {
-            let Some(value) = place.0.get(key) else { break };
-            place = (value, value.span);
-        }
-        place.1
+        self.entry.place(keys)
     }
 
     fn refuse<T>(&self, keys: &[&str], message: impl Into<String>, help: &str) -> Option<T> {
@@ -189,6 +211,7 @@ fn rule(at: &At<'_>) -> Option<(Rule, BadInput)> {
         extreme: config.extreme_severity.unwrap_or(config.severity),
         class,
         groups: groups?.into(),
+        chattering: None,
         message: message?,
         help,
         actions,

@@ -60,6 +60,7 @@ fn of_inputs(rule: &Rule, name: Arc<str>, inputs: Vec<PointId>) -> Rule {
         extreme: rule.severity,
         class: rule.class.clone(),
         groups: Arc::clone(&rule.groups),
+        chattering: rule.chattering,
         message: Message { en: Some(en), ko: Some(ko) },
         help: Texts::default(),
         actions: Vec::new(),

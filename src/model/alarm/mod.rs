@@ -4,15 +4,19 @@
 //! themselves are in the module `alarm`; this is what the page and the publisher may know of them. `request`
 //! holds what people want of alarms, `record` what the journal tells of them.
 
+mod csv;
+mod flood;
 mod record;
 mod request;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PointId, Stamp, Value};
+pub use flood::{AlarmFigures, AlarmGroup, AlarmNews, AlarmOverview, FLOOD, FirstOut, NotifierTally};
 pub use record::{AlarmJournal, AlarmQuery, AlarmRecord};
 pub use request::{
     AlarmAction, AlarmAnswer, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest, AlarmTarget,
@@ -179,6 +183,12 @@ pub struct AlarmStatus {
     pub by: Option<Arc<str>>,
     /// What that person had to say.
     pub comment: Option<Arc<str>>,
+    /// Whether it comes again and again within a short time.
+    pub chattering: bool,
+    /// For how long it is offered to be shelved, since it chatters and nothing keeps it silent.
+    pub shelve_offer: Option<Duration>,
+    /// The groups whose first-out it is.
+    pub first_of: Vec<Arc<str>>,
 }
 
 impl AlarmStatus {
@@ -218,9 +228,32 @@ pub enum AlarmChange {
     TakenOut,
     /// Back in service.
     PutBack,
+    /// It comes again and again within a short time.
+    Chattering,
+    /// It has not come for long enough to be taken for calm.
+    Calmed,
 }
 
 impl AlarmChange {
+    /// Every change.
+    pub const ALL: [Self; 15] = [
+        Self::Pending,
+        Self::Withdrawn,
+        Self::Raised,
+        Self::Eased,
+        Self::Escalated,
+        Self::Returned,
+        Self::Acknowledged,
+        Self::Shelved,
+        Self::Unshelved,
+        Self::Suppressed,
+        Self::Unsuppressed,
+        Self::TakenOut,
+        Self::PutBack,
+        Self::Chattering,
+        Self::Calmed,
+    ];
+
     /// The word for it in payloads, journal and API answers.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -238,6 +271,8 @@ impl AlarmChange {
             Self::Unsuppressed => "unsuppressed",
             Self::TakenOut => "taken-out",
             Self::PutBack => "put-back",
+            Self::Chattering => "chattering",
+            Self::Calmed => "calmed",
         }
     }
 

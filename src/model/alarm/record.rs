@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::AlarmEvent;
 
 /// One event of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmRecord {
     /// Grows with every event; 0 before it is written.
@@ -41,8 +41,14 @@ pub struct AlarmRecord {
 pub struct AlarmQuery {
     /// Of this alarm only.
     pub alarm: Option<String>,
+    /// Of this kind only.
+    pub event: Option<String>,
     /// Older than the event with this id.
     pub before: Option<i64>,
+    /// Not before this moment by the wall clock, in microseconds since 1970.
+    pub from_us: Option<i64>,
+    /// Before this moment.
+    pub to_us: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }

@@ -1,7 +1,9 @@
 // Alarms, those that matter first, and what people do about them.
 
-import { h, memory, text } from "./dom.js";
+import { attribute, h, memory, text } from "./dom.js";
+import { FloodCard } from "./flood.js";
 import { dateTimeText, sinceText, spanText, valueText } from "./format.js";
+import { Journal } from "./journal.js";
 
 const STATES = {
   "active-unacknowledged": "Active", "latched": "Latched", "returned-unacknowledged": "Returned",
@@ -32,10 +34,35 @@ export class AlarmsView {
     this.tools = h("div", { class: "alarm-tools", hidden: true },
       h("label", {}, "Your name ", this.user), h("label", {}, "Comment ", this.comment), this.outcome);
     this.list = h("div", {}, h("p", { class: "empty" }, "Waiting for the gateway…"));
-    root.append(this.tools, this.list);
+    const now = h("div", {});
+    const past = h("div", { hidden: true });
+    this.flood = new FloodCard(now);
+    now.append(this.tools, this.list);
+    this.journal = new Journal(past);
+    this.parts = { now: [now, this.flood], journal: [past, this.journal] };
+    this.part = "now";
+    this.choices = h("div", { class: "choices alarm-views", role: "group", "aria-label": "Alarms now, or what has happened" },
+      this.choice("now", "Now"), this.choice("journal", "Journal"));
+    root.append(this.choices, now, past);
   }
 
-  visible() {}
+  choice(name, words) {
+    return h("button", { type: "button", "data-part": name, "aria-pressed": String(name === this.part), on: { click: () => this.choose(name) } }, words);
+  }
+
+  choose(name) {
+    this.part = name;
+    for (const button of this.choices.children) attribute(button, "aria-pressed", button.dataset.part === name);
+    this.visible(this.shown);
+  }
+
+  visible(visible) {
+    this.shown = visible;
+    for (const [name, [root, content]] of Object.entries(this.parts)) {
+      root.hidden = name !== this.part;
+      content.visible(visible && name === this.part);
+    }
+  }
 
   setControl(control) {
     if (this.control === control) return;
@@ -44,11 +71,14 @@ export class AlarmsView {
   }
 
   tick(now) {
+    this.flood.tick();
     for (const [element, since] of this.ages) text(element, `${sinceText(since, now)} (${spanText(Math.max(0, now - since))})`);
   }
 
   update(alarms) {
     this.alarms = alarms;
+    this.journal.setAlarms(alarms);
+    this.flood.changed();
     this.ages = [];
     this.list.replaceChildren();
     this.tools.hidden = alarms.length === 0 || !this.control;
@@ -86,7 +116,7 @@ export class AlarmsView {
     return h("tr", { class: `alarm ${kind} severity-${alarm.severity}`, "data-alarm": alarm.name, "data-state": alarm.state },
       h("td", { "data-label": "State" }, chip),
       h("td", { "data-label": "Severity" }, h("span", { class: "severity" }, SEVERITIES[alarm.severity] ?? alarm.severity)),
-      h("td", { class: "what" }, h("strong", {}, alarm.name), ...this.words(alarm)),
+      h("td", { class: "what" }, h("strong", {}, alarm.name), ...marks(alarm), ...this.words(alarm)),
       h("td", { "data-label": "Point" }, point),
       h("td", { class: "num", "data-label": "Value" }, value + unit),
       h("td", { "data-label": "Since" }, since),
@@ -114,7 +144,10 @@ export class AlarmsView {
     if (isOpen(alarm)) acts.push(act("acknowledge", "Acknowledge"));
     if (alarm.state === "out-of-service") return [act("put-back", "Put back")];
     if (alarm.state === "shelved") acts.push(act("unshelve", "Unshelve"));
-    else acts.push(act("shelve", `Shelve ${SHELF}`, { for: SHELF }));
+    else {
+      const time = alarm.shelveOffer ?? SHELF;
+      acts.push(act("shelve", `Shelve ${time}`, { for: time }));
+    }
     acts.push(act("take-out", "Take out"));
     return acts;
   }
@@ -137,6 +170,13 @@ export class AlarmsView {
       say("failed", "No answer from the gateway; it may or may not have happened.");
     }
   }
+}
+
+/** What stands beside its name: that it chatters, and the groups in which it came first. */
+function marks(alarm) {
+  const marks = alarm.firstOf.map((group) => h("span", { class: "mark-chip first", title: `Of the group ${group} this alarm came first.` }, `first of ${group}`));
+  if (alarm.chattering) marks.unshift(h("span", { class: "mark-chip", title: "It comes again and again within a short time." }, "chattering"));
+  return marks;
 }
 
 function order(a, b) {

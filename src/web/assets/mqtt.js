@@ -8,17 +8,18 @@ const TYPING_MS = 250;
 
 /** Asks the API; what went wrong comes back as `problem`, in words. */
 export function ask(what, parameters) {
-  return request(`${what}?${new URLSearchParams(parameters)}`, {});
+  return request(`mqtt/${what}?${new URLSearchParams(parameters)}`, {});
 }
 
 /** Changes something through the API. */
 export function change(what, body) {
-  return request(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  return request(`mqtt/${what}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
-async function request(path, options) {
+/** One request to the API below `/api/v1/`; what went wrong comes back as `problem`, in words. */
+export async function request(path, options) {
   try {
-    const answer = await fetch(`/api/v1/mqtt/${path}`, { ...options, signal: AbortSignal.timeout(WAIT_MS) });
+    const answer = await fetch(`/api/v1/${path}`, { ...options, signal: AbortSignal.timeout(WAIT_MS) });
     const json = await answer.json();
     return answer.ok ? json : { problem: json.detail };
   } catch {

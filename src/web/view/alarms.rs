@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::rfc3339;
+use crate::model::units::Period;
 use crate::model::{AlarmState, AlarmStatus, PointTable, Severity, Texts, Value};
 
 /// One alarm.
@@ -32,6 +33,10 @@ pub(in crate::web) struct AlarmView<'a> {
     help: &'a Texts,
     by: Option<&'a str>,
     comment: Option<&'a str>,
+    chattering: bool,
+    /// For how long it is offered to be shelved: `1h`.
+    shelve_offer: Option<String>,
+    first_of: &'a [Arc<str>],
 }
 
 impl<'a> AlarmView<'a> {
@@ -61,6 +66,9 @@ impl<'a> AlarmView<'a> {
             help: &alarm.help,
             by: alarm.by.as_deref(),
             comment: alarm.comment.as_deref(),
+            chattering: alarm.chattering,
+            shelve_offer: alarm.shelve_offer.map(|time| Period(time).to_string()),
+            first_of: &alarm.first_of,
         }
     }
 }

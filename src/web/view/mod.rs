@@ -6,6 +6,7 @@
 mod alarms;
 mod bridges;
 mod devices;
+mod flood;
 mod outputs;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub(super) use alarms::AlarmView;
 pub(super) use bridges::metrics;
 pub use bridges::{BridgeCounts, BridgeView, GapView};
 pub(super) use devices::{DevicesView, notice_metrics};
+pub(super) use flood::{OverviewView, flood_metrics, notifier_metrics};
 pub(super) use outputs::{OutputView, output_metrics};
 
 /// One point and its latest value.

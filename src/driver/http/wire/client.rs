@@ -15,13 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, tls};
+use super::Failure;
 use crate::driver::http::config::{HttpConfig, Scheme};
 use crate::driver::http::digest::{Asking, Challenge};
 use crate::driver::http::extract::Reply;
 use crate::driver::http::request::Request;
 use crate::driver::http::{Device, wut};
-use crate::transport::{BoxStream, tcp};
+use crate::transport::{BoxStream, tcp, tls};
 
 /// A connection that was idle for this long is not used again: the devices close theirs after about 30 s.
 const MAX_IDLE: Duration = Duration::from_secs(20);
@@ -229,7 +229,7 @@ impl Client {
         let Some(config) = &self.config.tls else { return Ok(Box::new(stream)) };
         let connector = match &self.connector {
             Some(connector) => connector.clone(),
-            None => tls::connector(config).map_err(Failure::Connect)?,
+            None => tls::connector(config.ca.as_deref()).map_err(Failure::Connect)?,
         };
         match tls::handshake(&connector, &host, stream).await {
             Ok(stream) => {

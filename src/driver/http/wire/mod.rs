@@ -5,7 +5,6 @@
 //! schedules, points, publishing.
 
 mod client;
-mod tls;
 
 use crate::model::Reason;
 

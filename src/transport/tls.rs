@@ -1,4 +1,4 @@
-//! TLS to a device: who is trusted, and the handshake.
+//! TLS to devices and services: who is trusted, and the handshake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +10,15 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::driver::http::config::TlsConfig;
-
 /// Where Debian, Yocto and their kin keep the certificates that the system trusts.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The connector for a channel.
+/// A connector that trusts the certificates of a PEM file, or those of the system.
 ///
 /// # Errors
 /// When the file with the trusted certificates cannot be used.
-pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, String> {
-    let path = config.ca.as_deref().unwrap_or(Path::new(SYSTEM));
+pub fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
+    let path = ca.unwrap_or(Path::new(SYSTEM));
     let unusable = |what: &dyn std::fmt::Display| format!("tls ca {}: {what}", path.display());
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
@@ -28,7 +26,7 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, String> {
         let certificate = certificate.map_err(|error| unusable(&error))?;
         // A system's store may hold one that is too old to be read; of a file of one's own, each counts.
         if let Err(error) = roots.add(certificate)
-            && config.ca.is_some()
+            && ca.is_some()
         {
             return Err(unusable(&error));
         }
@@ -46,8 +44,8 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, String> {
 /// The handshake.
 ///
 /// # Errors
-/// When the device is not who it should be.
-pub(super) async fn handshake(
+/// When the other side is not who it should be.
+pub async fn handshake(
     connector: &TlsConnector,
     host: &str,
     stream: TcpStream,

@@ -10,7 +10,10 @@ use super::super::rule::Action;
 use super::*;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
-use crate::model::{Access, AlarmAction, Outcome, Point, PointId, Value, ValueKind};
+use crate::model::{
+    Access, AlarmAction, AlarmChange, AlarmEvent, AlarmGroup, AlarmRefusal, AlarmRequest, AlarmTarget,
+    Outcome, Point, PointId, Value, ValueKind,
+};
 
 struct Rig {
     engine: Arc<Engine>,
@@ -18,6 +21,7 @@ struct Rig {
     clock: Clock,
     queue: Arc<WriteQueue>,
     seen: Arc<Mutex<Vec<AlarmEvent>>>,
+    groups: Arc<Mutex<Vec<AlarmGroup>>>,
     shutdown: CancellationToken,
 }
 
@@ -31,14 +35,19 @@ impl Rig {
         let commander = Commander::new(points.clone(), vec![queue.clone(); 2], clock.clone());
         let seen: Arc<Mutex<Vec<AlarmEvent>>> = Arc::default();
         let sink = seen.clone();
-        let listener: Listener = Box::new(move |event| sink.lock().unwrap().push(event.clone()));
+        let groups: Arc<Mutex<Vec<AlarmGroup>>> = Arc::default();
+        let told = groups.clone();
+        let listener: Listener = Box::new(move |news| match news {
+            AlarmNews::Event(event) => sink.lock().unwrap().push(event.clone()),
+            AlarmNews::Group(group) => told.lock().unwrap().push(group.clone()),
+        });
         let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![listener]);
         let (engine, shutdown) = (Arc::new(engine), CancellationToken::new());
         let (timers, stop) = (engine.clone(), shutdown.clone());
         tokio::spawn(async move { timers.run(stop).await });
         let (keeper, stop) = (commander.clone(), shutdown.clone());
         tokio::spawn(async move { keeper.run(stop).await });
-        Self { engine, commander, clock, queue, seen, shutdown }
+        Self { engine, commander, clock, queue, seen, groups, shutdown }
     }
 
     fn read(&self, value: f64) {
@@ -177,5 +186,85 @@ async fn a_batch_is_one_state_of_the_plant() {
         rig.engine.observe(&[read(0, f64::from(round)), read(1, f64::from(round) + 0.5)]);
     }
     assert!(rig.seen.lock().unwrap().is_empty());
+    rig.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_count_what_people_hear_and_groups_know_what_came_first() {
+    let hotter = Rule { name: "hotter".into(), ..rule(5, 0, Manner::default()) };
+    let rig = Rig::new(vec![rule(0, 0, Manner::default()), hotter]);
+    rig.read(61.0);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let overview = rig.engine.overview();
+    assert_eq!((overview.figures.total, overview.figures.standing), (2, 2));
+    assert_eq!(overview.figures.most_frequent, [("hot".into(), 1), ("hotter".into(), 1)]);
+    let [press] = &overview.groups[..] else { panic!("one group: {overview:?}") };
+    assert_eq!((press.unacknowledged, press.active), (2, 2));
+    assert_eq!(press.first_out.as_ref().map(|first| &*first.alarm), Some("hot"));
+    let status = rig.engine.status();
+    assert_eq!((status[0].first_of.len(), status[1].first_of.len()), (1, 0));
+    assert_eq!(rig.groups.lock().unwrap().len(), 2, "told once for each alarm");
+    rig.ask(AlarmTarget::Alarm("hotter".into()), AlarmAction::Shelve(Duration::from_secs(60))).unwrap();
+    rig.ask(hot(), AlarmAction::Acknowledge).unwrap();
+    assert_eq!(rig.groups.lock().unwrap().last().unwrap().first_out, None, "nobody is asked any more");
+    rig.read(50.0);
+    rig.read(61.0);
+    let figures = rig.engine.overview().figures;
+    assert_eq!(
+        (figures.total, figures.shelved, figures.standing),
+        (3, 1, 1),
+        "the shelved one does not count"
+    );
+    rig.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_and_first_outs_outlive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let hotter = Rule { name: "hotter".into(), ..rule(5, 0, Manner::default()) };
+    let rules = || vec![hotter.clone(), rule(0, 0, Manner::default())];
+    let start = |rig: Rig| {
+        let (store, kept) = Store::open(directory.path()).unwrap();
+        let boot = Boot::read(&rig.clock).unwrap();
+        rig.shutdown.cancel();
+        let engine = Engine::new(
+            rules(),
+            Arc::clone(&rig.engine.points),
+            rig.commander.clone(),
+            rig.clock.clone(),
+            vec![],
+        );
+        engine.with_store(store, &kept, boot)
+    };
+    let engine = start(Rig::new(rules()));
+    let read = |engine: &Engine, value: f64| {
+        engine.observe(&[Reading::good(PointId(0), Value::Float(value), engine.clock.stamp())]);
+    };
+    read(&engine, 61.0);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    engine.tick();
+    read(&engine, 50.0);
+    let before = engine.overview();
+    assert_eq!(before.groups[0].first_out.as_ref().map(|first| &*first.alarm), Some("hot"));
+    drop(engine);
+    let after = start(Rig::new(rules())).overview();
+    assert_eq!(after.groups, before.groups);
+    let (then, now) = (before.figures, after.figures);
+    assert_eq!((now.last_day, now.unacknowledged, now.total), (then.last_day, then.unacknowledged, 0));
+    assert_eq!(now.most_frequent, then.most_frequent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_behind_a_shelf_is_nobodys_doing() {
+    let rig = Rig::new(vec![rule(0, 0, Manner::default())]);
+    rig.read(61.0);
+    rig.ask(hot(), AlarmAction::Shelve(Duration::from_secs(60))).unwrap();
+    rig.read(50.0);
+    assert_eq!(rig.engine.status()[0].by.as_deref(), Some("kim"), "the page shows who has shelved it");
+    rig.until(AlarmState::Normal).await;
+    let seen = rig.seen.lock().unwrap();
+    let told: Vec<_> = seen.iter().map(|event| (event.change, event.by.as_deref())).collect();
+    use AlarmChange::{Raised, Returned, Shelved, Unshelved};
+    assert_eq!(told, [(Raised, None), (Shelved, Some("kim")), (Returned, None), (Unshelved, None)]);
     rig.shutdown.cancel();
 }

@@ -3,33 +3,40 @@
 //! The engine observes the bus in line. Actions and listeners are called under its lock, so that a change
 //! by a reading and a change by a timer can never reach an output in the wrong order; a listener therefore
 //! must not ask the engine back. Evaluating a reading allocates nothing as long as no alarm changes.
+//! `operate` does what people want, `tell` passes on what has changed.
 //! Invariant: an output is held for an alarm exactly while its life says so.
+
+mod operate;
+mod tell;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::flood::{Groups, Rates};
 use super::index::Index;
 use super::instance::Alarm;
 use super::rule::Rule;
-use super::store::{Boot, Saved, Store, Written};
+use super::store::{Boot, Kept, Store, Written};
 use super::timers::Timers;
 use crate::bus::Observer;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::model::{
-    AlarmChange, AlarmEvent, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest, AlarmState, AlarmStatus,
-    AlarmTarget, PointTable, Reading, Stamp,
+    AlarmFigures, AlarmNews, AlarmOverview, AlarmQuery, AlarmRecord, AlarmState, AlarmStatus, PointTable,
+    Reading, Stamp,
 };
 
-/// The longest comment and name of a person, in bytes.
-pub const MAX_WORDS: usize = 1024;
-
 /// Told of every change.
-pub type Listener = Box<dyn Fn(&AlarmEvent) + Send + Sync>;
+pub type Listener = Box<dyn Fn(AlarmNews<'_>) + Send + Sync>;
+
+/// How far the counts go back.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub use operate::MAX_WORDS;
 
 /// All alarms of a gateway.
 pub struct Engine {
@@ -52,6 +59,13 @@ struct Alarms {
     all: Vec<Alarm>,
     /// When each must be looked at; may be too early, never too late.
     timers: Timers,
+    flood: Flood,
+}
+
+/// What is known of many alarms together.
+struct Flood {
+    groups: Groups,
+    rates: Rates,
 }
 
 impl Engine {
@@ -73,7 +87,9 @@ impl Engine {
             }
         }
         let by_name = rules.iter().enumerate().map(|(place, rule)| (Arc::clone(&rule.name), place)).collect();
-        let mut alarms = Alarms { all: Vec::with_capacity(rules.len()), timers: Timers::new(rules.len()) };
+        let flood = Flood { groups: Groups::new(&rules), rates: Rates::new(now) };
+        let mut alarms =
+            Alarms { all: Vec::with_capacity(rules.len()), timers: Timers::new(rules.len()), flood };
         for (place, rule) in rules.iter().enumerate() {
             let mut alarm = Alarm::new(rule, now);
             alarm.message = alarm.fill(rule, &points);
@@ -99,10 +115,10 @@ impl Engine {
 
     /// The same engine with a store: alarms stand as they stood, and their outputs are held again.
     #[must_use]
-    pub fn with_store(mut self, store: Store, saved: &HashMap<String, Saved>, boot: Boot) -> Self {
+    pub fn with_store(mut self, store: Store, kept: &Kept, boot: Boot) -> Self {
         let mut state = self.lock();
         for (place, rule) in self.rules.iter().enumerate() {
-            let Some(saved) = saved.get(&*rule.name) else { continue };
+            let Some(saved) = kept.states.get(&*rule.name) else { continue };
             let alarm = &mut state.all[place];
             if !saved.restore(rule, alarm, &boot) {
                 tracing::warn!(alarm = &*rule.name, "its stored state makes no sense; it begins anew");
@@ -115,9 +131,31 @@ impl Engine {
             let due = alarm.due(rule, boot.now.mono);
             state.timers.set(place, due);
         }
+        let Alarms { all, flood, .. } = &mut *state;
+        let statuses = self.rules.iter().zip(&*all).map(|(rule, alarm)| alarm.status(rule));
+        let first =
+            |group: &str| kept.first_out.get(group).map(|(alarm, unix_us)| (alarm.as_str(), *unix_us));
+        flood.groups.restore(statuses, first);
+        self.recall(&mut flood.rates, &store, &boot);
         drop(state);
         self.store = Some((store, boot));
         self
+    }
+
+    /// Counts what the journal knows of the last day. Where the wall clock has jumped it may know of less.
+    fn recall(&self, rates: &mut Rates, store: &Store, boot: &Boot) {
+        let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
+        let told = match store.told_since(boot.now.unix_us.saturating_sub(day)) {
+            Ok(told) => told,
+            Err(error) => return tracing::warn!(%error, "the counts of alarms begin anew"),
+        };
+        let now = boot.now.unix_us.div_euclid(60_000_000);
+        for (alarm, minute, count) in told {
+            let ago = u64::try_from(now - minute).map(|minutes| Duration::from_secs(60 * minutes));
+            if let (Some(place), Ok(ago)) = (self.by_name.get(alarm.as_str()), ago) {
+                rates.seed(*place, ago, count);
+            }
+        }
     }
 
     /// Tells when every change so far is stored; `None` when nothing is.
@@ -140,7 +178,44 @@ impl Engine {
     /// Every alarm as it stands now, in the order of the configuration.
     #[must_use]
     pub fn status(&self) -> Vec<AlarmStatus> {
-        self.rules.iter().zip(&self.lock().all).map(|(rule, alarm)| alarm.status(rule)).collect()
+        let state = self.lock();
+        let alarms = self.rules.iter().zip(&state.all).enumerate();
+        alarms.map(|(place, (rule, alarm))| status(&state.flood.groups, place, rule, alarm)).collect()
+    }
+
+    /// What is known of all of them together.
+    #[must_use]
+    pub fn overview(&self) -> AlarmOverview {
+        let journal_dropped = self.store.as_ref().map_or(0, |(store, _)| store.dropped());
+        let now = self.clock.mono();
+        let state = self.lock();
+        let groups = state.flood.groups.all().to_vec();
+        let counts = state.flood.rates.counts(now);
+        let name = |(place, count): (usize, u64)| (Arc::clone(&self.rules[place].name), count);
+        let mut figures = AlarmFigures {
+            last_10_minutes: counts.ten_minutes,
+            last_hour: counts.hour,
+            last_day: counts.day,
+            peak: counts.peak,
+            flooded: counts.flooded,
+            total: counts.total,
+            most_frequent: counts.most.into_iter().map(name).collect(),
+            journal_dropped,
+            ..AlarmFigures::default()
+        };
+        for alarm in &state.all {
+            let stands = alarm.life.state();
+            figures.standing += usize::from(alarm.life.active() && !stands.is_silent());
+            figures.unacknowledged += usize::from(stands.is_unacknowledged());
+            figures.chattering += usize::from(alarm.chatter.is());
+            match stands {
+                AlarmState::Shelved => figures.shelved += 1,
+                AlarmState::Suppressed => figures.suppressed += 1,
+                AlarmState::OutOfService => figures.out_of_service += 1,
+                _ => {}
+            }
+        }
+        AlarmOverview { figures, groups }
     }
 
     /// Looks at alarms whose delays or shelves end. Runs until `shutdown`.
@@ -177,70 +252,14 @@ impl Engine {
         }
     }
 
-    /// Does what somebody wants, to all alarms that are meant. Returns how they stand after it.
-    ///
-    /// # Errors
-    /// Why nothing was done at all.
-    pub fn operate(&self, request: &AlarmRequest) -> Result<Vec<AlarmStatus>, AlarmRefusal> {
-        let long = |text: &str| text.len() > MAX_WORDS || text.chars().any(char::is_control);
-        if request.by.trim().is_empty() || long(&request.by) || request.comment.as_deref().is_some_and(long) {
-            let why =
-                format!("say who you are; name and comment are single lines of up to {MAX_WORDS} bytes");
-            return Err(AlarmRefusal::Request(why));
-        }
-        let now = self.clock.stamp();
-        let mut state = self.lock();
-        match &request.target {
-            AlarmTarget::Alarm(name) => {
-                let place = self.by_name.get(name.as_str()).copied();
-                let place = place.ok_or_else(|| AlarmRefusal::Unknown(format!("alarm `{name}`")))?;
-                self.act(&mut state, place, request, now)
-                    .map(|status| vec![status])
-                    .map_err(AlarmRefusal::State)
-            }
-            AlarmTarget::Group(name) => {
-                let belongs = |rule: &Rule| rule.groups.iter().any(|group| **group == **name);
-                let places = (0..self.rules.len()).filter(|place| belongs(&self.rules[*place]));
-                let (mut done, mut refused) = (Vec::new(), None);
-                for place in places {
-                    match self.act(&mut state, place, request, now) {
-                        Ok(status) => done.push(status),
-                        Err(why) => refused = refused.or(Some(why)),
-                    }
-                }
-                match refused {
-                    _ if !done.is_empty() => Ok(done),
-                    Some(why) => Err(AlarmRefusal::State(why)),
-                    None => Err(AlarmRefusal::Unknown(format!("group `{name}`"))),
-                }
-            }
-        }
-    }
-
-    fn act(
-        &self,
-        state: &mut Alarms,
-        place: usize,
-        request: &AlarmRequest,
-        now: Stamp,
-    ) -> Result<AlarmStatus, String> {
-        let (rule, alarm) = (&self.rules[place], &mut state.all[place]);
-        let who = (Arc::clone(&request.by), request.comment.clone());
-        let mut tell = |alarm: &mut Alarm, change, from| self.tell(rule, alarm, change, from, now);
-        alarm.operate(rule, request.action, who, now, &mut tell)?;
-        let status = alarm.status(rule);
-        self.remind(state, place, now.mono);
-        Ok(status)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Alarms> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self, state: &mut Alarms, place: usize, now: Stamp) {
-        let rule = &self.rules[place];
-        let mut tell = |alarm: &mut Alarm, change, from| self.tell(rule, alarm, change, from, now);
-        state.all[place].look(rule, now, &mut tell);
+        let Alarms { all, flood, .. } = state;
+        let mut tell = |alarm: &mut Alarm, change, from| self.tell(flood, place, alarm, change, from, now);
+        all[place].look(&self.rules[place], now, &mut tell);
     }
 
     /// Sees to it that an alarm is looked at in time. A moment that has become too late is left: looking too
@@ -253,33 +272,6 @@ impl Engine {
             if state.timers.next() != before {
                 self.timer_changed.notify_one();
             }
-        }
-    }
-
-    fn tell(&self, rule: &Rule, alarm: &mut Alarm, change: AlarmChange, from: AlarmState, at: Stamp) {
-        let holds = alarm.life.holds();
-        if holds != alarm.held {
-            alarm.held = holds;
-            for action in &rule.actions {
-                match holds {
-                    true => self.commander.hold(action.output, &rule.name, action.value.clone()),
-                    false => self.commander.release(action.output, &rule.name),
-                }
-            }
-        }
-        // What was told when it came stays, also after it went: the value of the return stands beside it.
-        if alarm.delay.counts.is_some() {
-            alarm.message = alarm.fill(rule, &self.points);
-        }
-        let status = alarm.status(rule);
-        let (by, comment) = (alarm.by.clone(), alarm.comment.clone());
-        let event = AlarmEvent { change, at, from, by, comment, status };
-        log(&event);
-        if let Some((store, boot)) = &self.store {
-            store.put(&rule.name, Saved::of(alarm, boot, at), (!change.is_passing()).then_some(&event));
-        }
-        for listener in &self.listeners {
-            listener(&event);
         }
     }
 }
@@ -301,14 +293,22 @@ impl Observer for Engine {
             let now = reading.at;
             for watcher in self.index.watchers(reading.point.index()) {
                 let place = watcher.alarm as usize;
-                let rule = &self.rules[place];
-                let mut tell = |alarm: &mut Alarm, change, from| self.tell(rule, alarm, change, from, now);
-                if state.all[place].look_if_touched(rule, now, &mut tell) {
+                let Alarms { all, flood, .. } = &mut *state;
+                let mut tell =
+                    |alarm: &mut Alarm, change, from| self.tell(flood, place, alarm, change, from, now);
+                if all[place].look_if_touched(&self.rules[place], now, &mut tell) {
                     self.remind(state, place, now.mono);
                 }
             }
         }
     }
+}
+
+/// How an alarm stands, with the groups that it leads.
+fn status(groups: &Groups, place: usize, rule: &Rule, alarm: &Alarm) -> AlarmStatus {
+    let mut status = alarm.status(rule);
+    status.first_of = groups.led_by(place, &rule.name).cloned().collect();
+    status
 }
 
 async fn sleep_until(moment: Option<Instant>) {
@@ -317,29 +317,5 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
-fn log(event: &AlarmEvent) {
-    let AlarmStatus { name, condition, value, message, state, .. } = &event.status;
-    let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (by, state) = (event.by.as_deref(), state.word());
-    match event.change {
-        AlarmChange::Raised | AlarmChange::Escalated => {
-            let message = message.any().map_or("", |text| text);
-            tracing::warn!(
-                alarm = &**name,
-                condition,
-                value,
-                state,
-                "alarm {}: {message}",
-                event.change.word()
-            );
-        }
-        change if change.is_passing() => {
-            tracing::debug!(alarm = &**name, value, "alarm {}", change.word());
-        }
-        change => tracing::info!(alarm = &**name, value, state, by, "alarm {}", change.word()),
-    }
-}
-
 #[cfg(test)]
-#[path = "engine_tests.rs"]
 mod tests;
