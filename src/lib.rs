@@ -10,6 +10,7 @@ pub mod clock;
 
 pub mod bus;
 pub mod journal;
+pub mod sqlite;
 pub mod transport;
 
 pub mod broker;
@@ -18,6 +19,7 @@ pub mod driver;
 pub mod command;
 
 pub mod alarm;
+pub mod audit;
 pub mod bridge;
 pub mod notify;
 pub mod publish;

@@ -5,6 +5,7 @@
 //! its safe state. Absent: any work; each command is one file beside this one.
 
 mod alarms;
+mod audit;
 mod bridge;
 mod broker;
 mod check;
@@ -122,6 +123,11 @@ enum Command {
         after_help = "Example:\n  iogate alarms\n  iogate alarms acknowledge press-too-hot --user kim --comment seen\n  iogate alarms shelve --group press --for 2h\n  iogate alarms journal press-too-hot"
     )]
     Alarms(alarms::Arguments),
+    /// Look at who changed what: commands to outputs and changes of the configuration.
+    #[command(
+        after_help = "Exit code: 0 all is well, 1 it cannot be read or the chain is broken.\n\nExample:\n  iogate audit list press/fan\n  iogate audit verify --file /var/lib/iogate/audit.sqlite\n  iogate audit export --csv > audit.csv"
+    )]
+    Audit(audit::Arguments),
     /// See whether people can be told of alarms by e-mail and webhook.
     #[command(after_help = "Example:\n  iogate notify test duty")]
     Notify(notify::Arguments),
@@ -200,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Alarms(arguments) => alarms::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),

@@ -62,7 +62,12 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
         web = gateway.web.map(tracing::field::display),
         "gateway started"
     );
-    reload_when_asked(gateway.broker.clone());
+    let (audit, clock) = (gateway.audit.clone(), Clock::system());
+    reload_when_asked(gateway.broker.clone(), move || {
+        if let Some(audit) = &audit {
+            audit.event("reload", "signal SIGHUP", "users and certificates", clock.stamp());
+        }
+    });
     systemd::ready(&format!("{} points", gateway.bus.points().len()));
     footprint::settle();
     Ok(gateway)
@@ -105,8 +110,8 @@ pub(super) async fn run_until_asked(gateway: Gateway, mut signals: StopSignals) 
     }
 }
 
-/// Takes in the broker's users and certificates at every SIGHUP from now on.
-pub(super) fn reload_when_asked(broker: Broker) {
+/// Takes in the broker's users and certificates at every SIGHUP from now on, and calls `told` after each.
+pub(super) fn reload_when_asked(broker: Broker, told: impl Fn() + Send + 'static) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -121,6 +126,7 @@ pub(super) fn reload_when_asked(broker: Broker) {
             if tokio::task::spawn_blocking(move || broker.reload()).await.is_err() {
                 tracing::error!("users and certificates could not be taken in");
             }
+            told();
         }
     });
 }

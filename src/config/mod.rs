@@ -51,7 +51,7 @@ pub use library::{
     PointRow, ProfileSummary, check_profile, profile_device, profile_file, profile_names, profile_summary,
     profile_trial, shipped_summaries,
 };
-pub use plan::{ChannelPlan, Plan};
+pub use plan::{ChannelPlan, Identity, Plan};
 pub use problem::{Level, Problem, Report};
 pub use profile::shipped_profiles;
 pub use reference::reference;
@@ -109,10 +109,12 @@ pub fn load_with_tests(path: &Path, files: &[PathBuf]) -> Result<Plan, Report> {
 /// The plan with what should be looked at, or every mistake.
 fn finish(cx: Context<'_>, origin: &str, plan: Option<Plan>) -> Result<Plan, Report> {
     let failed = cx.error_count() > 0;
+    let digest = cx.sources.borrow().digest();
     match plan {
         Some(mut plan) if !failed => {
             plan.warnings = cx.into_problems();
             problem::tidy(&mut plan.warnings);
+            plan.source = Identity { origin: origin.to_owned(), digest };
             Ok(plan)
         }
         _ => Err(Report::new(origin, cx.into_problems())),

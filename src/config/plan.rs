@@ -51,6 +51,8 @@ const TESTS: &str = "tests";
 /// A validated configuration: everything that the gateway needs to know.
 #[derive(Debug)]
 pub struct Plan {
+    /// Which text it was made of.
+    pub source: Identity,
     /// The first part of every topic.
     pub site: Topic,
     /// All points; a [`PointId`] is a place in it.
@@ -81,6 +83,15 @@ pub struct Plan {
     pub unconfirmed: Vec<String>,
     /// What should be looked at, though it keeps nothing from starting.
     pub warnings: Vec<Problem>,
+}
+
+/// Which text a plan was made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// What the configuration is called: the path of its file.
+    pub origin: String,
+    /// SHA-256 over the configuration and the profiles that it uses, in hexadecimal.
+    pub digest: String,
 }
 
 /// One channel and its driver's plan.
@@ -287,6 +298,7 @@ fn assemble(
     }
     let points = Arc::new(PointTable::new(points));
     Plan {
+        source: Identity::default(),
         site,
         points,
         channels: plans,

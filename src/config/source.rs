@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use ring::digest::{Context, SHA256};
+
 /// A place in one of the files: bytes `start..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Span {
@@ -66,6 +68,16 @@ impl Sources {
         let index = u16::try_from(self.files.len()).unwrap_or(u16::MAX);
         self.files.push(Source { name: name.into(), text: text.into() });
         index
+    }
+
+    /// SHA-256 over all texts in the order of reading, in hexadecimal.
+    pub(super) fn digest(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        for source in &self.files {
+            context.update(&(source.text.len() as u64).to_le_bytes());
+            context.update(source.text.as_bytes());
+        }
+        data_encoding::HEXLOWER.encode(context.finish().as_ref())
     }
 
     /// The file of this index.

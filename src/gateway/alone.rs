@@ -34,6 +34,7 @@ pub fn page_of(broker: &Broker, mqtt: SocketAddr, clock: &Clock) -> web::Context
         alarms: Arc::new(Vec::new),
         alarm_operator: Arc::new(|_| Box::pin(async { Err(AlarmRefusal::Unknown("alarm".into())) })),
         alarm_journal: Arc::new(|_| Ok(Vec::new())),
+        audit: Arc::new(|_| Err("a broker alone commands nothing".into())),
         alarm_overview: Arc::new(Default::default),
         notifiers: Arc::new(Vec::new),
         // No alarm ever changes: its sender is gone, which the page takes for silence.

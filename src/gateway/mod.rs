@@ -7,6 +7,7 @@
 
 mod alarms;
 mod alone;
+mod audit;
 mod bridges;
 mod messages;
 mod parts;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
+use crate::audit::{Audit, AuditError};
 use crate::bridge::{BridgeError, BridgeHandle};
 use crate::broker::{Broker, InvalidTopic, ListenError, Listeners, StoreError};
 use crate::bus::{Bus, Observer};
@@ -79,6 +81,9 @@ pub enum StartError {
     /// The alarms cannot be kept.
     #[error("the alarms cannot start")]
     Alarms(#[from] alarm::store::StoreError),
+    /// Commands cannot be audited.
+    #[error("the audit log cannot start")]
+    Audit(#[from] AuditError),
     /// A bridge cannot be made.
     #[error("a bridge cannot start")]
     Bridge(#[from] BridgeError),
@@ -100,10 +105,13 @@ pub struct Gateway {
     pub stats: Vec<Arc<ChannelStats>>,
     /// The alarms.
     pub alarms: Arc<alarm::Engine>,
+    /// The audit log, where there is a state directory.
+    pub audit: Option<Arc<Audit>>,
     /// Who tells people of alarms.
     pub notifiers: Vec<Arc<Notifier>>,
     /// The links to upstream brokers.
     pub bridges: Vec<BridgeHandle>,
+    clock: Clock,
     publisher: Arc<Publisher>,
     /// By channel, what it hears of the broker.
     messages: Vec<Option<Arc<dyn Messages>>>,
@@ -136,6 +144,7 @@ impl Gateway {
             clock.clone(),
             plan.control.clone(),
         );
+        let audit = audit::start(&plan, &commander, &clock)?;
         let (alarm_changed, alarm_changes) = watch::channel(0);
         let notifiers = alarms::notifiers(&plan);
         let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed, &notifiers)?;
@@ -152,8 +161,10 @@ impl Gateway {
             broker,
             stats: wiring.stats.clone(),
             alarms,
+            audit,
             notifiers,
             bridges,
+            clock: clock.clone(),
             publisher,
             messages,
             channels: Vec::new(),
@@ -225,6 +236,7 @@ impl Gateway {
             commander: self.commander.clone(),
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
+            audit: audit::reader(self.audit.as_ref()),
             alarm_overview: alarms::overview(&alarms),
             notifiers: alarms::tallies(&self.notifiers),
             alarms: Arc::new(move || alarms.status()),
@@ -273,6 +285,12 @@ impl Gateway {
             && !matches!(tokio::time::timeout(STOP_PATIENCE, stored).await, Ok(Ok(Ok(()))))
         {
             tracing::warn!("the last changes of the alarms are not stored");
+        }
+        if let Some(audit) = self.audit {
+            audit.event("stop", "gateway", "gateway", self.clock.stamp());
+            if !matches!(tokio::time::timeout(STOP_PATIENCE, audit.written()).await, Ok(Ok(Ok(())))) {
+                tracing::warn!("the last records of the audit log are not written");
+            }
         }
         unsafe_outputs
     }

@@ -4,6 +4,7 @@
 //! rule in it can be tested by calling a function.
 
 pub mod alarm;
+pub mod audit;
 pub mod behaviour;
 pub mod command;
 pub mod control;
@@ -23,6 +24,7 @@ pub use alarm::{
     AlarmOperator, AlarmOrder, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal, AlarmRequest,
     AlarmState, AlarmStatus, AlarmTarget, FLOOD, FirstOut, NotifierTally, Severity, Texts,
 };
+pub use audit::{AuditAnchor, AuditPage, AuditQuery, AuditReader, AuditRecord, ClockQuality};
 pub use behaviour::{Behaviour, Motion};
 pub use command::{CommandId, CommandRecord, CommandRequest, Origin, Outcome, Stage};
 pub use control::{AfterLoss, ControlClass, ControlOrder, OutputRules};

@@ -14,6 +14,7 @@ use super::{Happened, MAX_EVENTS, WriteSeen};
 use crate::alarm::Engine;
 use crate::bus::Bus;
 use crate::clock::Clock;
+use crate::command::Commander;
 use crate::config::cases::{Case, Signal};
 use crate::driver::{WriteJob, WriteQueue};
 use crate::model::{Outcome, Point, PointId, Quality, Reading, Reason, Stamp, Value};
@@ -26,6 +27,7 @@ pub(super) const LEAST_POLL: Duration = Duration::from_millis(100);
 pub(super) struct Surroundings {
     pub(super) bus: Arc<Bus>,
     pub(super) alarms: Arc<Engine>,
+    pub(super) commander: Commander,
     pub(super) clock: Clock,
     pub(super) begun: Instant,
     pub(super) happened: Arc<Mutex<Happened>>,
@@ -141,6 +143,7 @@ impl StandIn {
                     self.read(now, batch);
                     self.publish(batch);
                     self.around.alarms.link(&device, online);
+                    self.around.commander.link(&device, online);
                 }
             }
         }

@@ -29,6 +29,7 @@ pub(super) fn router(app: Arc<App>, hosts: Hosts) -> Router {
         .route("/api/v1/alarms", get(alarms).post(super::alarms::operate))
         .route("/api/v1/alarms/journal", get(super::journal::journal))
         .route("/api/v1/alarms/rates", get(super::alarms::rates))
+        .route("/api/v1/audit", get(super::audit::list))
         .route("/api/v1/bridges", get(bridges::list))
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))

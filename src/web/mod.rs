@@ -9,6 +9,7 @@ mod alarms;
 mod api;
 mod app;
 mod assets;
+mod audit;
 mod body;
 mod bridges;
 mod command;
@@ -31,7 +32,9 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::driver::ChannelStats;
-use crate::model::{AlarmJournal, AlarmOperator, AlarmOverview, AlarmStatus, NotifierTally, Stamp, Topic};
+use crate::model::{
+    AlarmJournal, AlarmOperator, AlarmOverview, AlarmStatus, AuditReader, NotifierTally, Stamp, Topic,
+};
 
 pub use config::Config;
 pub use server::serve;
@@ -60,6 +63,8 @@ pub struct Context {
     pub alarm_operator: AlarmOperator,
     /// Where the journal of the alarms is read.
     pub alarm_journal: AlarmJournal,
+    /// Where the audit log is read.
+    pub audit: AuditReader,
     /// What is known of all alarms together.
     pub alarm_overview: Arc<dyn Fn() -> AlarmOverview + Send + Sync>,
     /// What those who tell people of alarms have counted.

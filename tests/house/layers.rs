@@ -9,10 +9,10 @@ use crate::tree::Source;
 const LAYERS: [&[&str]; 11] = [
     &["model"],
     &["clock", "backoff"],
-    &["journal", "bus", "transport"],
+    &["journal", "sqlite", "bus", "transport"],
     &["driver", "broker"],
     &["command"],
-    &["alarm", "publish", "bridge", "historian", "notify", "web"],
+    &["alarm", "audit", "publish", "bridge", "historian", "notify", "web"],
     &["config"],
     &["systemd", "simulate", "import"],
     &["gateway"],

@@ -1,0 +1,82 @@
+//! SQLite files as the gateway keeps them: opened for good, with their tables, or put aside when damaged.
+//!
+//! Write-ahead log with full syncs: what is committed outlives a kill and a power cut. Absent: what the tables
+//! mean, and threads.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// How long a writer and readers wait for each other.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// Its tables are those of another version of the program.
+    #[error("it was made by another version of iogate (tables {0})")]
+    Version(i64),
+}
+
+/// Opens a file for writing. A new one gets these tables.
+///
+/// # Errors
+/// It cannot be opened, or its tables are not of this version.
+pub fn open(path: &Path, version: i64, tables: &str) -> Result<Connection, OpenError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == 0 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(tables)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    } else if found != version {
+        return Err(OpenError::Version(found));
+    }
+    Ok(connection)
+}
+
+/// Opens a file for reading, also while somebody writes to it.
+///
+/// # Errors
+/// What the database says.
+pub fn open_to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+/// Whether the file itself is at fault.
+#[must_use]
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
+/// Renames a damaged file and removes those that belong to it: its log must not be taken for the new one's.
+///
+/// # Errors
+/// What the system says.
+pub fn put_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(".damaged");
+    std::fs::rename(path, &aside)?;
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(with(suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
