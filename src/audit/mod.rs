@@ -319,7 +319,8 @@ fn at_wall(kind: &str, origin: &str, subject: &str, unix_us: i64) -> AuditRecord
 
 fn shorten(text: &mut String) {
     if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT - '…'.len_utf8()));
+        let most = MAX_TEXT - '…'.len_utf8();
+        text.truncate((0..=most).rfind(|at| text.is_char_boundary(*at)).unwrap_or(0));
         text.push('…');
     }
 }

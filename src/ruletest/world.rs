@@ -137,6 +137,7 @@ impl World {
             let around = Surroundings {
                 bus: Arc::clone(&self.bus),
                 alarms: Arc::clone(&self.alarms),
+                commander: self.commander.clone(),
                 clock: self.clock.clone(),
                 begun: self.begun,
                 happened: Arc::clone(&self.happened),

@@ -136,7 +136,6 @@ impl Plant {
             channels: self.channels.clone(),
             commander: Commander::new(points, queues, self.clock.clone()),
             alarm_operator: self.operator(),
-            alarm_journal: Arc::new(|_| Ok(Vec::new())),
             audit: Arc::new(|_| Err("none".into())),
             alarm_journal: journal(Arc::clone(&self.journal)),
             notifiers: Arc::new(|| vec![duty()]),
