@@ -233,11 +233,13 @@ impl Shared {
 
 /// Writes until the log is closed.
 fn write(shared: &Shared, mut database: Database) {
-    let mut first = check(&database);
+    if let Some(broken) = check(&database) {
+        // Told at once, also when nothing else ever happens.
+        shared.lock().records.push_front(broken);
+    }
     let (mut failed, mut closing) = (false, false);
     while let Some(mut pending) = shared.take() {
-        let mut records: Vec<AuditRecord> =
-            first.take().into_iter().chain(pending.records.drain(..)).collect();
+        let mut records: Vec<AuditRecord> = pending.records.drain(..).collect();
         let waiting = std::mem::take(&mut pending.waiting);
         let (dropped, told) = (pending.dropped, pending.told);
         drop(pending);

@@ -18,23 +18,37 @@ pub(in crate::simulate) fn compose<W>(cells: &[&Cell<W>], joins: &[&str]) -> Opt
 
 /// A text in which every expression finds its own value first, with values in their columns in it.
 fn line<W>(cells: &[&Cell<W>], joins: &[&str]) -> Option<String> {
+    let texts: Vec<String> = cells.iter().map(|cell| cell.text()).collect();
     let mut parts = Vec::with_capacity(cells.len());
-    for cell in cells {
+    for (cell, text) in cells.iter().zip(&texts) {
         match &cell.extract.pick {
-            Pick::Regex(regex) => parts.push(invent::text(regex, &cell.text())?),
+            Pick::Regex(regex) => {
+                parts.push(forms(cell, text).find_map(|text| invent::text(regex, &text, &texts))?);
+            }
             Pick::Columns(..) => {}
             _ => return None,
         }
     }
-    let found = |text: &str, cell: &Cell<W>| match &cell.extract.pick {
+    let found = |line: &str, (cell, text): (&&Cell<W>, &String)| match &cell.extract.pick {
         Pick::Regex(regex) => {
-            let captures = regex.captures(text.trim_end()).and_then(|found| found.get(1));
-            captures.is_some_and(|group| group.as_str() == cell.text())
+            let group = regex.captures(line.trim_end()).and_then(|found| found.get(1));
+            group.is_some_and(|group| forms(cell, text).any(|form| form == group.as_str()))
         }
         _ => true,
     };
-    let texts = joins.iter().filter_map(|join| columns(cells, &parts.join(join)));
-    texts.into_iter().find(|text| cells.iter().all(|cell| found(text, cell)))
+    // One part may hold what the others look for.
+    let lines = joins.iter().map(|join| parts.join(join)).chain(parts.iter().cloned());
+    let mut lines = lines.filter_map(|line| columns(cells, &line));
+    lines.find(|line| cells.iter().zip(&texts).all(|own| found(line, own)))
+}
+
+/// The text of a value as devices may print it: with a sign or without.
+fn forms<'a, W>(cell: &Cell<W>, text: &'a str) -> impl Iterator<Item = String> + use<'a, W> {
+    let signs: &[&str] = match cell.extract.form {
+        Form::Number { .. } if !text.starts_with('-') => &["", "+", " "],
+        _ => &[""],
+    };
+    signs.iter().map(move |sign| format!("{sign}{text}"))
 }
 
 /// A line with every value in its columns, to the right as instruments print it; elsewhere it is as it was.

@@ -7,17 +7,32 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// The longest text that is made.
 const MAX_TEXT: usize = 16 << 10;
 
-/// A text in which `regex` finds `value`; `None` where no such text could be made.
-pub(super) fn text(regex: &Regex, value: &str) -> Option<String> {
+/// A text in which `regex` finds `value`; `None` where no such text could be made. Where one of several words may stand
+/// it is one of `others`, which somebody else looks for there.
+pub(super) fn text(regex: &Regex, value: &str, others: &[String]) -> Option<String> {
     let hir = regex_syntax::parse(regex.as_str()).ok()?;
     let mut out = Vec::new();
-    walk(&hir, value, &mut out)?;
+    walk(&hir, &Wanted { value, others }, &mut out)?;
     let text = String::from_utf8(out).ok()?;
     let found = regex.captures(&text)?.get(1)?.as_str() == value;
     found.then_some(text)
 }
 
-fn walk(hir: &Hir, value: &str, out: &mut Vec<u8>) -> Option<()> {
+/// What the text is to hold.
+struct Wanted<'a> {
+    value: &'a str,
+    others: &'a [String],
+}
+
+impl Wanted<'_> {
+    /// Whether this is a word that somebody else looks for.
+    fn is_other(&self, way: &Hir) -> bool {
+        let HirKind::Literal(literal) = way.kind() else { return false };
+        self.others.iter().any(|other| other.as_bytes() == &*literal.0)
+    }
+}
+
+fn walk(hir: &Hir, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<()> {
     if out.len() > MAX_TEXT {
         return None;
     }
@@ -36,18 +51,19 @@ fn walk(hir: &Hir, value: &str, out: &mut Vec<u8>) -> Option<()> {
             Some(())
         }
         HirKind::Repetition(repetition) => {
-            (0..repetition.min).try_for_each(|_| walk(&repetition.sub, value, out))
+            (0..repetition.min).try_for_each(|_| walk(&repetition.sub, wanted, out))
         }
         HirKind::Capture(capture) if capture.index == 1 => {
-            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(wanted.value.as_bytes());
             Some(())
         }
-        HirKind::Capture(capture) => walk(&capture.sub, value, out),
-        HirKind::Concat(parts) => parts.iter().try_for_each(|part| walk(part, value, out)),
+        HirKind::Capture(capture) => walk(&capture.sub, wanted, out),
+        HirKind::Concat(parts) => parts.iter().try_for_each(|part| walk(part, wanted, out)),
         // The one that leads to the value, where only some do.
         HirKind::Alternation(ways) => {
             let leads = |way: &&Hir| way.properties().explicit_captures_len() > 0;
-            walk(ways.iter().find(leads).or_else(|| ways.first())?, value, out)
+            let way = ways.iter().find(leads).or_else(|| ways.iter().find(|way| wanted.is_other(way)));
+            walk(way.or_else(|| ways.first())?, wanted, out)
         }
     }
 }
@@ -65,9 +81,11 @@ mod tests {
             (r"([A-Z]+)", "RUN"),
         ] {
             let regex = Regex::new(regex).unwrap();
-            let text = text(&regex, value).unwrap();
+            let text = text(&regex, value, &[]).unwrap();
             assert_eq!(regex.captures(&text).unwrap().get(1).unwrap().as_str(), value, "{text}");
         }
-        assert_eq!(text(&Regex::new(r"([0-9]+)").unwrap(), "no digits"), None);
+        assert_eq!(text(&Regex::new(r"([0-9]+)").unwrap(), "no digits", &[]), None);
+        let regex = Regex::new("^(?:ST|US),([0-9]+)").unwrap();
+        assert_eq!(text(&regex, "5", &["US".into()]).as_deref(), Some("US,5"));
     }
 }
