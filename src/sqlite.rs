@@ -22,23 +22,24 @@ pub enum OpenError {
     Version(i64),
 }
 
-/// Opens a file for writing. A new one gets these tables.
+/// Opens a file for writing. `steps` make its tables, each those of one version from those of the version before; an
+/// older file is brought up to date.
 ///
 /// # Errors
-/// It cannot be opened, or its tables are not of this version.
-pub fn open(path: &Path, version: i64, tables: &str) -> Result<Connection, OpenError> {
+/// It cannot be opened, or its tables are of a later version.
+pub fn open(path: &Path, steps: &[&str]) -> Result<Connection, OpenError> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
+    let left = usize::try_from(found).ok().and_then(|done| steps.get(done..));
+    let Some(left) = left else { return Err(OpenError::Version(found)) };
+    if !left.is_empty() {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(tables)?;
-        transaction.pragma_update(None, "user_version", version)?;
+        left.iter().try_for_each(|step| transaction.execute_batch(step))?;
+        transaction.pragma_update(None, "user_version", i64::try_from(steps.len()).unwrap_or(i64::MAX))?;
         transaction.commit()?;
-    } else if found != version {
-        return Err(OpenError::Version(found));
     }
     Ok(connection)
 }

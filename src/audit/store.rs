@@ -22,10 +22,8 @@ const SLACK: i64 = 1_000;
 /// The most records that are read at once.
 pub const MAX_READ: u32 = 1_000;
 
-/// The version of the tables.
-const VERSION: i64 = 1;
-
-const TABLES: &str = "
+/// The tables, version by version.
+const TABLES: [&str; 1] = ["
     CREATE TABLE audit (
         id INTEGER PRIMARY KEY, unix_us INTEGER NOT NULL, clock TEXT NOT NULL, took_us INTEGER NOT NULL,
         kind TEXT NOT NULL, origin TEXT NOT NULL, subject TEXT NOT NULL, old TEXT, new TEXT,
@@ -33,7 +31,7 @@ const TABLES: &str = "
     );
     CREATE TABLE anchor (id INTEGER NOT NULL, hash TEXT NOT NULL);
     CREATE TABLE configuration (digest TEXT NOT NULL);
-";
+"];
 
 const COLUMNS: &str = "id, unix_us, clock, took_us, kind, origin, subject, old, new, outcome, detail, hash";
 
@@ -61,7 +59,7 @@ impl Database {
     }
 
     pub(super) fn open_with(path: &Path, most: i64) -> Result<Self, AuditError> {
-        let connection = sqlite::open(path, VERSION, TABLES)?;
+        let connection = sqlite::open(path, &TABLES)?;
         let newest = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
         let newest = connection.query_row(newest, [], anchor_of).optional()?;
         let last = newest.map_or_else(|| anchor(&connection), Ok)?;

@@ -260,10 +260,7 @@ fn assemble(
         devices.iter().filter_map(|device| Some((device.name.clone(), device.label.as_deref()?.into())));
     let labels = labels.collect();
     let unconfirmed = unconfirmed(&devices);
-    let mut profiles: Vec<String> =
-        devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
-    profiles.sort();
-    profiles.dedup();
+    let profiles = profile_lines(&devices);
     let mut lines: Vec<Vec<AttachedDevice>> = channels.iter().map(|_| Vec::new()).collect();
     for device in devices {
         let mut wired = Vec::with_capacity(device.points.len());
@@ -315,6 +312,15 @@ fn assemble(
         unconfirmed,
         warnings: Vec::new(),
     }
+}
+
+/// The profiles that devices have, each once.
+fn profile_lines(devices: &[DeviceDraft]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        devices.iter().filter_map(|device| device.profile.as_deref()?.line()).collect();
+    lines.sort();
+    lines.dedup();
+    lines
 }
 
 /// Points whose facts come from where everybody may write; those of a profile once, not for every device.

@@ -28,7 +28,11 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
-    parse(&answer)
+    let answer = parse(&answer);
+    match answer.headers.get("transfer-encoding") {
+        Some(way) if way == "chunked" => Answer { body: joined(&answer.body), ..answer },
+        _ => answer,
+    }
 }
 
 fn parse(answer: &[u8]) -> Answer {
@@ -39,9 +43,7 @@ fn parse(answer: &[u8]) -> Answer {
     let headers =
         lines.filter_map(|line| line.split_once(": ")).map(|(k, v)| (k.to_lowercase(), v.to_owned()));
     let headers: HashMap<String, String> = headers.collect();
-    let chunked = headers.get("transfer-encoding").is_some_and(|way| way == "chunked");
-    let body = if chunked { joined(body) } else { body.to_owned() };
-    Answer { status, headers, body }
+    Answer { status, headers, body: body.to_owned() }
 }
 
 /// A body that came in chunks, which must be there to the last one.

@@ -4,15 +4,15 @@
 //! Invariant: the journal holds at most [`MAX_ENTRIES`] events, the newest ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::Kept;
 use super::saved::Saved;
 use crate::model::{AlarmQuery, AlarmRecord, FirstOut};
+use crate::sqlite;
 
 /// The most events that are kept.
 const MAX_ENTRIES: i64 = 200_000;
@@ -23,13 +23,9 @@ const SLACK: i64 = 1_000;
 /// The most events that are read at once.
 const MAX_READ: u32 = 1_000;
 
-/// The version of the tables.
-const VERSION: i64 = 2;
-
-/// How long a writer and readers wait for each other.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-const TABLES: &str = "
+/// The tables, version by version; the second one adds the alarm of each group that came first.
+const TABLES: [&str; 2] = [
+    "
     CREATE TABLE state (name TEXT PRIMARY KEY, phase TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY, unix_us INTEGER NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL,
@@ -37,12 +33,11 @@ const TABLES: &str = "
         message TEXT, user TEXT, comment TEXT
     );
     CREATE INDEX journal_alarm ON journal (alarm, id);
-";
-
-/// What version 2 adds: the alarm of each group that came first.
-const SECOND_TABLES: &str = "
+",
+    "
     CREATE TABLE first_out (grp TEXT PRIMARY KEY, alarm TEXT NOT NULL, unix_us INTEGER NOT NULL) WITHOUT ROWID;
-";
+",
+];
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +48,18 @@ pub enum StoreError {
     /// The database.
     #[error("the store of the alarms: {0}")]
     Database(#[from] rusqlite::Error),
-    /// Made by another version.
-    #[error("the store of the alarms was made by another version of iogate (tables {0}, not {VERSION})")]
-    Version(i64),
+    /// Made by a later version.
+    #[error("the store of the alarms: {0}")]
+    Version(sqlite::OpenError),
+}
+
+impl From<sqlite::OpenError> for StoreError {
+    fn from(error: sqlite::OpenError) -> Self {
+        match error {
+            sqlite::OpenError::Database(error) => Self::Database(error),
+            version @ sqlite::OpenError::Version(_) => Self::Version(version),
+        }
+    }
 }
 
 /// The file, open for writing.
@@ -69,8 +73,8 @@ impl Database {
     /// Opens the file, or begins a new one where there is none or a damaged one.
     pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
         match open(path) {
-            Err(StoreError::Database(error)) if is_damage(&error) => {
-                let aside = put_aside(path)?;
+            Err(StoreError::Database(error)) if sqlite::is_damage(&error) => {
+                let aside = sqlite::put_aside(path)?;
                 tracing::error!(
                     file = %path.display(), aside = %aside.display(), %error,
                     "the store of the alarms is damaged: it was put aside, and all alarms begin anew"
@@ -139,24 +143,7 @@ impl Database {
 }
 
 fn open(path: &Path) -> Result<(Database, Kept), StoreError> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 | 1 => {
-            let transaction = connection.transaction()?;
-            if version == 0 {
-                transaction.execute_batch(TABLES)?;
-            }
-            transaction.execute_batch(SECOND_TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        VERSION => {}
-        other => return Err(StoreError::Version(other)),
-    }
+    let connection = sqlite::open(path, &TABLES)?;
     let kept = Kept { states: states(&connection)?, first_out: first_outs(&connection)? };
     // The first write cuts what a run before may have left too long.
     Ok((Database { connection, grown: SLACK }, kept))
@@ -202,7 +189,7 @@ fn first_outs(connection: &Connection) -> Result<HashMap<String, (String, i64)>,
 
 /// Counts what has asked for attention since a moment, by alarm and minute.
 pub(super) fn told_since(path: &Path, unix_us: i64) -> Result<Vec<(String, i64, u32)>, StoreError> {
-    let connection = reader(path)?;
+    let connection = sqlite::open_to_read(path)?;
     let mut counts = connection.prepare(
         "SELECT alarm, unix_us / 60000000, count(*) FROM journal
          WHERE unix_us >= ?1 AND event IN ('raised', 'escalated') AND after = 'active-unacknowledged' GROUP BY 1, 2",
@@ -211,38 +198,9 @@ pub(super) fn told_since(path: &Path, unix_us: i64) -> Result<Vec<(String, i64, 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(PATIENCE)?;
-    Ok(connection)
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
-}
-
-/// Renames the file and those that belong to it. The log of a damaged file must not be taken for the new one's.
-fn put_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
-    let with = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = with(".damaged");
-    std::fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm"] {
-        match std::fs::remove_file(with(suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
 /// Reads events, the newest first.
 pub(super) fn read(path: &Path, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, StoreError> {
-    let connection = reader(path)?;
+    let connection = sqlite::open_to_read(path)?;
     let mut statement = connection.prepare(
         "SELECT id, unix_us, alarm, event, before, after, condition, severity, value, message, user, comment
          FROM journal WHERE (?1 IS NULL OR alarm = ?1) AND (?2 IS NULL OR event = ?2)
