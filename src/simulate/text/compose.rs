@@ -36,8 +36,9 @@ fn line<W>(cells: &[&Cell<W>], joins: &[&str]) -> Option<String> {
         }
         _ => true,
     };
-    // One part may hold what the others look for.
+    // One part may hold what the others look for, and what looks for the end of a number wants something behind it.
     let lines = joins.iter().map(|join| parts.join(join)).chain(parts.iter().cloned());
+    let lines = lines.flat_map(|line| [line.clone(), line + &cells[0].unit]);
     let mut lines = lines.filter_map(|line| columns(cells, &line));
     lines.find(|line| cells.iter().zip(&texts).all(|own| found(line, own)))
 }
