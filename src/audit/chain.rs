@@ -2,7 +2,7 @@
 //!
 //! Pure. A record's hash is SHA-256 over the hash before it and all its fields, each with its length, so that no
 //! two records have the same bytes. Absent: keys. Whoever may write the file can build a whole new chain, which
-//! shows only against a hash that was noted elsewhere: see [`verify`] and its `known`.
+//! shows only against a hash that was noted elsewhere: see [`Walk::new`] and its `known`.
 
 use ring::digest::{Context, SHA256};
 
