@@ -2,7 +2,7 @@
 //!
 //! Absent: whatever needs a running gateway.
 
-use super::{ConfigFile, Exit, complain, load, print};
+use super::{Exit, complain, print, trial};
 use crate::bridge;
 use crate::clock::Clock;
 
@@ -18,34 +18,21 @@ enum Command {
     /// Connect as the gateway would and tell each step: names, TCP, TLS, login. Publishes nothing. A gateway that
     /// runs with the same client identifier loses its link for a moment.
     #[command(after_help = "Example:\n  iogate bridge test cloud -c /etc/iogate/iogate.yaml")]
-    Test(TestArguments),
-}
-
-#[derive(Debug, clap::Args)]
-struct TestArguments {
-    /// Name of the bridge in the configuration.
-    name: String,
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
-    config: std::path::PathBuf,
+    Test(trial::Arguments),
 }
 
 /// Tests a bridge.
 pub(super) async fn run(arguments: Arguments) -> Exit {
-    let Command::Test(TestArguments { name, config }) = arguments.command;
-    let plan = match load(ConfigFile { config, file: None }.path()) {
+    let Command::Test(test) = arguments.command;
+    let plan = match test.load("bridge", |plan| &plan.bridges) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    let Some(found) = plan.bridges.get(&*name) else {
-        let names: Vec<&str> = plan.bridges.keys().map(|name| &**name).collect();
-        complain(&format!("there is no bridge `{name}`; the configuration has: {}", names.join(", ")));
-        return Exit::Config;
-    };
+    let (name, found) = (&test.name, &plan.bridges[&*test.name]);
     let mut told = |step: &'static str, what: String| {
         print(&format!("{step:<10} {what}\n"));
     };
-    match bridge::probe(&name, found, &plan.site, &Clock::system(), &mut told).await {
+    match bridge::probe(name, found, &plan.site, &Clock::system(), &mut told).await {
         Ok(()) => print("the bridge can connect\n"),
         Err(error) => {
             complain(&format!("the bridge cannot connect: {error}"));

@@ -23,6 +23,7 @@ mod run;
 mod schema;
 mod simulate;
 mod test;
+mod trial;
 
 use std::io::Write;
 use std::net::SocketAddr;
