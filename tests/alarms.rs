@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
-use std::io::{BufRead, BufReader};
+#[path = "alarms/process.rs"]
+mod process;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use process::Process;
 use serde_json::Value;
 
 /// How long anything may take on a slow machine.
@@ -30,44 +33,18 @@ alarms:
   slow: { point: box/uptime, high: 1, on-delay: 30s }
 ";
 
-/// A gateway that keeps its state in a directory.
-struct Gateway {
-    process: Child,
-    url: String,
-}
+/// A gateway with these alarms.
+struct Gateway(Process);
 
 impl Gateway {
     fn start(directory: &Path) -> Self {
-        let config = directory.join("iogate.yaml");
-        std::fs::write(&config, CONFIG).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_iogate"))
-            .args(["--log-format", "json", "run", "--mqtt", "127.0.0.1:0", "--web", "127.0.0.1:0", "-c"])
-            .arg(config)
-            .env("STATE_DIRECTORY", directory)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut log = BufReader::new(process.stderr.take().expect("it is piped"));
-        let mut told = String::new();
-        let url = loop {
-            let mut line = String::new();
-            assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended: {told}");
-            let json: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line.contains("gateway started") {
-                let web = json["fields"]["web"].as_str().or_else(|| json["web"].as_str());
-                break format!("http://{}", web.unwrap_or_else(|| panic!("no page in {line}")));
-            }
-            told.push_str(&line);
-        };
-        // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, url }
+        Self(Process::start(directory, CONFIG))
     }
 
     /// What `iogate alarms` answers, and whether it succeeds.
     fn alarms(&self, arguments: &[&str]) -> Result<Value, String> {
         let output = Command::new(env!("CARGO_BIN_EXE_iogate"))
-            .args(["alarms", "--json", "--url", &self.url])
+            .args(["alarms", "--json", "--url", &format!("http://{}", self.0.page)])
             .args(arguments)
             .env("USER", "kim")
             .output()
@@ -111,14 +88,6 @@ impl Gateway {
 
     fn journal(&self, alarm: &str) -> Vec<Value> {
         self.alarms(&["journal", alarm]).unwrap().as_array().unwrap().clone()
-    }
-}
-
-impl Drop for Gateway {
-    /// SIGKILL: nothing can be put in order.
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

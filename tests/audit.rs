@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at once")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "alarms/process.rs"]
+mod process;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use process::Process;
 use serde_json::{Value, json};
 
 const CONFIG: &str = "\
@@ -21,45 +25,20 @@ devices:
 /// How long anything may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct Gateway {
-    process: Child,
-    address: String,
-}
+struct Gateway(Process);
 
 impl Gateway {
     fn start(directory: &Path, config: &str) -> Self {
-        let file = directory.join("iogate.yaml");
-        std::fs::write(&file, config).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_iogate"))
-            .args(["--log-format", "json", "run", "--mqtt", "127.0.0.1:0", "--web", "127.0.0.1:0", "-c"])
-            .arg(file)
-            .env("STATE_DIRECTORY", directory)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut log = BufReader::new(process.stderr.take().expect("it is piped"));
-        let mut told = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(log.read_line(&mut line).expect("readable"), 0, "it ended: {told}");
-            let json: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line.contains("gateway started") {
-                let web = json["fields"]["web"].as_str().or_else(|| json["web"].as_str());
-                break web.unwrap_or_else(|| panic!("no page in {line}")).to_owned();
-            }
-            told.push_str(&line);
-        };
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address }
+        Self(Process::start(directory, config))
     }
 
     /// One request to the API.
     fn ask(&self, head: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(&self.0.page).unwrap();
         let length = body.len();
         let request = format!(
             "{head} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
-            self.address
+            self.0.page
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -78,15 +57,7 @@ impl Gateway {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), signal).unwrap();
-    }
-}
-
-impl Drop for Gateway {
-    /// SIGKILL: nothing can be put in order.
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0.child), signal).unwrap();
     }
 }
 
@@ -159,7 +130,7 @@ fn commands_configurations_reloads_and_stops_are_told_and_tampering_shows() {
     }
     gateway.signal(rustix::process::Signal::TERM);
     let mut gateway = gateway;
-    assert!(gateway.process.wait().unwrap().success());
+    assert!(gateway.0.child.wait().unwrap().success());
     drop(gateway);
     let changed = CONFIG.replace("100000", "100");
     drop(Gateway::start(directory.path(), &changed));
