@@ -1,7 +1,8 @@
 //! What comes from upstream: checked, renamed and published here.
 //!
 //! Upstream is not trusted: only topics that `accept` names get in, with limits on size, levels and rate; what does not
-//! get in is counted. Invariant: nothing that this bridge sent comes in again by the way it went out.
+//! get in is counted. Invariants: nothing that this bridge sent comes in again by the way it went out; what upstream had
+//! kept, or sent before, stays known as that, whatever a rule makes of its flags: it must not pass for a new command.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ const MAX_RATE: u64 = 1_000;
 
 /// Largest message that is taken from upstream, its header included, in bytes.
 pub(crate) const MAX_PACKET: usize = 1 << 20;
+
+/// How topics end that commands are given on.
+const COMMAND: &str = "/set";
 
 /// The way in of one bridge.
 pub(crate) struct Downlink {
@@ -62,11 +66,13 @@ impl Downlink {
         if self.echoes.as_mut().is_some_and(|echoes| echoes.is_echo(publish.topic, publish.payload)) {
             return;
         }
-        // What is retained there under a topic of ours is an older value of ours.
-        if publish.retain && self.mapping.is_own(publish.topic) {
+        let mapped = self.mapping.inward(publish.topic);
+        let command = mapped.as_ref().is_some_and(|mapped| mapped.topic.ends_with(COMMAND));
+        // What is retained there under a topic of ours is an older value of ours; a command is none, and whoever takes
+        // commands is to refuse and record it.
+        if publish.retain && !command && self.mapping.is_own(publish.topic) {
             return;
         }
-        let mapped = self.mapping.inward(publish.topic);
         let fits = |name: &str| topic::levels(name) <= self.max_levels && name.len() <= self.max_length;
         let Some(mapped) = mapped.filter(|mapped| fits(&mapped.topic)) else {
             status.refused.add(1);
@@ -79,7 +85,9 @@ impl Downlink {
         self.rate.spend(1);
         let options = PublishOptions {
             qos: if mapped.qos == 0 { QoS::AtMostOnce } else { publish.qos },
-            retain: publish.retain && mapped.retain == Retain::Keep,
+            retain: publish.retain && mapped.retain == Retain::Keep && !command,
+            dup: publish.dup,
+            kept: publish.retain,
             expiry: publish.properties.expiry.map(|seconds| Duration::from_secs(seconds.into())),
             ..PublishOptions::default()
         };
@@ -166,5 +174,16 @@ mod tests {
         assert_eq!(received(&mut heard), ["a/b"], "the same from somebody else");
         down.take(&publish("a/b", b"0", true), &status, now);
         assert!(received(&mut heard).is_empty(), "an older value of our own");
+        for topic in ["a/b/set", "cmd/fan/set"] {
+            down.take(&publish(topic, b"0", true), &status, now);
+            let message = heard.try_recv().unwrap();
+            assert!(
+                message.is_old() && !message.retain,
+                "a command that was kept is not kept here, and stays known as old"
+            );
+            down.take(&Publish { dup: true, ..publish(topic, b"0", false) }, &status, now);
+            let message = heard.try_recv().unwrap();
+            assert!(message.dup() && !message.is_old());
+        }
     }
 }

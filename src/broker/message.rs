@@ -19,6 +19,8 @@ pub(super) struct Incoming<'a> {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) dup: bool,
+    /// It is older than this publication: see [`super::PublishOptions::kept`].
+    pub(super) kept: bool,
     /// Encoded properties that subscribers get as they are.
     pub(super) forward: &'a [u8],
     /// When the message loses its meaning.
@@ -37,6 +39,8 @@ pub(super) struct Stored {
     pub(super) forward: Box<[u8]>,
     pub(super) expires: Option<Instant>,
     pub(super) dup: bool,
+    /// In no record: what is restored was kept.
+    pub(super) kept: bool,
     pub(super) publisher: Arc<str>,
     pub(super) received: Instant,
     /// Position of its record in the log; 0: it has none.
@@ -52,6 +56,7 @@ impl Incoming<'_> {
             forward: self.forward.into(),
             expires: self.expires,
             dup: self.dup,
+            kept: self.kept,
             publisher: Arc::clone(self.publisher),
             received: self.received,
             logged: AtomicU64::new(0),
@@ -69,6 +74,7 @@ impl Stored {
             qos,
             retain,
             dup: self.dup,
+            kept: self.kept,
             forward: &self.forward,
             expires: self.expires,
             publisher: &self.publisher,
@@ -125,6 +131,13 @@ impl Message {
     #[must_use]
     pub fn dup(&self) -> bool {
         self.stored.dup
+    }
+
+    /// Whether it is older than its publication here, whatever flags it has: its publisher had it as a retained message
+    /// from elsewhere, or it is a will that was left before the broker's start.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        self.stored.kept
     }
 
     /// Client identifier, or origin of a publisher inside the program.

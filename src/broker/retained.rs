@@ -102,6 +102,7 @@ impl Kept {
             forward: self.forward.as_slice().into(),
             expires: self.expires,
             dup: false,
+            kept: true,
             publisher: Arc::clone(&self.publisher),
             received: self.received,
             logged: AtomicU64::new(0),

@@ -131,6 +131,22 @@ impl Output {
         self.stopping || !self.slots.is_empty()
     }
 
+    /// Whether the target is not to be approached slowly: it is what is safe, or what an interlock wants.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        match self.holder() {
+            _ if self.stopping => true,
+            Some(slot) => slot.class == ControlClass::Interlock,
+            None => self.setpoint.is_none(),
+        }
+    }
+
+    /// Whether nobody wants anything of the output, so that its safe state counts.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        !self.stopping && self.begun && self.slots.is_empty() && self.setpoint.is_none()
+    }
+
     /// Whether the gateway stops.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

@@ -4,11 +4,13 @@
 //! ends in exactly one outcome, which is told and recorded; nothing is held or set by a command that has not
 //! been written.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::arbiter::{self, Claim, Slot};
+use super::travel::{Stages, Step, Travel};
 use super::{Commander, Managed, setpoint};
 use crate::driver::{Reply, WriteJob};
 use crate::model::{CommandId, CommandRequest, ControlClass, Origin, Outcome, PointId, Stage, Stamp, Value};
@@ -48,6 +50,8 @@ struct Passed {
     setpoint: Value,
     claim: Claim,
     lasts: Option<Duration>,
+    /// What is written first.
+    step: Step,
 }
 
 impl Commander {
@@ -73,9 +77,13 @@ impl Commander {
                 let setpoint = passed.setpoint.clone();
                 let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
                 stages(Stage::Accepted);
-                let written = self.push(managed, &request, passed.claim.clone(), Some(Box::new(stages)));
+                let stages: Stages = Arc::new(stages);
+                let first = CommandRequest { setpoint: passed.step.value.clone(), ..request.clone() };
+                let written = self.push(managed, &first, passed.claim.clone(), Some(Arc::clone(&stages)));
                 drop(outputs);
-                tokio::spawn(self.clone().see_through(request, passed, written, reply));
+                // Who hears of the stages hears no more once the command has ended.
+                let stages = passed.step.on_the_way.map(|_| stages);
+                tokio::spawn(self.clone().see_through(request, passed, stages, written, reply));
             }
             Err(reason) => {
                 drop(outputs);
@@ -133,7 +141,8 @@ impl Commander {
             let left = (free - now).as_secs_f64();
             return Err(format!("the output takes a command only so often; again in {left:.1} s"));
         }
-        Ok((Passed { setpoint, claim, lasts }, managed))
+        let step = managed.first_step(&setpoint, now)?;
+        Ok((Passed { setpoint, claim, lasts, step }, managed))
     }
 
     /// Waits for the end of a command that is in its channel's queue.
@@ -141,15 +150,20 @@ impl Commander {
         self,
         request: CommandRequest,
         passed: Passed,
+        stages: Option<Stages>,
         written: oneshot::Receiver<Outcome>,
         reply: oneshot::Sender<Outcome>,
     ) {
-        let outcome = ended(written).await;
+        let mut outcome = ended(written).await;
+        let mut way = None;
         if let Some(place) = self.place(request.point) {
             let now = self.inner.clock.mono();
-            self.outputs()[place].conclude(&request, passed, &outcome, now);
+            way = self.outputs()[place].conclude(&request, passed, stages, &outcome, now);
         }
         self.inner.changed.notify_one();
+        if let Some(way) = way {
+            outcome = ended(way).await;
+        }
         self.record(request, &outcome);
         let _ = reply.send(outcome);
     }
@@ -160,17 +174,21 @@ impl Commander {
         managed: &mut Managed,
         request: &CommandRequest,
         claim: Claim,
-        stages: Option<Box<dyn Fn(Stage) + Send + Sync>>,
+        stages: Option<Stages>,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         managed.written = Some(request.given.mono);
         let lane = match stages {
             Some(_) => self.inner.order.rank(claim.class),
+            // A step towards a setpoint that nobody holds has time; what is safe has not.
+            None if managed.stand.is_some() && !managed.output.is_urgent() => {
+                self.inner.order.rank(claim.class)
+            }
             None => self.inner.order.rank(managed.output.urgency()),
         };
         managed.waiting = Some(claim);
         let reply = match stages {
-            Some(stages) => Reply::with_stages(reply, stages),
+            Some(stages) => Reply::with_stages(reply, move |stage| stages(stage)),
             None => reply.into(),
         };
         let (id, point, deadline) = (request.id, request.point, request.deadline);
@@ -181,26 +199,59 @@ impl Commander {
 }
 
 impl Managed {
-    /// What follows for the output from the end of a command.
-    fn conclude(&mut self, request: &CommandRequest, passed: Passed, outcome: &Outcome, now: Instant) {
+    /// What follows for the output from the end of a command's write. Where that was a first step, returns what tells of
+    /// the last.
+    fn conclude(
+        &mut self,
+        request: &CommandRequest,
+        passed: Passed,
+        stages: Option<Stages>,
+        outcome: &Outcome,
+        now: Instant,
+    ) -> Option<oneshot::Receiver<Outcome>> {
         self.commands -= 1;
         self.advance(now);
-        learn(&mut self.known, &request.setpoint, outcome);
+        learn(&mut self.known, &passed.step.value, outcome);
         if !outcome.succeeded() {
             // Whether the device has taken it is not known: what must not stay is written over.
             let touched = matches!(outcome, Outcome::Failed(_) | Outcome::Mismatch { .. });
             if touched && passed.lasts.is_some() {
                 self.upkeep.renew(self.output.target().is_some());
             }
-            return;
+            return None;
         }
+        self.stepped(passed.step.on_the_way, request.given.mono);
+        let (sender, receiver) = oneshot::channel();
+        let way = stages.map(|stages| Travel {
+            to: passed.setpoint.clone(),
+            claim: passed.claim.clone(),
+            stages,
+            told: now,
+            reply: sender,
+        });
         // What an interlock stands against now is not to begin again by itself when it lets go.
         let interlocked = self.output.holder().is_some_and(|slot| slot.class == ControlClass::Interlock);
-        if request.id <= self.settled || interlocked {
-            return;
+        let settles = request.id > self.settled && !interlocked;
+        if settles {
+            self.settle(request, passed, now);
         }
+        let way = way?;
+        self.upkeep.renew(self.output.target().is_some());
+        if settles || interlocked {
+            self.travel = Some(way);
+            self.reconsider();
+        } else {
+            // The output is on its way to what was asked for later.
+            let _ = way.reply.send(Outcome::Superseded);
+        }
+        Some(receiver)
+    }
+
+    /// A command counts from now on, and none before it.
+    fn settle(&mut self, request: &CommandRequest, passed: Passed, now: Instant) {
         self.settled = request.id;
-        let Passed { setpoint, claim, lasts } = passed;
+        self.arrive(Outcome::Superseded);
+        let Passed { setpoint, claim, lasts, .. } = passed;
         match lasts {
             None => self.output.settle(&claim, setpoint),
             Some(lasts) => {
@@ -216,10 +267,12 @@ impl Managed {
     }
 }
 
-/// An output that cannot be read is known by what its device confirmed last.
+/// What an output is known by after a write: what was read back, or what its device has confirmed where it cannot be read.
 pub(super) fn learn(known: &mut Option<Value>, setpoint: &Value, outcome: &Outcome) {
-    if *outcome == Outcome::Confirmed {
-        *known = Some(setpoint.clone());
+    match outcome {
+        Outcome::Confirmed => *known = Some(setpoint.clone()),
+        Outcome::Verified { read_back } | Outcome::Mismatch { read_back } => *known = Some(read_back.clone()),
+        _ => {}
     }
 }
 

@@ -69,7 +69,7 @@ impl Commander {
                 continue;
             }
             if answers && managed.away {
-                managed.came_back();
+                managed.came_back(points.get(managed.point).access.readable());
             }
             managed.away = !answers;
         }
@@ -116,7 +116,7 @@ impl Commander {
         }
     }
 
-    fn take(&self, point: PointId, slot: Slot) {
+    pub(super) fn take(&self, point: PointId, slot: Slot) {
         self.change(point, |output| {
             output.hold(slot);
         });
@@ -142,7 +142,16 @@ impl Commander {
 }
 
 impl Managed {
-    fn came_back(&mut self) {
+    fn came_back(&mut self, readable: bool) {
+        // It may stand anywhere now; one that is never read is taken to stand where it was.
+        if self.rules.ramp.is_some() && readable {
+            (self.known, self.stand) = (None, None);
+        }
+        self.forget_after_loss();
+        self.reconsider();
+    }
+
+    fn forget_after_loss(&mut self) {
         match self.rules.after_loss {
             AfterLoss::Safe => self.output.forget(),
             AfterLoss::Again => {}
@@ -168,7 +177,9 @@ impl Observer for Commander {
         let outputs = readings.iter().filter_map(|reading| Some((reading, self.place(reading.point)?)));
         let mut lapsed = false;
         for (reading, place) in outputs.filter(|(reading, _)| reading.quality.is_good()) {
-            let Managed { output, upkeep, known, .. } = &mut self.outputs()[place];
+            let Managed { output, upkeep, known, rules, .. } = &mut self.outputs()[place];
+            // A ramp that waits to know where it begins.
+            lapsed |= known.is_none() && rules.ramp.is_some() && upkeep.is_due();
             known.clone_from(&reading.value);
             let differs = match (output.target(), &reading.value) {
                 (Some(Value::Bool(wanted)), Some(Value::Bool(is))) => wanted != is,

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::arbiter::end_of;
 use super::give::{ended, learn};
+use super::travel::Step;
 use super::{Commander, DEFAULT_DEADLINE, Managed};
 use crate::model::{CommandRequest, ControlClass, Outcome};
 
@@ -86,8 +87,15 @@ impl Upkeep {
 impl Managed {
     fn ready(&self, now: Instant) -> bool {
         self.upkeep.ready(now)
-            && (self.commands == 0 || self.output.overrules_commands())
+            && (self.commands == 0 || self.overrules_commands())
             && self.waits_until().is_none_or(|until| until <= now)
+            && self.step_at().is_none_or(|moment| moment <= now)
+    }
+
+    /// Whether what is due is written although a command is under way, whose place it takes. A further step is not: the
+    /// command may turn the output.
+    fn overrules_commands(&self) -> bool {
+        self.output.overrules_commands() && self.step_at().is_none()
     }
 
     /// Until when the output's own pause keeps it from being changed. What is safe does not wait, and neither does what
@@ -99,9 +107,18 @@ impl Managed {
     }
 }
 
+/// A write that is under way.
+struct Write {
+    request: CommandRequest,
+    generation: u64,
+    step: Step,
+    written: oneshot::Receiver<Outcome>,
+}
+
 struct Attempt {
     request: CommandRequest,
     generation: u64,
+    step: Step,
     outcome: Outcome,
 }
 
@@ -109,10 +126,10 @@ struct Attempt {
 pub(super) async fn keep(commander: &Commander) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        for (request, generation, written) in take_ready(commander) {
+        for Write { request, generation, step, written } in take_ready(commander) {
             under_way.push(async move {
                 let outcome = ended(written).await;
-                Attempt { request, generation, outcome }
+                Attempt { request, generation, step, outcome }
             });
         }
         let next = next_attempt(commander, commander.inner.clock.mono());
@@ -136,7 +153,7 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
-fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64, oneshot::Receiver<Outcome>)> {
+fn take_ready(commander: &Commander) -> Vec<Write> {
     let given = commander.inner.clock.stamp();
     let now = given.mono;
     let mut outputs = commander.outputs();
@@ -150,7 +167,8 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64, oneshot::Recei
         if waiting[managed.channel] >= MAX_ATTEMPTS || !managed.ready(now) {
             continue;
         }
-        let Some(setpoint) = managed.output.target().cloned() else { continue };
+        let Some(step) = managed.next_step(now) else { continue };
+        let setpoint = step.value.clone();
         waiting[managed.channel] += 1;
         let generation = managed.upkeep.generation;
         managed.upkeep.writing = Some(generation);
@@ -160,7 +178,7 @@ fn take_ready(commander: &Commander) -> Vec<(CommandRequest, u64, oneshot::Recei
         let request = CommandRequest { id, point, setpoint, origin, deadline, given, old };
         let claim = managed.output.claim();
         let written = commander.push(managed, &request, claim, None);
-        ready.push((request, generation, written));
+        ready.push(Write { request, generation, step, written });
     }
     ready
 }
@@ -171,11 +189,13 @@ fn next_attempt(commander: &Commander, now: Instant) -> Option<Instant> {
     let outputs = commander.outputs();
     let waits = |managed: &&Managed| match &managed.upkeep {
         // A command under way wakes the keeper when it ends.
-        _ if managed.commands > 0 && !managed.output.overrules_commands() => false,
+        _ if managed.commands > 0 && !managed.overrules_commands() => false,
         upkeep => upkeep.due && upkeep.writing.is_none(),
     };
-    let tries =
-        outputs.iter().filter(waits).filter_map(|managed| managed.upkeep.after.max(managed.waits_until()));
+    let tries = outputs
+        .iter()
+        .filter(waits)
+        .filter_map(|managed| managed.upkeep.after.max(managed.waits_until()).max(managed.step_at()));
     let ends = outputs.iter().filter_map(|managed| managed.output.next_end());
     tries.chain(ends).filter(|moment| *moment > now).min()
 }
@@ -184,30 +204,52 @@ fn conclude(commander: &Commander, attempt: Attempt) {
     let now = commander.inner.clock.mono();
     let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
-    let Managed { upkeep, known, rules, output, .. } = &mut outputs[place];
-    learn(known, &attempt.request.setpoint, &attempt.outcome);
-    upkeep.attempts -= 1;
-    if upkeep.writing == Some(attempt.generation) {
-        upkeep.writing = None;
-    }
-    let current = upkeep.generation == attempt.generation;
-    let mut loud = true;
-    if attempt.outcome.succeeded() {
-        output.begin();
-    }
-    if current && attempt.outcome.succeeded() {
-        upkeep.done();
-        if let Some(pulse) = rules.pulse {
-            output.limit_alarm(end_of(now, pulse));
-        }
-    } else if current {
-        upkeep.after = Some(now + RETRY_PAUSE);
-        upkeep.failures += 1;
-        loud = upkeep.failures == 1;
-    }
+    let loud = outputs[place].end_attempt(&attempt, now);
     drop(outputs);
     commander.inner.settled.notify_waiters();
     if loud {
         commander.record(attempt.request, &attempt.outcome);
+    }
+}
+
+impl Managed {
+    /// What follows for the output from the end of an attempt. Says whether it is to be recorded.
+    fn end_attempt(&mut self, attempt: &Attempt, now: Instant) -> bool {
+        let Attempt { request, generation, step, outcome } = attempt;
+        learn(&mut self.known, &request.setpoint, outcome);
+        self.upkeep.attempts -= 1;
+        if self.upkeep.writing == Some(*generation) {
+            self.upkeep.writing = None;
+        }
+        if outcome.succeeded() {
+            self.output.begin();
+            self.stepped(step.on_the_way, request.given.mono);
+        }
+        if self.upkeep.generation != *generation {
+            return true;
+        }
+        if *outcome == Outcome::Superseded && self.step_at().is_some() {
+            // By a command that turns the output.
+            return false;
+        }
+        if !outcome.succeeded() {
+            self.upkeep.after = Some(now + RETRY_PAUSE);
+            self.upkeep.failures += 1;
+            let failures = self.upkeep.failures;
+            self.stumble(failures, outcome);
+            return failures == 1;
+        }
+        if step.on_the_way.is_some() {
+            // Steps are no news; the way as a whole is recorded at its end.
+            self.upkeep.failures = 0;
+            self.tell_travel(now);
+            return false;
+        }
+        self.upkeep.done();
+        if let Some(pulse) = self.rules.pulse {
+            self.output.limit_alarm(end_of(now, pulse));
+        }
+        // Whoever asked records it in their own name.
+        !self.arrive(outcome.clone())
     }
 }

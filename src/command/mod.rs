@@ -16,6 +16,7 @@ mod keeper;
 mod record;
 pub mod setpoint;
 pub mod status;
+mod travel;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::driver::WriteQueue;
+use crate::model::ramp::Stand;
 use crate::model::{CommandId, ControlClass, ControlOrder, Origin, OutputRules, PointId, PointTable, Value};
 use arbiter::{Claim, Output};
 pub use give::{Command, Ticket};
@@ -35,6 +37,8 @@ pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
 pub use record::Listener;
 use record::Recorder;
+pub use travel::RampStatus;
+use travel::Travel;
 
 /// The deadline of a command whose sender named none.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -116,6 +120,10 @@ struct Managed {
     waiting: Option<Claim>,
     /// Whether its device is away.
     away: bool,
+    /// Where it stands while it is on its way in steps.
+    stand: Option<Stand>,
+    /// The command that has sent it on its way.
+    travel: Option<Travel>,
 }
 
 impl Managed {
@@ -142,6 +150,7 @@ impl Managed {
         change(&mut self.output);
         if state(&self.output) != before {
             self.upkeep.follow(self.output.target().is_some());
+            self.reconsider();
         }
     }
 }
@@ -181,6 +190,8 @@ impl Commander {
                 written: None,
                 waiting: None,
                 away: false,
+                stand: None,
+                travel: None,
             });
         }
         let channels = channels.len();

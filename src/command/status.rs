@@ -5,8 +5,8 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::Commander;
 use super::arbiter::Slot;
+use super::{Commander, RampStatus};
 use crate::model::{PointId, Value};
 
 /// One output as it stands.
@@ -24,6 +24,8 @@ pub struct OutputStatus {
     pub slots: Vec<(Slot, Option<Duration>)>,
     /// The setpoint that counts where nobody holds it.
     pub setpoint: Option<Value>,
+    /// How far it is, where it is on its way to the target in steps.
+    pub ramp: Option<RampStatus>,
 }
 
 impl Commander {
@@ -42,6 +44,7 @@ impl Commander {
                 due: managed.upkeep.is_due(),
                 slots: managed.output.slots().iter().map(|slot| (slot.clone(), left(slot))).collect(),
                 setpoint: managed.output.setpoint().cloned(),
+                ramp: managed.ramp_status(),
             }
         });
         status.collect()

@@ -10,6 +10,7 @@ use super::draft::{Around, PointDraft};
 use super::drivers::{About, Read};
 use super::node::Node;
 use super::parts::{check_keys, fields_of, read_part};
+use super::ramp;
 use super::repeat::Item;
 use super::scalar::parse_bool;
 use super::sections::{ConversionSection, PointSection, PublishSection, RepeatSection};
@@ -121,7 +122,7 @@ fn assemble(cx: &Context<'_>, around: &Around<'_>, item: &Item, sections: Sectio
     };
     let output = Output { conversion: &conversion, kind, wiring: &*wiring };
     let safe = safe_state(cx, item, &section, access, &output);
-    let rules = output_rules(cx, item, &section, access, safe.is_some());
+    let rules = output_rules(cx, item, &section, kind, access, safe.is_some());
     let tolerance = tolerance(cx, node, &section, &output);
     check_behaviour(cx, node, &section, kind);
     let (publish, poll) = (publish?, poll?);
@@ -309,6 +310,7 @@ fn output_rules(
     cx: &Context<'_>,
     item: &Item,
     section: &PointSection,
+    kind: ValueKind,
     access: Access,
     has_safe: bool,
 ) -> OutputRules {
@@ -318,6 +320,7 @@ fn output_rules(
         ("momentary", pulse.is_some()),
         ("min-interval", pause.is_some()),
         ("after-loss", section.after_loss.is_some()),
+        ("ramp", section.ramp.is_some()),
     ] {
         if said && !access.writable() {
             let help = format!("add access: rw, or remove `{key}`");
@@ -333,7 +336,8 @@ fn output_rules(
         let help = "name the state of rest: `safe: off`".to_owned();
         cx.error(place("momentary"), "a momentary output ends in the safe state, and there is none", help);
     }
-    OutputRules { pulse, pause, after_loss: section.after_loss.unwrap_or_default() }
+    let ramp = ramp::rule(cx, item, section, kind, access, has_safe);
+    OutputRules { pulse, pause, after_loss: section.after_loss.unwrap_or_default(), ramp }
 }
 
 fn tolerance(cx: &Context<'_>, node: &Node, section: &PointSection, output: &Output<'_>) -> f64 {

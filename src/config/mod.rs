@@ -30,6 +30,7 @@ mod plan;
 mod points;
 mod problem;
 mod profile;
+mod ramp;
 mod reference;
 mod repeat;
 mod scalar;

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ramp::RampSection;
 use super::values::{Code, DeadbandText, Heartbeat, Qos, RawNumber, Repeat, Setpoint};
 use super::words::{Class, DeviceClass, Grade, Language, ReportWhen, SentinelReason};
 use crate::model::behaviour::Behaviour;
@@ -96,6 +97,8 @@ pub(super) struct PointSection {
     pub momentary: Option<Period>,
     /// The least time between two commands for the output; those that come earlier are refused, and alarms wait.
     pub min_interval: Option<Period>,
+    /// In which steps a number is brought to its setpoint: its slope, `5/s`, or the long form. At once when nothing is said.
+    pub ramp: Option<RampSection>,
     /// What becomes of an output whose device was away and may have dropped it: `safe` forgets the last setpoint, `again` writes it again, `leave` writes nothing. What an alarm or an interlock holds is always written again. safe when nothing is said.
     pub after_loss: Option<AfterLoss>,
     /// How far a read-back may lie from what was written, in the point's unit; half a raw step when left out.

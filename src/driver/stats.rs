@@ -4,10 +4,11 @@
 //! page may look while a channel works.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use crate::model::Stamp;
 
@@ -27,15 +28,19 @@ pub enum LinkState {
     Offline,
 }
 
-/// An atomic [`LinkState`].
+/// An atomic [`LinkState`], whose changes somebody may wait for.
 #[derive(Debug, Default)]
-pub struct Link(AtomicU8);
+pub struct Link {
+    state: AtomicU8,
+    losses: AtomicU64,
+    told: OnceLock<Arc<Notify>>,
+}
 
 impl Link {
     /// The state now.
     #[must_use]
     pub fn get(&self) -> LinkState {
-        match self.0.load(Ordering::Relaxed) {
+        match self.state.load(Ordering::Acquire) {
             1 => LinkState::Online,
             2 => LinkState::Offline,
             _ => LinkState::Unknown,
@@ -50,8 +55,25 @@ impl Link {
             LinkState::Online => 1,
             LinkState::Offline => 2,
         };
-        self.0.store(code, Ordering::Relaxed);
+        if state == LinkState::Offline && before != state {
+            self.losses.fetch_add(1, Ordering::Relaxed);
+        }
+        self.state.store(code, Ordering::Release);
+        if let Some(told) = self.told.get().filter(|_| before != state) {
+            told.notify_one();
+        }
         before
+    }
+
+    /// How often it went offline: one that is online again may have been away for a moment.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// Wakes `told` at every change from now on. There is one who is told; `false` says that there is one already.
+    pub fn tell(&self, told: Arc<Notify>) -> bool {
+        self.told.set(told).is_ok()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The bridges of a gateway: made before anything is published, so that they miss nothing.
+//! The bridges of a gateway: made before anything is published, so that they miss nothing, and run once somebody listens
+//! to what they bring.
 
 use super::StartError;
 use super::parts::Parts;
@@ -8,13 +9,8 @@ use crate::clock::Clock;
 use crate::config::Plan;
 use crate::web;
 
-/// Starts every bridge of the plan.
-pub(super) fn start(
-    parts: &Parts,
-    plan: &Plan,
-    broker: &Broker,
-    clock: &Clock,
-) -> Result<Vec<BridgeHandle>, StartError> {
+/// Makes every bridge of the plan. What is published from here on waits in it.
+pub(super) fn open(plan: &Plan, broker: &Broker, clock: &Clock) -> Result<Vec<Bridge>, StartError> {
     let state = super::state_directory();
     let made: Result<Vec<Bridge>, _> = plan
         .bridges
@@ -23,12 +19,14 @@ pub(super) fn start(
             Bridge::open(name, config.clone(), &plan.site, broker, clock.clone(), state.as_deref())
         })
         .collect();
-    let bridges = made?;
-    let handles = bridges.iter().map(Bridge::handle).collect();
+    Ok(made?)
+}
+
+/// Lets the bridges connect.
+pub(super) fn run(parts: &Parts, bridges: Vec<Bridge>) {
     for bridge in bridges {
         parts.spawn("bridge", |stop| bridge.run(stop));
     }
-    Ok(handles)
 }
 
 /// A bridge as the page shows it. May wait for the disk.

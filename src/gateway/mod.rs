@@ -9,6 +9,7 @@ mod alarms;
 mod alone;
 mod audit;
 mod bridges;
+mod links;
 mod messages;
 mod parts;
 pub(crate) mod stale;
@@ -27,13 +28,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm;
 use crate::audit::{Audit, AuditError};
-use crate::bridge::{BridgeError, BridgeHandle};
+use crate::bridge::{Bridge, BridgeError, BridgeHandle};
 use crate::broker::{Broker, InvalidTopic, ListenError, Listeners, StoreError};
 use crate::bus::{Bus, Observer};
 use crate::clock::Clock;
 use crate::command::Commander;
 use crate::config::Plan;
-use crate::driver::{ChannelContext, ChannelStats, LinkState, Messages, Services, WriteQueue};
+use crate::driver::{ChannelContext, ChannelStats, Messages, Services, WriteQueue};
 use crate::model::{PointId, PointTable};
 use crate::notify::Notifier;
 use crate::publish::{Orders, Publisher, Setter};
@@ -46,9 +47,6 @@ pub const SAFE_STATE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the other parts may take to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How often the links of devices are looked at for their availability topics.
-const AVAILABILITY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Where systemd says that the service may keep its state.
 const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
@@ -133,7 +131,7 @@ impl Gateway {
         };
         let broker = Broker::open(plan.broker.clone())?;
         let parts = Parts::default();
-        let bridges = bridges::start(&parts, &plan, &broker, &clock)?;
+        let bridges = bridges::open(&plan, &broker, &clock)?;
         let publisher = Arc::new(Publisher::new(&broker, plan.site.clone(), Arc::clone(&plan.points))?);
         // Before the first client is served, so that nothing of what devices say at once is missed.
         let messages = messages::subscribe(&broker, &plan)?;
@@ -163,7 +161,7 @@ impl Gateway {
             alarms,
             audit,
             notifiers,
-            bridges,
+            bridges: bridges.iter().map(Bridge::handle).collect(),
             clock: clock.clone(),
             publisher,
             messages,
@@ -171,7 +169,11 @@ impl Gateway {
             channels_stop: CancellationToken::new(),
             parts,
         };
-        gateway.start_parts(mqtt_listeners, &clock)?;
+        gateway.start_parts(&clock)?;
+        // Nobody can publish before those listen who take commands: what they refuse is to be recorded.
+        let broker = gateway.broker.clone();
+        gateway.parts.spawn("broker", |stop| async move { broker.serve_all(mqtt_listeners, stop).await });
+        bridges::run(&gateway.parts, bridges);
         if let Some(listener) = web_listener {
             gateway.start_web(listener, &plan, &clock, alarm_changes);
         }
@@ -180,12 +182,10 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Broker, commands, alarms and the watchers.
-    fn start_parts(&self, mqtt: Listeners, clock: &Clock) -> Result<(), StartError> {
+    /// Commands, alarms and the watchers.
+    fn start_parts(&self, clock: &Clock) -> Result<(), StartError> {
         let parts = &self.parts;
-        let (broker, commander, alarms) =
-            (self.broker.clone(), self.commander.clone(), Arc::clone(&self.alarms));
-        parts.spawn("broker", |stop| async move { broker.serve_all(mqtt, stop).await });
+        let (commander, alarms) = (self.commander.clone(), Arc::clone(&self.alarms));
         parts.spawn("commands", |stop| async move { commander.run(stop).await });
         parts.spawn("alarms", |stop| async move { alarms.run(stop).await });
         for notifier in &self.notifiers {
@@ -204,7 +204,7 @@ impl Gateway {
         parts.spawn("alarm topics", |stop| orders.run(messages, stop));
         let (stats, publisher) = (self.stats.clone(), Arc::clone(&self.publisher));
         let (alarms, commander) = (Arc::clone(&self.alarms), self.commander.clone());
-        parts.spawn("availability", |stop| announce_links(stats, publisher, alarms, commander, stop));
+        parts.spawn("availability", |stop| links::announce(stats, publisher, alarms, commander, stop));
         parts.spawn("losses", |stop| tell_losses(self.broker.clone(), stop));
         let (bus, commander, all) = (Arc::clone(&self.bus), self.commander.clone(), parts.clone());
         let alive = move || {
@@ -367,47 +367,6 @@ async fn tell_losses(broker: Broker, shutdown: CancellationToken) {
                 "messages dropped: the queues of slow subscribers are full"
             );
             told = lost;
-        }
-    }
-}
-
-/// Publishes each device's availability, and what is odd about it, when they change, and tells the alarms who answers.
-async fn announce_links(
-    stats: Vec<Arc<ChannelStats>>,
-    publisher: Arc<Publisher>,
-    alarms: Arc<alarm::Engine>,
-    commander: Commander,
-    shutdown: CancellationToken,
-) {
-    let nothing = (LinkState::Unknown, None);
-    let mut told: Vec<Vec<(LinkState, Option<Arc<str>>)>> =
-        stats.iter().map(|channel| vec![nothing.clone(); channel.devices.len()]).collect();
-    let mut ticks = tokio::time::interval(AVAILABILITY_PERIOD);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
-        }
-        for (channel, told) in stats.iter().zip(&mut told) {
-            for (device, told) in channel.devices.iter().zip(told) {
-                let (link, notice) = (device.link.get(), device.notice());
-                if link != told.0 {
-                    publisher.device_availability(&device.name, link);
-                    let answers = match link {
-                        LinkState::Online => Some(true),
-                        LinkState::Offline => Some(false),
-                        LinkState::Unknown => None,
-                    };
-                    if let Some(answers) = answers {
-                        alarms.link(&device.name, answers);
-                        commander.link(&device.name, answers);
-                    }
-                }
-                if notice != told.1 {
-                    publisher.device_notice(&device.name, notice.as_deref());
-                }
-                *told = (link, notice);
-            }
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum Origin {
 }
 
 /// How far a command has come that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Stage {
     /// It has passed every check and waits for its channel.
     Accepted,
@@ -36,6 +36,11 @@ pub enum Stage {
     OnWire,
     /// The device has acknowledged the write, which is yet to be read back.
     Confirmed,
+    /// The output is on its way in steps. Told about once a second.
+    Ramping {
+        /// Where it stands, in its unit.
+        at: f64,
+    },
 }
 
 impl Stage {
@@ -46,6 +51,7 @@ impl Stage {
             Self::Accepted => "accepted",
             Self::OnWire => "on-wire",
             Self::Confirmed => "confirmed",
+            Self::Ramping { .. } => "ramping",
         }
     }
 }
@@ -109,7 +115,8 @@ pub enum Outcome {
     Rejected(String),
     /// The deadline passed before the write could start. Nothing was written.
     Expired,
-    /// A newer setpoint for the same output took its place while it waited. Nothing was written.
+    /// A newer setpoint for the same output took its place while it waited, and nothing was written; or turned the output
+    /// while it was on its way in steps.
     Superseded,
     /// Written, but the output reads otherwise.
     Mismatch {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Ramp;
+
 /// Who acts on an output, by what entitles them to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +106,8 @@ pub struct OutputRules {
     pub pause: Option<Duration>,
     /// What becomes of it when its device was away.
     pub after_loss: AfterLoss,
+    /// In which steps a number is brought to its setpoint; at once without it.
+    pub ramp: Option<Ramp>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Durations and byte sizes as people write them: `500ms`, `1m30s`, `2GiB`.
+//! Durations, byte sizes and slopes as people write them: `500ms`, `1m30s`, `2GiB`, `5/s`.
 //!
 //! Invariant: a bare number is never accepted where a unit could be forgotten.
 
@@ -18,6 +18,11 @@ pub struct Period(pub Duration);
 /// `KiB`, `MiB`, `GiB` powers of 1024, `B` is one byte.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
+
+/// How fast a value may change: a number, `/` and a unit of time, `5/s` or `30 /min`; held per second. Above 0.
+/// Units: `s`, `min`, `h`.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub struct Slope(pub f64);
 
 /// A number of things: `1 point`, `2 points`.
 #[must_use]
@@ -43,6 +48,8 @@ const BYTE_UNITS: [(&str, u64); 7] = [
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
 ];
+
+const SLOPE_UNITS: [(&str, f64); 3] = [("s", 1.0), ("min", 60.0), ("h", 3600.0)];
 
 impl Period {
     /// A period of whole milliseconds.
@@ -94,6 +101,19 @@ impl FromStr for ByteSize {
     }
 }
 
+impl FromStr for Slope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a slope; write a number above 0 and per what: 5/s, 30/min, 0.5/h");
+        let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let per = SLOPE_UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;
+        let slope = number.trim().parse::<f64>().map_err(|_| wrong())? / per;
+        if slope.is_finite() && slope > 0.0 { Ok(Self(slope)) } else { Err(wrong()) }
+    }
+}
+
 /// Splits `1.5m30s` into (`1.5`, `m`, `30s`).
 fn split_quantity(text: &str) -> Option<(&str, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -135,6 +155,12 @@ impl fmt::Display for Period {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_exact(f, self.0, &BYTE_UNITS)
+    }
+}
+
+impl fmt::Display for Slope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
     }
 }
 
@@ -183,6 +209,12 @@ text_type!(
     r"^\d+(\.\d+)?\s*(B|kB|MB|GB|KiB|MiB|GiB)$",
     "A number of bytes: digits and a unit, such as 64KiB or 2GiB."
 );
+text_type!(
+    Slope,
+    "Slope",
+    r"^\s*\d+(\.\d+)?\s*/\s*(s|min|h)\s*$",
+    "How fast a value may change, in the point's unit: 5/s, 30/min or 0.5/h."
+);
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +230,10 @@ mod tests {
         for wrong in ["", "1", "s", "1 parsec", "-1s", "1s 2", "99999999999999d"] {
             assert!(wrong.parse::<Period>().is_err(), "{wrong}");
         }
+        assert_eq!("30 / min".parse(), Ok(Slope(0.5)));
+        for wrong in ["", "5", "5 s", "5/", "/s", "0/s", "-1/s", "5/m", "inf/s", "1/s/s"] {
+            assert!(wrong.parse::<Slope>().is_err(), "{wrong}");
+        }
         for wrong in ["", "1", "1kb", "1B1B"] {
             assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
         }
@@ -210,12 +246,15 @@ mod tests {
             prop_assert_eq!(period.to_string().parse(), Ok(period));
             let size = ByteSize(bytes);
             prop_assert_eq!(size.to_string().parse(), Ok(size));
+            let slope = Slope(f64::from(us) / 1000.0 + 0.001);
+            prop_assert_eq!(slope.to_string().parse(), Ok(slope));
         }
 
         #[test]
         fn no_text_panics(text in ".*") {
             let _ = text.parse::<Period>();
             let _ = text.parse::<ByteSize>();
+            let _ = text.parse::<Slope>();
         }
     }
 }

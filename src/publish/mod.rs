@@ -38,6 +38,8 @@ const STATUS: PublishOptions<'static> = PublishOptions {
     correlation: None,
     user: &[],
     urgent: true,
+    dup: false,
+    kept: false,
 };
 
 /// The name under which the gateway publishes.
@@ -45,6 +47,28 @@ pub(crate) const ORIGIN: &str = "iogate";
 
 /// The level below `…/set` that answers go to.
 const RESULT_LEVEL: &str = "result";
+
+/// Whether a message was published just now, by somebody who wants it now.
+///
+/// # Errors
+/// When it may be a replay, in words for whoever published it.
+fn is_new(message: &Message) -> Result<(), &'static str> {
+    if message.retain {
+        return Err("a retained message is no command: publish it without the retain flag");
+    }
+    if message.is_old() {
+        return Err(
+            "the message was kept before it came here, by an upstream broker or as a will from before the start: \
+                    give the command anew, without the retain flag",
+        );
+    }
+    if message.dup() {
+        return Err(
+            "the message was sent before (DUP), perhaps to the gateway before it restarted: give the command anew",
+        );
+    }
+    Ok(())
+}
 
 /// Answers a request on `topic`, and before on the response topic that it names, with its correlation data
 /// (MQTT 5). Tells of the topics that are none.

@@ -1,8 +1,8 @@
 //! Serves `…/set` below the alarms: takes what people want of alarms to the engine, and answers.
 //!
 //! The payload is an action (`acknowledge`) or an object with `action`, `user`, `comment` and, to shelve, `for`.
-//! The answer goes to `…/set/result`, and to the response topic of an MQTT 5 request. Retained messages are
-//! refused: an acknowledgement that the broker had kept would acknowledge every later alarm.
+//! The answer goes to `…/set/result`, and to the response topic of an MQTT 5 request. What may be
+//! a replay is refused: an acknowledgement that a broker had kept would acknowledge every later alarm.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{RESULT_LEVEL, answer_to, topics};
+use super::{RESULT_LEVEL, answer_to, is_new, topics};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::model::{AlarmAnswer, AlarmOperator, AlarmOrder, AlarmRefusal, AlarmRequest, AlarmTarget, Topic};
 
@@ -85,9 +85,7 @@ impl Orders {
     fn understand(&self, message: &Message) -> Result<AlarmRequest, String> {
         let target = topics::alarm_target(&self.site, message.topic());
         let target: AlarmTarget = target.ok_or("this topic means no alarm")?;
-        if message.retain {
-            return Err("a retained message is no request: publish it without the retain flag".into());
-        }
+        is_new(message)?;
         if message.payload().len() > MAX_BYTES {
             return Err(format!("the payload is longer than {MAX_BYTES} bytes"));
         }

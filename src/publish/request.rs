@@ -137,6 +137,10 @@ pub fn answer(point: &str, id: Option<&str>, outcome: &Outcome) -> Vec<u8> {
 #[must_use]
 pub fn progress(point: &str, id: Option<&str>, stage: Stage) -> Vec<u8> {
     let mut out = begin(point, id, "stage", stage.code());
+    if let Stage::Ramping { at } = stage {
+        out.extend_from_slice(b",\"value\":");
+        Value::Float(at).write_json(&mut out);
+    }
     out.push(b'}');
     out
 }
@@ -211,6 +215,8 @@ mod tests {
         );
         let stage = progress("press/fan", Some("7"), Stage::OnWire);
         assert_eq!(stage, br#"{"id":"7","point":"press/fan","stage":"on-wire"}"#);
+        let stage = progress("oven/heat", None, Stage::Ramping { at: 37.5 });
+        assert_eq!(stage, br#"{"point":"oven/heat","stage":"ramping","value":37.5}"#);
         assert_eq!(released("press/fan", None), br#"{"point":"press/fan","outcome":"released"}"#);
         let json = answer("p", None, &Outcome::Rejected("held by alarm `hot`".into()));
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();

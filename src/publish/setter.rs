@@ -2,8 +2,8 @@
 //!
 //! The answer goes to `…/set/result`, and to the response topic of an MQTT 5 request with its correlation
 //! data. Whoever asks for it hears of the stages of a command there, too. What may be a replay is refused and
-//! recorded: retained messages (a setpoint that the broker had kept would fire at every start), messages that
-//! are sent once more, and ids that have been used.
+//! recorded: retained messages (a setpoint that a broker had kept would fire at every start), here or upstream,
+//! messages that are sent once more, wills from before the start, and ids that have been used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::replay::Given;
 use super::request::{Asked, SetRequest, answer, progress, released};
-use super::{RESULT_LEVEL, answer_to};
+use super::{RESULT_LEVEL, answer_to, is_new};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::clock::Clock;
 use crate::command::{Command, Commander, DEFAULT_DEADLINE};
@@ -101,14 +101,7 @@ impl Setter {
         if under_way.len() >= MAX_UNDER_WAY {
             return Err(format!("{MAX_UNDER_WAY} commands are under way already"));
         }
-        if message.retain {
-            return Err("a retained message is no command: publish it without the retain flag".into());
-        }
-        if message.dup() {
-            return Err("the message was sent before (DUP), perhaps to the gateway before it restarted: \
-                        give the command anew"
-                .into());
-        }
+        is_new(message)?;
         let request = SetRequest::parse(message.payload())?;
         if let Some(id) = &request.id {
             let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +122,7 @@ impl Setter {
         let SetRequest { asked: Asked::Set(setpoint, lasts), id, stages, .. } = request else { return };
         let command = Command { point: point.id, setpoint, origin, deadline, lasts };
         let (told, mut heard) = mpsc::unbounded_channel();
-        // At most three are told of a command, so nothing can gather here.
+        // Few are told of a command, and of a ramp one a second, so nothing can gather here.
         let ticket = self.commander.give(command, move |stage| {
             let _ = told.send(stage);
         });

@@ -126,3 +126,45 @@ async fn the_status_stands_on_its_topic() {
     }
     drop(gateway);
 }
+
+#[tokio::test]
+async fn a_command_that_upstream_had_kept_is_refused_whatever_the_rule_makes_of_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Mosquitto::start().await;
+    let port = free_port();
+    // Rules on both sides take the flag away, so that nothing but its way tells the gateway that it is old.
+    let text = format!(
+        "site: site
+broker: {{ listen: 127.0.0.1:{port} }}
+web: {{ enabled: off }}
+channels: {{ plc: {{ modbus-tcp: {{ address: 127.0.0.1:{} }} }} }}
+devices: {{ ahu: {{ channel: plc, unit: 1, points: {{ fan: {{ coil: 0, access: rw, safe: off }} }} }} }}
+alarms: {{ on: {{ point: ahu/fan, state: on }} }}
+bridges:
+  cloud:
+    url: {}
+    forward: [{{ topic: site/#, retain: clear }}]
+    accept: [{{ topic: site/ahu/fan/set, retain: clear }}, {{ topic: site/gateway/alarms/on/set, retain: clear }}]
+    buffer: {{ directory: {} }}
+",
+        free_port(),
+        upstream.url(),
+        folder.path().join("buffer").display()
+    );
+    let config = folder.path().join("site.yaml");
+    std::fs::write(&config, text).unwrap();
+    upstream.publish("site/ahu/fan/set", "{\"value\": true, \"id\": \"old\"}", &["-r"]).await;
+    upstream.publish("site/gateway/alarms/on/set", "acknowledge", &["-r"]).await;
+    let mut consumer =
+        upstream.consumer(&["site/ahu/fan/set/result", "site/gateway/alarms/on/set/result"]).await;
+    let gateway = run(&config, port).await;
+    for got in consumer.take(2).await {
+        let answer: serde_json::Value = serde_json::from_str(&got.payload).unwrap();
+        assert!(answer["reason"].as_str().unwrap().contains("was kept before it came here"), "{answer}");
+    }
+    // The same anew is a command; that its device does not answer is another matter.
+    upstream.publish("site/ahu/fan/set", "{\"value\": true, \"id\": \"new\"}", &[]).await;
+    let answer: serde_json::Value = serde_json::from_str(&consumer.next().await.payload).unwrap();
+    assert_eq!((&answer["id"], &answer["outcome"]), (&"new".into(), &"failed".into()), "{answer}");
+    drop(gateway);
+}

@@ -374,6 +374,7 @@ fn will_message(connect: &Connect<'_>, id: &Arc<str>, now: Instant) -> Option<Bo
         forward: will.forward.as_slice().into(),
         expires: None,
         dup: false,
+        kept: false,
         publisher: Arc::clone(id),
         received: now,
         logged: AtomicU64::new(0),

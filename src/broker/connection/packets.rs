@@ -229,6 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             qos: publish.qos,
             retain: publish.retain,
             dup: publish.dup,
+            kept: false,
             forward: &publish.properties.forward,
             expires: publish.properties.expiry.map(|seconds| deadline(round.now, seconds)),
             publisher: &self.session.id,

@@ -72,6 +72,11 @@ pub struct PublishOptions<'a> {
     pub user: &'a [(&'a str, &'a str)],
     /// The broker's log makes it durable at once, whatever `sync-interval` says: for alarms and answers to commands.
     pub urgent: bool,
+    /// Its sender marked it as sent before.
+    pub dup: bool,
+    /// It reached the publisher as a retained message from elsewhere: it is older than this publication, which those who
+    /// take commands must know even where [`Self::retain`] is not set.
+    pub kept: bool,
 }
 
 struct Staged {
@@ -82,6 +87,8 @@ struct Staged {
     retain: bool,
     expiry: Option<Duration>,
     urgent: bool,
+    dup: bool,
+    kept: bool,
 }
 
 /// What [`Batch::commit`] did.
@@ -198,6 +205,8 @@ impl Batch<'_> {
             retain: options.retain,
             expiry: options.expiry,
             urgent: options.urgent,
+            dup: options.dup,
+            kept: options.kept,
         });
     }
 
@@ -227,7 +236,8 @@ impl Batch<'_> {
                 payload: &bytes[staged.payload],
                 qos: staged.qos,
                 retain: staged.retain,
-                dup: false,
+                dup: staged.dup,
+                kept: staged.kept,
                 forward: &bytes[staged.forward],
                 expires: staged.expiry.map(|expiry| now + expiry),
                 publisher: origin,

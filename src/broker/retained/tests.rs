@@ -12,6 +12,7 @@ fn message<'a>(topic: &'a str, payload: &'a [u8], publisher: &'a Arc<str>, now: 
         qos: QoS::AtMostOnce,
         retain: true,
         dup: false,
+        kept: false,
         forward: &[],
         expires: None,
         publisher,

@@ -254,6 +254,7 @@ mod tests {
             forward: Box::default(),
             expires: None,
             dup: false,
+            kept: false,
             publisher: Arc::from("p"),
             received: Instant::now(),
             logged: std::sync::atomic::AtomicU64::new(0),

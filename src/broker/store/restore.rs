@@ -156,6 +156,8 @@ impl Scene {
             forward: message.forward,
             expires: message.expiry.map(left),
             dup: message.dup,
+            // A will that comes due now was left before the start.
+            kept: true,
             publisher: message.publisher,
             received: self.now.checked_sub(gone).unwrap_or(self.now),
             logged: AtomicU64::new(DURABLE),

@@ -1,5 +1,6 @@
 //! Tests of the commander against a channel that is a closure.
 
+mod ramps;
 mod slots;
 
 use super::*;

@@ -103,6 +103,7 @@ export class Row {
       this.held.title = output.holders.map((own) => holderWords(this.point, own)).join("\n");
     }
     this.holder = holder ? holderWords(this.point, holder) : null;
+    this.way = output?.ramp ? `at ${output.ramp.at.toLocaleString()}, ${spanText(output.ramp.secondsLeft * 1000)} more` : null;
     this.actions?.setHolder(holder);
     if (this.details) this.showDetails();
   }
@@ -130,7 +131,7 @@ export class Row {
       ["Topic", point.topic], ["Point", point.name], ["Channel", point.channel],
       ["Read", point.access === "w" ? "never, write only" : `every ${point.pollMs < 1000 ? `${point.pollMs} ms` : spanText(point.pollMs)}`],
       ["Range", point.range ? `${point.range[0]} … ${point.range[1]}${point.unit ? ` ${point.unit}` : ""}` : null],
-      ["Value read at", at], ["Held by", this.holder ?? null],
+      ["Value read at", at], ["Held by", this.holder ?? null], ["On its way", this.way ?? null],
     ].filter(([, value]) => value !== null);
     const wanted = JSON.stringify(facts);
     if (this.facts === wanted && this.details.childElementCount) return;

@@ -23,9 +23,18 @@ pub(in crate::web) struct OutputView<'a> {
     /// Whether the target is still to be written or confirmed.
     due: bool,
     setpoint: Option<&'a Value>,
+    /// How far it is, where it is on its way to the target in steps.
+    ramp: Option<RampView>,
     safe: Option<&'a Value>,
     /// The one that counts first.
     holders: Vec<HolderView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RampView {
+    at: f64,
+    seconds_left: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +66,7 @@ impl<'a> OutputView<'a> {
             known: status.known.as_ref(),
             due: status.due,
             setpoint: status.setpoint.as_ref(),
+            ramp: status.ramp.map(|ramp| RampView { at: ramp.at, seconds_left: ramp.left.as_secs_f64() }),
             safe: point.safe.as_ref(),
             holders: status.slots.iter().map(holder).collect(),
         }
@@ -103,6 +113,7 @@ pub(in crate::web) fn output_metrics(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::RampStatus;
     use crate::model::PointId;
     use crate::model::point::tests::point;
 
@@ -123,10 +134,12 @@ mod tests {
             due: true,
             slots: vec![(slot, Some(Duration::from_millis(1500)))],
             setpoint: None,
+            ramp: Some(RampStatus { at: 37.5, left: Duration::from_secs(4) }),
         };
         let json = serde_json::to_value(OutputView::new(&status, &points)).unwrap();
         assert_eq!(json["holders"][0]["class"], "manual");
         assert_eq!(json["holders"][0]["secondsLeft"], 1.5);
+        assert_eq!(json["ramp"], serde_json::json!({ "at": 37.5, "secondsLeft": 4.0 }));
         let text = output_metrics(
             &[status],
             &[("air".into(), Some("why".into())), ("oil".into(), None)],
