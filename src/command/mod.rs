@@ -33,7 +33,7 @@ pub use give::{Command, Ticket};
 use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
-pub use record::Listener;
+pub use record::{Kept, Listener};
 use record::Recorder;
 
 /// The deadline of a command whose sender named none.
