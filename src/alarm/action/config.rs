@@ -15,7 +15,7 @@ use crate::model::units::Period;
 pub struct ActionConfig {
     /// The state that the output is brought to.
     pub value: String,
-    /// What begins it, and for how long that asks for it.
+    /// What begins it, and for how long that asks for it; `raised` when left out.
     #[serde(default)]
     pub when: When,
     /// Which alarm has the output where several want it: 1 counts most, 16 least, and among equal ones the first to come. 8 when left out.

@@ -318,4 +318,6 @@ async fn sleep_until(moment: Option<Instant>) {
 }
 
 #[cfg(test)]
+mod act_tests;
+#[cfg(test)]
 mod tests;

@@ -57,14 +57,7 @@ impl Rig {
 
     /// Answers the next write, and says what it was.
     async fn written(&self) -> Value {
-        loop {
-            if let Some(job) = self.queue.pop(self.clock.mono()) {
-                let read_back = job.setpoint.clone();
-                job.finish(Outcome::Verified { read_back: read_back.clone() });
-                return read_back;
-            }
-            self.queue.pushed().await;
-        }
+        next_write(&self.queue, &self.clock).await
     }
 
     async fn until(&self, state: AlarmState) {
@@ -75,6 +68,18 @@ impl Rig {
 
     fn ask(&self, target: AlarmTarget, action: AlarmAction) -> Result<Vec<AlarmStatus>, AlarmRefusal> {
         self.engine.operate(&AlarmRequest { target, action, by: "kim".into(), comment: None })
+    }
+}
+
+/// The device takes the next write of the queue, and says what it was.
+pub(super) async fn next_write(queue: &WriteQueue, clock: &Clock) -> Value {
+    loop {
+        if let Some(job) = queue.pop(clock.mono()) {
+            let read_back = job.setpoint.clone();
+            job.finish(Outcome::Verified { read_back: read_back.clone() });
+            return read_back;
+        }
+        queue.pushed().await;
     }
 }
 
