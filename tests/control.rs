@@ -95,6 +95,7 @@ impl Gateway {
             .args(["run", "-c"])
             .arg(&config)
             .env("PLC", plc)
+            .env("STATE_DIRECTORY", folder)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -286,6 +287,14 @@ fn what_may_be_a_replay_is_refused() {
     watch.until("ahu/bell/set/result", "verified \"id\":\"7\"");
     gateway.set("panel", "bell", "{\"value\": true, \"id\": \"7\"}", &[]);
     assert!(watch.answer("bell").contains("has been given before"));
+    // Killed and started again: the same command once more is still the same command.
+    drop((watch, gateway));
+    let gateway = Gateway::start(folder.path(), &plant.plc);
+    let watch = gateway.watch();
+    gateway.set("panel", "bell", "{\"value\": true, \"id\": \"7\"}", &[]);
+    assert!(watch.answer("bell").contains("has been given before"));
+    gateway.set("panel", "bell", "{\"value\": true, \"id\": \"8\"}", &[]);
+    watch.until("ahu/bell/set/result", "verified \"id\":\"8\"");
     gateway.set("panel", "bell", "on", &["-r"]);
     assert!(watch.answer("bell").contains("a retained message is no command"));
     // Mosquitto's client cannot mark a first message as sent before: by hand, QoS 1 with DUP in CONNECT and PUBLISH.

@@ -90,7 +90,7 @@ impl Commander {
                 let setpoint = command.setpoint;
                 let outcome = Outcome::Rejected(reason);
                 self.record(CommandRequest { id, point, setpoint, origin, deadline, given, old }, &outcome);
-                let _ = reply.send(outcome);
+                self.tell(reply, outcome);
             }
         }
         Ticket { id, outcome }
@@ -165,7 +165,7 @@ impl Commander {
             outcome = ended(way).await;
         }
         self.record(request, &outcome);
-        let _ = reply.send(outcome);
+        self.tell(reply, outcome);
     }
 
     /// Puts a write into its channel's queue; to be called while the outputs are locked.
@@ -257,7 +257,8 @@ impl Managed {
             Some(lasts) => {
                 let Claim { class, owner, .. } = claim;
                 let until = Some(arbiter::end_of(now, lasts));
-                self.output.hold(Slot { class, owner, value: Some(setpoint), until, reason: None });
+                let (priority, value) = (arbiter::USUAL_PRIORITY, Some(setpoint));
+                self.output.hold(Slot { class, priority, owner, value, until, reason: None });
             }
         }
         // An alarm may have taken the output meanwhile; then its own write is still due.

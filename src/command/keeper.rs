@@ -204,17 +204,30 @@ fn conclude(commander: &Commander, attempt: Attempt) {
     let now = commander.inner.clock.mono();
     let Some(place) = commander.place(attempt.request.point) else { return };
     let mut outputs = commander.outputs();
-    let loud = outputs[place].end_attempt(&attempt, now);
+    let Ended { loud, stands } = outputs[place].end_attempt(&attempt, now);
     drop(outputs);
     commander.inner.settled.notify_waiters();
+    if stands {
+        let CommandRequest { point, origin, .. } = &attempt.request;
+        commander.inner.confirmations.tell(*point, origin, now);
+    }
     if loud {
         commander.record(attempt.request, &attempt.outcome);
     }
 }
 
+/// What others are to know of an attempt that has ended.
+struct Ended {
+    /// It is to be recorded.
+    loud: bool,
+    /// The output stands as it shall.
+    stands: bool,
+}
+
 impl Managed {
-    /// What follows for the output from the end of an attempt. Says whether it is to be recorded.
-    fn end_attempt(&mut self, attempt: &Attempt, now: Instant) -> bool {
+    /// What follows for the output from the end of an attempt.
+    fn end_attempt(&mut self, attempt: &Attempt, now: Instant) -> Ended {
+        let quiet = Ended { loud: false, stands: false };
         let Attempt { request, generation, step, outcome } = attempt;
         learn(&mut self.known, &request.setpoint, outcome);
         self.upkeep.attempts -= 1;
@@ -226,30 +239,31 @@ impl Managed {
             self.stepped(step.on_the_way, request.given.mono);
         }
         if self.upkeep.generation != *generation {
-            return true;
+            return Ended { loud: true, stands: false };
         }
         if *outcome == Outcome::Superseded && self.step_at().is_some() {
             // By a command that turns the output.
-            return false;
+            return quiet;
         }
         if !outcome.succeeded() {
             self.upkeep.after = Some(now + RETRY_PAUSE);
             self.upkeep.failures += 1;
             let failures = self.upkeep.failures;
             self.stumble(failures, outcome);
-            return failures == 1;
+            return Ended { loud: failures == 1, stands: false };
         }
         if step.on_the_way.is_some() {
             // Steps are no news; the way as a whole is recorded at its end.
             self.upkeep.failures = 0;
             self.tell_travel(now);
-            return false;
+            return quiet;
         }
         self.upkeep.done();
         if let Some(pulse) = self.rules.pulse {
             self.output.limit_alarm(end_of(now, pulse));
         }
         // Whoever asked records it in their own name.
-        !self.arrive(outcome.clone())
+        let asked = self.arrive(outcome.clone());
+        Ended { loud: !asked, stands: true }
     }
 }

@@ -32,11 +32,13 @@ use crate::model::ramp::Stand;
 use crate::model::{CommandId, ControlClass, ControlOrder, Origin, OutputRules, PointId, PointTable, Value};
 use arbiter::{Claim, Output};
 pub use give::{Command, Ticket};
+use hold::Confirmations;
+pub use hold::Stands;
 use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
-pub use record::Listener;
 use record::Recorder;
+pub use record::{Kept, Listener};
 pub use travel::RampStatus;
 use travel::Travel;
 
@@ -98,6 +100,7 @@ struct Inner {
     changed: Notify,
     settled: Notify,
     recorder: Recorder,
+    confirmations: Confirmations,
 }
 
 /// A writable point with all that is known of its control.
@@ -217,6 +220,7 @@ impl Commander {
                 changed: Notify::new(),
                 settled: Notify::new(),
                 recorder: Recorder::default(),
+                confirmations: Confirmations::default(),
             }),
         };
         commander.begin_interlocks();

@@ -16,6 +16,9 @@ use crate::publish::Publisher;
 /// How often the notices of devices are looked at.
 const NOTICE_PERIOD: Duration = Duration::from_secs(1);
 
+/// What was told of a device last: its link, how often it was lost, and what is odd about it.
+type Told = (LinkState, u64, Option<Arc<str>>);
+
 /// Publishes each device's availability, and what is odd about it, when they change, and tells the alarms who answers.
 pub(super) async fn announce(
     stats: Vec<Arc<ChannelStats>>,
@@ -28,8 +31,8 @@ pub(super) async fn announce(
     for device in stats.iter().flat_map(|channel| &channel.devices) {
         device.link.tell(Arc::clone(&changed));
     }
-    let nothing = (LinkState::Unknown, 0, None);
-    let mut told: Vec<Vec<(LinkState, u64, Option<Arc<str>>)>> =
+    let nothing: Told = (LinkState::Unknown, 0, None);
+    let mut told: Vec<Vec<Told>> =
         stats.iter().map(|channel| vec![nothing.clone(); channel.devices.len()]).collect();
     // Links tell at once; what is odd about a device is looked at now and then.
     let mut ticks = tokio::time::interval(NOTICE_PERIOD);

@@ -194,7 +194,12 @@ impl Gateway {
         }
         let sys = self.broker.clone();
         parts.spawn("$SYS", |stop| async move { sys.publish_sys(stop).await });
-        let setter = Setter::new(self.broker.clone(), self.commander.clone(), clock.clone());
+        let setter = Setter::new(
+            self.broker.clone(),
+            self.commander.clone(),
+            clock.clone(),
+            state_directory().as_deref(),
+        );
         let messages = setter.subscribe()?;
         parts.spawn("set topics", |stop| setter.run(messages, stop));
         parts.spawn("stale points", |stop| stale::watch(Arc::clone(&self.bus), clock.clone(), stop));

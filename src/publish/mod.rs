@@ -6,6 +6,7 @@
 //! opinion on values; a reading that is not good is told as such or not at all.
 
 mod alarms;
+mod memory;
 pub mod orders;
 pub mod payload;
 pub mod replay;

@@ -42,6 +42,13 @@ impl Ids {
 }
 
 impl Given {
+    /// What still counts, the oldest of each client first: by whom, which, and since when.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, Instant)> {
+        self.clients
+            .iter()
+            .flat_map(|(client, ids)| ids.oldest_first.iter().map(move |(since, id)| (client, id, *since)))
+    }
+
     /// Remembers a command.
     ///
     /// # Errors

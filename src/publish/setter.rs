@@ -5,6 +5,7 @@
 //! recorded: retained messages (a setpoint that a broker had kept would fire at every start), here or upstream,
 //! messages that are sent once more, wills from before the start, and ids that have been used.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::memory::Memory;
 use super::replay::Given;
 use super::request::{Asked, SetRequest, answer, progress, released};
 use super::{RESULT_LEVEL, answer_to, is_new};
 use crate::broker::{Broker, InvalidTopic, LocalSubscription, Message, PublishOptions, QoS};
 use crate::clock::Clock;
 use crate::command::{Command, Commander, DEFAULT_DEADLINE};
-use crate::model::{Origin, Outcome, Point, Value};
+use crate::model::{Origin, Outcome, Point, Stamp, Value};
 
 /// The most messages that wait to be looked at; more are lost and counted by the broker.
 const MAX_WAITING: usize = 1024;
@@ -35,14 +37,58 @@ pub struct Setter {
     commander: Commander,
     clock: Clock,
     /// The commands of late, by their ids.
-    given: Mutex<Given>,
+    given: Mutex<Remembered>,
+}
+
+/// The commands of late, in memory and on the disk.
+#[derive(Default)]
+struct Remembered {
+    given: Given,
+    memory: Option<Memory>,
+}
+
+impl Remembered {
+    /// Those of earlier runs, where there is a folder for them.
+    fn open(folder: Option<&Path>, clock: &Clock) -> Self {
+        let Some(folder) = folder else { return Self::default() };
+        let now = clock.stamp();
+        let (memory, known) = Memory::open(folder, unix_ms(now));
+        let mut given = Given::default();
+        for (client, id, ago) in known {
+            let since = now.mono.checked_sub(ago).unwrap_or(now.mono);
+            // More than there is room for is forgotten, as it would be while the gateway runs.
+            let _ = given.remember(&client.into(), &id, since);
+        }
+        Self { given, memory: Some(memory) }
+    }
+
+    fn remember(&mut self, client: &Arc<str>, id: &str, now: Stamp) -> Result<(), String> {
+        self.given.remember(client, id, now.mono)?;
+        let Some(memory) = &mut self.memory else { return Ok(()) };
+        if memory.keep(client, id, unix_ms(now)) {
+            let known: Vec<_> = self
+                .given
+                .iter()
+                .map(|(client, id, since)| {
+                    (client.to_string(), id.to_string(), now.mono.saturating_duration_since(since))
+                })
+                .collect();
+            memory.rewrite(&known, unix_ms(now));
+        }
+        Ok(())
+    }
+}
+
+fn unix_ms(stamp: Stamp) -> i64 {
+    i64::try_from(stamp.unix_us / 1000).unwrap_or(i64::MAX)
 }
 
 impl Setter {
-    /// A server over these parts.
+    /// A server over these parts. The ids of commands outlive a restart in the folder, where there is one.
     #[must_use]
-    pub fn new(broker: Broker, commander: Commander, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { broker, commander, clock, given: Mutex::default() })
+    pub fn new(broker: Broker, commander: Commander, clock: Clock, state: Option<&Path>) -> Arc<Self> {
+        let given = Mutex::new(Remembered::open(state, &clock));
+        Arc::new(Self { broker, commander, clock, given })
     }
 
     /// Subscribes to the `…/set` topic of every writable point. Messages wait from here on, until [`Self::run`].
@@ -105,7 +151,7 @@ impl Setter {
         let request = SetRequest::parse(message.payload())?;
         if let Some(id) = &request.id {
             let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-            given.remember(message.publisher(), id, self.clock.mono())?;
+            given.remember(message.publisher(), id, self.clock.stamp())?;
         }
         Ok(request)
     }

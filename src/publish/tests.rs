@@ -197,7 +197,7 @@ fn setter_rig() -> Rig {
     let clock = Clock::system();
     let commander =
         Commander::new(Arc::new(PointTable::new(vec![fan])), vec![Arc::clone(&queue)], clock.clone());
-    let setter = Setter::new(broker.clone(), commander, clock);
+    let setter = Setter::new(broker.clone(), commander, clock, None);
     let shutdown = CancellationToken::new();
     let messages = setter.subscribe().unwrap();
     tokio::spawn(setter.run(messages, shutdown.clone()));

@@ -143,6 +143,7 @@ async fn whoever_takes_the_output_ends_the_way_of_a_command() {
     assert_eq!(valve.take_all(2).await, [12.0, 13.0], "the setpoint counts again, and is approached again");
     let slot = arbiter::Slot {
         class: ControlClass::Interlock,
+        priority: arbiter::USUAL_PRIORITY,
         owner: "air".into(),
         value: Some(Value::Float(0.0)),
         until: None,
