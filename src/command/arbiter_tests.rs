@@ -4,6 +4,7 @@ use ControlClass::{Alarm, Automatic, Interlock, Manual, Remote};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::control::tests::histories;
 
 fn claim(class: ControlClass, owner: &str, holds: bool) -> Claim {
     Claim { class, owner: owner.into(), holds }
@@ -195,9 +196,9 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: histories(2_000, 100), ..ProptestConfig::default() })]
 
-    /// Two thousand histories of up to 200 steps: some 200,000 steps of every run of the tests.
+    /// Two thousand histories of up to 200 steps: some 200,000 steps of every run of the tests, or as many as are asked for.
     #[test]
     fn the_holder_is_always_the_highest_live_slot(steps in prop::collection::vec(step(), 0..200)) {
         let start = Instant::now();

@@ -171,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::control::tests::histories;
 
     fn job(point: u32, value: i64, deadline: Instant) -> (WriteJob, oneshot::Receiver<Outcome>) {
         let (reply, outcome) = oneshot::channel();
@@ -285,9 +286,9 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: histories(1_000, 100), ..ProptestConfig::default() })]
 
-        /// A thousand histories of up to 200 steps.
+        /// A thousand histories of up to 200 steps, or as many as are asked for.
         #[test]
         fn no_write_leaves_after_its_deadline_and_each_is_answered_once(
             steps in prop::collection::vec((0u8..4, 0u32..12, 0usize..LANES, 0u64..50), 0..200)

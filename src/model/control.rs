@@ -111,8 +111,15 @@ pub struct OutputRules {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// How many histories of `each` steps a property of control is looked at over: `usual`, or as many as make up the
+    /// steps that `IOGATE_CONTROL_STEPS` asks for.
+    pub(crate) fn histories(usual: u32, each: u32) -> u32 {
+        let asked = std::env::var("IOGATE_CONTROL_STEPS").ok();
+        asked.map_or(usual, |steps| steps.parse::<u32>().expect("a number of steps").div_ceil(each).max(1))
+    }
 
     #[test]
     fn an_order_names_every_class_once_and_interlocks_first() {

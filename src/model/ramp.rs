@@ -61,6 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::control::tests::histories;
 
     const RAMP: Ramp = Ramp { up: 5.0, down: 10.0, every: Duration::from_millis(200), also_safe: false };
 
@@ -82,6 +83,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: histories(1_000, 50), ..ProptestConfig::default() })]
+
         #[test]
         fn no_step_is_steeper_than_the_slope_or_goes_too_far(
             up in 0.001f64..1e4, down in 0.001f64..1e4, every_ms in 1u64..5_000, first in -1e4f64..1e4,
