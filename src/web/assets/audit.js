@@ -31,9 +31,18 @@ export class AuditView {
   tick() {}
 }
 
+const DIGITS = 7;
+
+/** A value as people read it: a digest by its beginning, a number without its last digits. */
+function value(record, value) {
+  if (value === null) return "–";
+  if (record.kind !== "command" && value.length === 64) return `${value.slice(0, 8)}…`;
+  const long = value.length > DIGITS + 1 && value.includes(".") && Number.isFinite(Number(value));
+  return long ? String(Number(Number(value).toPrecision(DIGITS))) : value;
+}
+
 function row(record) {
-  const value = (value) => (value === null ? "–" : value.length === 64 && record.kind !== "command" ? `${value.slice(0, 8)}…` : value);
-  const values = record.old === null && record.new === null ? "–" : `${value(record.old)} → ${value(record.new)}`;
+  const values = record.old === null && record.new === null ? "–" : `${value(record, record.old)} → ${value(record, record.new)}`;
   const kind = record.kind === "command" ? null : said(record.kind);
   const clock = record.clock === "unset" ? said("clock not set") : null;
   const outcome = WELL.includes(record.outcome) ? "chip chip-state" : "chip chip-state failed";
