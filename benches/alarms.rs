@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use iogate::alarm::delay::Delays;
-use iogate::alarm::detect::{Detector, Formula, Limits, Rate, Reference};
+use iogate::alarm::detect::{Detector, Formula, Grade, Limits, Rate, Reference};
 use iogate::alarm::life::Manner;
 use iogate::alarm::text::Message;
 use iogate::alarm::{Engine, Rule};
@@ -93,7 +93,7 @@ fn rule(number: u32) -> Rule {
             let (expression, _) = parse("a > 80 and b > 80", &["a", "b"]).unwrap();
             (vec![own, next], Detector::Formula(Formula { expression, uses: [0, 1].into() }))
         }
-        3 => (vec![own], Detector::Quality { uncertain: true, stale: Some(within) }),
+        3 => (vec![own], Detector::Quality { inputs: 1, grade: Grade::NotGood, stale: Some(within) }),
         _ => (vec![own], Detector::Limits(limits)),
     };
     Rule {

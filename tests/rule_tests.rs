@@ -268,3 +268,82 @@ async fn what_a_running_gateway_did_is_recorded_and_passes() {
     gateway.stop().await;
     simulation.stop().await;
 }
+
+/// A press whose alarms do more than hold an output.
+const ACTIONS: &str = r#"
+site: s
+channels:
+  plc: { modbus-tcp: { address: 192.0.2.1 } }
+devices:
+  press:
+    channel: plc
+    points:
+      temperature: { input: 0, type: i16, scale: 0.1 }
+      fan: { coil: 0, access: rw, safe: off }
+      horn: { coil: 1, access: rw, safe: off }
+      purge: { coil: 2, access: rw, safe: off }
+      trip: { coil: 3, access: rw, safe: off, momentary: 500ms }
+      mode: { holding: 0, enum: { 0: idle, 1: low, 2: high }, access: rw, safe: idle }
+alarms:
+  warm:
+    point: press/temperature
+    high: 60
+    inputs: { t: press/temperature }
+    then:
+      press/fan: { value: on, at-least: 2m, pause: 1m, until: "t < 40" }
+      press/horn: { value: on, when: unacknowledged }
+      press/purge: { value: on, when: cleared, pulse: 30s }
+      press/trip: on
+      press/mode: low
+  hot:
+    point: press/temperature
+    high: 80
+    acknowledge: automatic
+    then: { press/mode: { value: high, priority: 1 } }
+tests:
+  every action has its time:
+    given:
+      press/temperature: { 0s: 20, 10s: 61, 20s: 85, 30s: 70, 1m: 50, 3m: 39, 3m30s: 61 }
+    do:
+      15s: { acknowledge: warm }
+    expect:
+      alarms:
+        warm: { 10s: active-unacknowledged, 15s: active-acknowledged, 1m: normal, 3m30s: active-unacknowledged }
+        hot: { 20s: active-unacknowledged, 30s: normal }
+      writes:
+        press/fan: { 10s: on, 3m: off, 4m: on }
+        press/horn: { 10s: on, 15s: off, 3m30s: on }
+        press/purge: { 1m: on, 1m30s: off }
+        press/trip: { 10s: on, 10.5s: off, 3m30s: on, 3m30.5s: off }
+        press/mode: { 10s: low, 20s: high, 30s: low, 1m: idle, 3m30s: low }
+    only: on
+    until: 5m
+  taking out of service ends what a release condition holds, but not the least time:
+    given: { press/temperature: { 0s: 20, 10s: 61, 20s: 50 } }
+    do: { 1m: { take-out: warm } }
+    expect:
+      writes: { press/fan: { 10s: on, 2m10s: off } }
+    until: 10m
+"#;
+
+#[test]
+fn actions_keep_their_times_on_the_virtual_clock() {
+    let folder = folder(&[("site.yaml", ACTIONS)]);
+    let (code, out, err) = iogate(&["test", "site.yaml"], folder.path());
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("2 tests: 2 passed"), "{out}");
+    for (line, without) in [
+        (", at-least: 2m", "at-least"),
+        (", pause: 1m", "pause"),
+        (", until: \"t < 40\"", "until"),
+        (", priority: 1", "priority"),
+    ] {
+        let mut damaged = ACTIONS.replace(line, "");
+        if without == "until" {
+            damaged = damaged.replace("    inputs: { t: press/temperature }\n", "");
+        }
+        std::fs::write(folder.path().join("site.yaml"), &damaged).unwrap();
+        let (code, out, err) = iogate(&["test", "site.yaml"], folder.path());
+        assert_eq!(code, 1, "nothing shows that `{without}` is missing: {out}{err}");
+    }
+}

@@ -5,8 +5,10 @@
 
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 
+use super::action::by_output;
 use crate::model::Severity;
 use crate::model::units::Period;
 
@@ -44,7 +46,7 @@ pub struct Config {
     /// Active when the reading is `bad`, or `not-good` (also when it is uncertain).
     #[serde(default)]
     pub quality: Option<QualityWord>,
-    /// Active when there was no good reading for this long; alone or with `quality`.
+    /// Active when there was no good reading for this long; alone, or with `quality` for what is bad at once.
     #[serde(default)]
     pub stale: Option<Period>,
     /// Active when the value does not move: a frozen sensor.
@@ -95,9 +97,10 @@ pub struct Config {
     /// A bad input keeps the alarm as it is. It also raises an alarm of its own, called NAME.input, after 10 s (`alarm`), or does not (`hold`).
     #[serde(default)]
     pub bad_input: BadInput,
-    /// Outputs and the states that they are held in while the alarm is active: `{ press/fan: on }`.
+    /// Outputs and the states that they are held in while the alarm is active or latched: `{ press/fan: on }`; or keys, see below.
     #[serde(default)]
-    pub then: IndexMap<String, String>,
+    #[schemars(schema_with = "by_output")]
+    pub then: IgnoredAny,
 }
 
 /// How much a value may move.

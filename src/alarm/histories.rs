@@ -160,7 +160,8 @@ impl World {
 
     /// Ends the program, and begins it anew with what is on the disk.
     fn restart(&mut self, seconds: u64, reboot: bool) {
-        let text = serde_json::to_string(&Saved::of(&self.alarm, &self.boot, self.now())).unwrap();
+        let text =
+            serde_json::to_string(&Saved::of(&self.rule, &self.alarm, &self.boot, self.now())).unwrap();
         let before = self.alarm.clone();
         self.pass(seconds);
         if reboot {
@@ -235,7 +236,7 @@ fn note(
     }
 }
 
-fn steps() -> u64 {
+pub(in crate::alarm) fn steps() -> u64 {
     std::env::var("IOGATE_ALARM_STEPS").map_or(STEPS, |text| text.parse().expect("a number of steps"))
 }
 

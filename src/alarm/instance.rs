@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::action::{self, Action, Running};
 use super::delay::{Delay, Turn};
 use super::detect::{Condition, Detector, Memory, Reference, Sight};
 use super::flood::Chatter;
@@ -15,7 +16,7 @@ use super::rule::Rule;
 use super::text::Values;
 use crate::model::units::Period;
 use crate::model::{
-    AlarmAction, AlarmChange, AlarmState, AlarmStatus, PointTable, Reading, Stamp, Texts, Value,
+    AlarmAction, AlarmChange, AlarmState, AlarmStatus, PointId, PointTable, Reading, Stamp, Texts, Value,
 };
 
 /// The longest time for which an alarm can be put aside; who needs longer takes it out of service.
@@ -49,8 +50,8 @@ pub struct Alarm {
     pub message: Texts,
     /// Whether it chatters.
     pub chatter: Chatter,
-    /// Whether its outputs were held when that was last looked at.
-    pub held: bool,
+    /// How its actions stand, in the order of the rule.
+    pub actions: Box<[Running]>,
     /// Somebody acts at this moment; what is told otherwise is the plant's and the clock's doing.
     pub acting: bool,
     blind: bool,
@@ -74,7 +75,7 @@ impl Alarm {
             comment: None,
             message: Texts::default(),
             chatter: Chatter::default(),
-            held: false,
+            actions: vec![Running::default(); rule.actions.len()].into(),
             acting: false,
             blind: false,
             touched: false,
@@ -135,7 +136,32 @@ impl Alarm {
             true => None,
             false => rule.detector.due(&self.memory, self.delay.counts, now),
         };
-        [self.delay.due(), self.life.shelved_until, self.chatter.until, watched].into_iter().flatten().min()
+        let actions = rule.actions.iter().zip(&*self.actions);
+        let acting = actions.filter_map(|(action, running)| running.due(action, &self.life, now)).min();
+        let moments = [self.delay.due(), self.life.shelved_until, self.chatter.until, watched, acting];
+        moments.into_iter().flatten().min()
+    }
+
+    /// Lets its actions follow its life and the time. Says whether any of them stands differently.
+    pub fn act(&mut self, rule: &Rule, now: Instant, turn: &mut dyn FnMut(&Action, action::Turn)) -> bool {
+        let Self { memory, life, actions, .. } = self;
+        let mut moved = false;
+        for (action, running) in rule.actions.iter().zip(actions.iter_mut()) {
+            let before = *running;
+            let released = || action.until.as_ref().is_none_or(|until| until.truth(memory) == Some(true));
+            if let Some(next) = running.step(action, life, released, now) {
+                turn(action, next);
+            }
+            moved |= *running != before;
+        }
+        moved
+    }
+
+    /// A device has confirmed what the alarm wants of an output. Says whether that was news.
+    pub fn confirm(&mut self, rule: &Rule, output: PointId, now: Instant) -> bool {
+        let mut actions = rule.actions.iter().zip(self.actions.iter_mut());
+        let own = actions.find(|(action, _)| action.output == output);
+        own.is_some_and(|(action, running)| running.confirm(action, now))
     }
 
     fn turn(&mut self, rule: &Rule, turn: Turn, before: Option<Condition>, now: Stamp, tell: Tell<'_>) {
@@ -233,9 +259,12 @@ impl Alarm {
 
     /// Lets an event happen that has a meaning now, and tells it.
     fn happen(&mut self, rule: &Rule, event: Event, change: AlarmChange, now: Stamp, tell: Tell<'_>) {
-        let from = self.life.state();
+        let (before, from) = (self.life, self.life.state());
         if self.life.step(rule.manner, event).is_err() {
             return;
+        }
+        for (action, running) in rule.actions.iter().zip(self.actions.iter_mut()) {
+            running.happen(action, event, &before, &self.life);
         }
         if self.life.state() != from || change == AlarmChange::Escalated || self.since.is_none() {
             self.since = Some(now);
@@ -266,7 +295,7 @@ impl Alarm {
     /// The message as it is now.
     #[must_use]
     pub fn fill(&self, rule: &Rule, points: &PointTable) -> Texts {
-        let point = rule.inputs.first().map(|id| points.get(*id));
+        let point = rule.subject().map(|id| points.get(id));
         let condition = self.delay.counts;
         let number = |number: Option<f64>| number.map(|number| Value::Float(number).to_string());
         let value = self.value.as_ref().or_else(|| self.memory.value());
@@ -301,7 +330,7 @@ impl Alarm {
     pub fn status(&self, rule: &Rule) -> AlarmStatus {
         AlarmStatus {
             name: Arc::clone(&rule.name),
-            point: rule.inputs.first().copied(),
+            point: rule.subject(),
             device: rule.device.clone(),
             severity: rule.severity(self.delay.counts),
             class: rule.class.clone(),

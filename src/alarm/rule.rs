@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use super::action::Action;
 use super::delay::Delays;
 use super::detect::{Condition, Detector, Formula};
 use super::flood::Chattering;
 use super::life::Manner;
 use super::text::Message;
-use crate::model::{PointId, Severity, Texts, Value};
+use crate::model::{PointId, Severity, Texts};
 
 /// A validated alarm rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Its name.
     pub name: Arc<str>,
-    /// The points that it looks at, each once; the first is the one that people see. Empty for a device.
+    /// The points that it looks at; the first is the one that people see, unless it watches a device. One that is watched for its
+    /// states is there once more where an expression uses it.
     pub inputs: Vec<PointId>,
     /// The device whose silence it watches.
     pub device: Option<Arc<str>>,
@@ -40,22 +42,19 @@ pub struct Rule {
     pub message: Message,
     /// What the operator can do about it.
     pub help: Texts,
-    /// What is done while it is active.
+    /// What it does to outputs, each of them once.
     pub actions: Vec<Action>,
     /// Whether it was made for the inputs of another alarm and not written by anyone.
     pub implied: bool,
 }
 
-/// An output and the state that it is held in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Action {
-    /// The output.
-    pub output: PointId,
-    /// The state, in the output's kind.
-    pub value: Value,
-}
-
 impl Rule {
+    /// The point that it is about; none where it watches a device.
+    #[must_use]
+    pub fn subject(&self) -> Option<PointId> {
+        self.inputs.first().copied().filter(|_| self.device.is_none())
+    }
+
     /// How much a condition matters.
     #[must_use]
     pub fn severity(&self, condition: Option<Condition>) -> Severity {

@@ -18,11 +18,16 @@ use crate::model::{ControlClass, ControlOrder, Origin, Value};
 /// The most slots of one output; alarms and interlocks alone can be several.
 pub const MAX_SLOTS: usize = 256;
 
+/// What the slot of a class counts where nothing else is said; smaller ones count more.
+pub const USUAL_PRIORITY: u8 = 8;
+
 /// Somebody's hold on an output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slot {
     /// What entitles its owner.
     pub class: ControlClass,
+    /// Which of a class counts more: the smaller number, and among equal ones the older slot.
+    pub priority: u8,
     /// Whose it is: the name of an alarm or an interlock, a client, an address.
     pub owner: Arc<str>,
     /// What the output shall be; `None` leaves it as it is and lets nobody else act.
@@ -37,7 +42,7 @@ pub struct Slot {
 #[derive(Debug, Clone, Default)]
 pub struct Output {
     order: ControlOrder,
-    /// The one that counts most first; within a class the oldest.
+    /// The one that counts most first: by class, by priority, by age.
     slots: Vec<Slot>,
     setpoint: Option<Value>,
     safe: Option<Value>,
@@ -220,12 +225,16 @@ impl Output {
 
     /// Somebody takes the output, or changes what they hold. Says whether the output is theirs now or was before.
     pub fn hold(&mut self, slot: Slot) -> bool {
-        if let Some(place) = self.slots.iter().position(|own| own.is_of(slot.class, &slot.owner)) {
-            self.slots[place] = slot;
-            return place == 0;
+        let own = self.slots.iter().position(|own| own.is_of(slot.class, &slot.owner));
+        if let Some(place) = own {
+            if self.slots[place].priority == slot.priority {
+                self.slots[place] = slot;
+                return place == 0;
+            }
+            self.slots.remove(place);
         }
-        let rank = self.order.rank(slot.class);
-        let place = self.slots.partition_point(|own| self.order.rank(own.class) <= rank);
+        let weight = |slot: &Slot| (self.order.rank(slot.class), slot.priority);
+        let place = self.slots.partition_point(|own| weight(own) <= weight(&slot));
         self.slots.insert(place, slot);
         place == 0
     }

@@ -10,7 +10,8 @@ fn claim(class: ControlClass, owner: &str, holds: bool) -> Claim {
 }
 
 fn slot(class: ControlClass, owner: &str, value: i64, until: Option<Instant>) -> Slot {
-    Slot { class, owner: owner.into(), value: Some(Value::Int(value)), until, reason: None }
+    let priority = USUAL_PRIORITY;
+    Slot { class, priority, owner: owner.into(), value: Some(Value::Int(value)), until, reason: None }
 }
 
 fn output() -> Output {
@@ -117,6 +118,30 @@ fn the_configured_order_counts() {
     assert_eq!(target(&output), Some(4));
 }
 
+#[test]
+fn among_alarms_the_smaller_number_has_the_output_and_among_equal_ones_the_first() {
+    let mut output = output();
+    let take = |output: &mut Output, owner: &str, priority, value| {
+        output.hold(Slot { priority, ..slot(Alarm, owner, value, None) })
+    };
+    assert!(take(&mut output, "warm", 8, 1));
+    assert!(!take(&mut output, "warmer", 8, 2), "the first of equal ones has it");
+    assert!(take(&mut output, "fire", 1, 3));
+    assert!(!take(&mut output, "smoke", 2, 4));
+    assert_eq!(target(&output), Some(3));
+    output.hold(slot(Manual, "panel", 9, None));
+    assert_eq!(target(&output), Some(9), "a class counts more than any priority");
+    output.release(Manual, "panel");
+    for (owner, next) in [("fire", 4), ("smoke", 1), ("warm", 2), ("warmer", 0)] {
+        assert!(output.release(Alarm, owner));
+        assert_eq!(target(&output), Some(next));
+    }
+    take(&mut output, "warm", 8, 1);
+    take(&mut output, "fire", 9, 3);
+    assert!(take(&mut output, "fire", 1, 3), "a slot that counts more than before goes ahead");
+    assert_eq!((target(&output), output.slots().len()), (Some(3), 2));
+}
+
 /// What may happen to an output.
 #[derive(Debug, Clone)]
 enum Step {
@@ -138,6 +163,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Only alarms differ in it.
+fn priority(class: usize, owner: u8) -> u8 {
+    if ControlClass::ALL[class] == Alarm { USUAL_PRIORITY - owner } else { USUAL_PRIORITY }
+}
+
 /// The same rules as a flat list that is looked through anew every time.
 #[derive(Default)]
 struct Model {
@@ -152,7 +182,7 @@ impl Model {
     }
 
     fn top(&self) -> Option<&(usize, u8, i64, Option<u64>, u64)> {
-        self.live.iter().min_by_key(|slot| (slot.0, slot.4))
+        self.live.iter().min_by_key(|slot| (slot.0, priority(slot.0, slot.1), slot.4))
     }
 
     fn wait(&mut self, now: u64) {
@@ -189,7 +219,8 @@ proptest! {
                         continue;
                     }
                     let end = lasts.map(|lasts| now + u64::from(lasts) + 1);
-                    output.hold(slot(kind, &owner.to_string(), value, end.map(at)));
+                    let slot = slot(kind, &owner.to_string(), value, end.map(at));
+                    output.hold(Slot { priority: priority(class, owner), ..slot });
                     match own {
                         Some(own) => {
                             let age = model.live[own].4;

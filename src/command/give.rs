@@ -206,7 +206,8 @@ impl Managed {
             Some(lasts) => {
                 let Claim { class, owner, .. } = claim;
                 let until = Some(arbiter::end_of(now, lasts));
-                self.output.hold(Slot { class, owner, value: Some(setpoint), until, reason: None });
+                let (priority, value) = (arbiter::USUAL_PRIORITY, Some(setpoint));
+                self.output.hold(Slot { class, priority, owner, value, until, reason: None });
             }
         }
         // An alarm may have taken the output meanwhile; then its own write is still due.

@@ -4,21 +4,57 @@
 //! what its holder wants is written again. Invariant: a command that waits in a queue when somebody who counts
 //! more takes its output never reaches the wire.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::interlock::Change;
 use super::record::Release;
 use super::{Commander, Managed};
 use crate::bus::Observer;
-use crate::command::arbiter::{Output, Slot};
+use crate::command::arbiter::{Output, Slot, USUAL_PRIORITY};
 use crate::model::{AfterLoss, ControlClass, Origin, Outcome, PointId, Reading, Value};
 
+/// Who is told that an output stands as the alarm that holds it wants it: the output, the alarm, the moment at which the
+/// device has confirmed it. Called in line with no lock held: it must be quick and must not block.
+pub type Stands = Box<dyn Fn(PointId, &str, Instant) + Send + Sync>;
+
+/// Where confirmations for alarms go.
+#[derive(Default)]
+pub(super) struct Confirmations(OnceLock<Stands>);
+
+impl Confirmations {
+    /// A write in the name of `origin` stands.
+    pub(super) fn tell(&self, point: PointId, origin: &Origin, now: Instant) {
+        if let (Some(listener), Origin::Alarm(alarm)) = (self.0.get(), origin) {
+            listener(point, alarm, now);
+        }
+    }
+}
+
 impl Commander {
-    /// An alarm takes an output; it is kept at `value` until [`Self::release`], or for as long as its pulse lasts.
+    /// Tells `listener` of every output that stands as an alarm wants it, from now on. There is one listener; `false` says
+    /// that there is one already, which stays.
+    pub fn on_stands(&self, listener: Stands) -> bool {
+        self.inner.confirmations.0.set(listener).is_ok()
+    }
+
+    /// An alarm of usual priority takes an output; see [`Self::hold_as`].
     pub fn hold(&self, point: PointId, alarm: &Arc<str>, value: Value) {
+        self.hold_as(point, alarm, value, USUAL_PRIORITY, None);
+    }
+
+    /// An alarm takes an output; it is kept at `value` until [`Self::release`], or for as long as its pulse lasts. Among
+    /// alarms the smaller number of `priority` counts more. `reason` is for people.
+    pub fn hold_as(
+        &self,
+        point: PointId,
+        alarm: &Arc<str>,
+        value: Value,
+        priority: u8,
+        reason: Option<Arc<str>>,
+    ) {
         let (class, owner) = (ControlClass::Alarm, Arc::clone(alarm));
-        self.take(point, Slot { class, owner, value: Some(value), until: None, reason: None });
+        self.take(point, Slot { class, priority, owner, value: Some(value), until: None, reason });
     }
 
     /// An alarm lets go of an output, which goes to the next in line.
@@ -119,7 +155,8 @@ impl Commander {
             match &change.tripped {
                 Some(reason) => {
                     let (owner, reason) = (Arc::clone(&rule.name), Some(Arc::clone(reason)));
-                    self.take(*point, Slot { class, owner, value: value.clone(), until: None, reason });
+                    let (priority, value) = (USUAL_PRIORITY, value.clone());
+                    self.take(*point, Slot { class, priority, owner, value, until: None, reason });
                     if !rule.resume {
                         self.change(*point, Output::forget);
                     }

@@ -191,11 +191,12 @@ fn conclude(commander: &Commander, attempt: Attempt) {
         upkeep.writing = None;
     }
     let current = upkeep.generation == attempt.generation;
+    let stands = current && attempt.outcome.succeeded();
     let mut loud = true;
     if attempt.outcome.succeeded() {
         output.begin();
     }
-    if current && attempt.outcome.succeeded() {
+    if stands {
         upkeep.done();
         if let Some(pulse) = rules.pulse {
             output.limit_alarm(end_of(now, pulse));
@@ -207,6 +208,10 @@ fn conclude(commander: &Commander, attempt: Attempt) {
     }
     drop(outputs);
     commander.inner.settled.notify_waiters();
+    if stands {
+        let CommandRequest { point, origin, .. } = &attempt.request;
+        commander.inner.confirmations.tell(*point, origin, now);
+    }
     if loud {
         commander.record(attempt.request, &attempt.outcome);
     }

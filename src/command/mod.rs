@@ -30,6 +30,8 @@ use crate::driver::WriteQueue;
 use crate::model::{CommandId, ControlClass, ControlOrder, Origin, OutputRules, PointId, PointTable, Value};
 use arbiter::{Claim, Output};
 pub use give::{Command, Ticket};
+use hold::Confirmations;
+pub use hold::Stands;
 use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
@@ -94,6 +96,7 @@ struct Inner {
     changed: Notify,
     settled: Notify,
     recorder: Recorder,
+    confirmations: Confirmations,
 }
 
 /// A writable point with all that is known of its control.
@@ -206,6 +209,7 @@ impl Commander {
                 changed: Notify::new(),
                 settled: Notify::new(),
                 recorder: Recorder::default(),
+                confirmations: Confirmations::default(),
             }),
         };
         commander.begin_interlocks();

@@ -40,14 +40,7 @@ pub fn reference() -> String {
         tables.section(title, "", tables.definition(definition), &[]);
     }
     tables.behaviours();
-    tables.section("An alarm", "Under `alarms`, by its name.", tables.definition_of("alarms"), &[]);
-    tables.section("`rate` of an alarm", "", tables.definition("RateConfig"), &[]);
-    tables.section("`deviation` of an alarm", "", tables.definition("DeviationConfig"), &[]);
-    tables.section("`no-change` of an alarm", "", tables.definition("NoChangeConfig"), &[]);
-    tables.section("`chattering`", "", tables.definition_of("chattering"), &[]);
-    tables.section("A notifier", "Under `notify`, by its name.", tables.definition_of("notify"), &[]);
-    tables.section("`mail` of a notifier", "", tables.definition("MailConfig"), &[]);
-    tables.section("`webhook` of a notifier", "", tables.definition("WebhookConfig"), &[]);
+    tables.alarms();
     tables.section("A test", "Under `tests`, by its name.", tables.definition_of("tests"), &[]);
     tables.section("`expect` of a test", "", tables.definition("ExpectSection"), &[]);
     tables.section("An entry of `do` in a test", "", tables.definition("DeedSection"), &[]);
@@ -159,6 +152,24 @@ impl<'a> Tables<'a> {
         for (title, definition) in DRIVERS.iter().flat_map(|kind| kind.channel_tables()) {
             self.section(title, "", self.definition(definition), &[]);
         }
+    }
+
+    fn alarms(&mut self) {
+        self.section("An alarm", "Under `alarms`, by its name.", self.definition_of("alarms"), &[]);
+        self.section("`rate` of an alarm", "", self.definition("RateConfig"), &[]);
+        self.section("`deviation` of an alarm", "", self.definition("DeviationConfig"), &[]);
+        self.section("`no-change` of an alarm", "", self.definition("NoChangeConfig"), &[]);
+        let action = self.definition("ActionConfig");
+        self.section(
+            "`then` of an alarm",
+            "Under `then`, by the output; a state alone is its `value`.",
+            action,
+            &[],
+        );
+        self.section("`chattering`", "", self.definition_of("chattering"), &[]);
+        self.section("A notifier", "Under `notify`, by its name.", self.definition_of("notify"), &[]);
+        self.section("`mail` of a notifier", "", self.definition("MailConfig"), &[]);
+        self.section("`webhook` of a notifier", "", self.definition("WebhookConfig"), &[]);
     }
 
     fn bridges(&mut self) {

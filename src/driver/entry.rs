@@ -137,6 +137,11 @@ pub trait Wiring: Any + fmt::Debug + Send + Sync {
     fn rhythm(&self) -> Option<Duration> {
         None
     }
+
+    /// How long the output stands before its driver takes it back by itself.
+    fn pulse(&self) -> Option<Duration> {
+        None
+    }
 }
 
 impl dyn Wiring {

@@ -51,7 +51,9 @@ pub(super) fn engine(
     for group in engine.overview().groups {
         publisher.alarm_group(&group);
     }
-    Ok(Arc::new(engine))
+    let engine = Arc::new(engine);
+    engine.attend();
+    Ok(engine)
 }
 
 /// The engine with its store, which brings the alarms back as they stood.

@@ -102,6 +102,7 @@ impl World {
             clock.clone(),
             vec![listener],
         ));
+        alarms.attend();
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(commander.clone()), alarms.clone()];
         let bus = Bus::new(Arc::clone(&plan.points), observers);
         let (started, shutdown) = (CancellationToken::new(), CancellationToken::new());

@@ -132,10 +132,12 @@ pub enum Detector {
     },
     /// One of these values.
     States(Box<[Value]>),
-    /// The quality of all inputs.
+    /// The quality of inputs.
     Quality {
-        /// Also when a reading is only uncertain.
-        uncertain: bool,
+        /// Of how many of them, from the first one on.
+        inputs: usize,
+        /// Which of their readings are alarming at once.
+        grade: Grade,
         /// How long there may be no good reading of the first input.
         stale: Option<Duration>,
     },
@@ -150,6 +152,17 @@ pub enum Detector {
     },
     /// A condition over the inputs.
     Formula(Formula),
+}
+
+/// Which readings are alarming as such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// None of them.
+    Never,
+    /// Bad ones.
+    Bad,
+    /// Bad and uncertain ones.
+    NotGood,
 }
 
 /// What a deviation is measured against.
@@ -192,6 +205,8 @@ pub struct Memory {
     /// Where a value stood when it last moved, and since when.
     anchor: Option<(f64, Instant)>,
     last_good: Option<Instant>,
+    /// Whether the device answers, once that was heard.
+    answers: Option<bool>,
 }
 
 impl Memory {
@@ -206,6 +221,7 @@ impl Memory {
             window,
             anchor: None,
             last_good: None,
+            answers: None,
         }
     }
 
@@ -262,8 +278,10 @@ impl Detector {
                 let watched = |value| states.iter().any(|state| same(state, value));
                 reading.value.as_ref().map(|value| f64::from(u8::from(watched(value))))
             }
-            // Of a quality nobody asks for a number, and a text has none.
-            Self::Quality { .. } => Some(0.0),
+            // A text has no number, and of those whose quality is watched nobody asks for one.
+            Self::Quality { inputs, .. } if place < *inputs => {
+                Some(reading.value.as_ref().and_then(Value::as_f64).unwrap_or(0.0))
+            }
             _ => reading.value.as_ref().and_then(Value::as_f64),
         };
         let trust = match (reading.quality, number) {
@@ -274,7 +292,7 @@ impl Detector {
         memory.trust[place] = trust;
         let (true, Some(number)) = (trust != Trust::Bad, number) else { return };
         memory.numbers[place] = number;
-        if place == 0 {
+        if place == 0 && *self != Self::NoAnswer {
             memory.value.clone_from(&reading.value);
             self.follow(memory, number, trust, reading.at);
         }
@@ -303,8 +321,8 @@ impl Detector {
 
     /// Takes in whether the device answers.
     pub fn take_link(&self, memory: &mut Memory, online: bool) {
-        if let (Self::NoAnswer, Some(trust)) = (self, memory.trust.first_mut()) {
-            *trust = if online { Trust::Good } else { Trust::Bad };
+        if *self == Self::NoAnswer {
+            memory.answers = Some(online);
         }
     }
 
@@ -313,12 +331,8 @@ impl Detector {
     pub fn look(&self, memory: &mut Memory, current: Option<Condition>, now: Instant) -> Sight {
         let sight = |holds: bool, condition| if holds { Sight::Beyond(condition) } else { Sight::Inside };
         match self {
-            Self::Quality { uncertain, stale } => quality(memory, *uncertain, *stale, now),
-            Self::NoAnswer => match memory.trust.first() {
-                Some(Trust::Good) => Sight::Inside,
-                Some(Trust::Bad) => Sight::Beyond(Condition::NoAnswer),
-                _ => Sight::Blind,
-            },
+            Self::Quality { inputs, grade, stale } => quality(memory, *inputs, *grade, *stale, now),
+            Self::NoAnswer => memory.answers.map_or(Sight::Blind, |yes| sight(!yes, Condition::NoAnswer)),
             Self::Formula(formula) => {
                 formula.truth(memory).map_or(Sight::Blind, |holds| sight(holds, Condition::Formula))
             }
@@ -358,9 +372,14 @@ impl Detector {
     }
 }
 
-fn quality(memory: &Memory, uncertain: bool, stale: Option<Duration>, now: Instant) -> Sight {
-    let bad = |trust: &Trust| *trust == Trust::Bad || (uncertain && *trust == Trust::Uncertain);
-    if memory.trust.iter().any(bad) {
+fn quality(memory: &Memory, inputs: usize, grade: Grade, stale: Option<Duration>, now: Instant) -> Sight {
+    let trust = &memory.trust[..inputs.min(memory.trust.len())];
+    let bad = |trust: &Trust| match trust {
+        Trust::Bad => grade != Grade::Never,
+        Trust::Uncertain => grade == Grade::NotGood,
+        Trust::Good | Trust::Unknown => false,
+    };
+    if trust.iter().any(bad) {
         return Sight::Beyond(Condition::Bad);
     }
     if let (Some(stale), Some(last)) = (stale, memory.last_good)
@@ -368,7 +387,9 @@ fn quality(memory: &Memory, uncertain: bool, stale: Option<Duration>, now: Insta
     {
         return Sight::Beyond(Condition::Stale);
     }
-    if memory.trust.contains(&Trust::Unknown) { Sight::Blind } else { Sight::Inside }
+    // How long ago the last good one was, is known whatever came since.
+    let unknown = grade != Grade::Never && trust.contains(&Trust::Unknown);
+    if unknown { Sight::Blind } else { Sight::Inside }
 }
 
 /// The limits of a deviation are told as its own conditions.

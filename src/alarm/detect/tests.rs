@@ -148,7 +148,7 @@ fn states_are_compared_by_kind() {
 #[test]
 fn quality_and_staleness_are_conditions_of_their_own() {
     let stale = Some(Duration::from_secs(30));
-    let mut bench = Bench::new(Detector::Quality { uncertain: false, stale }, 2);
+    let mut bench = Bench::new(Detector::Quality { inputs: 2, grade: Grade::Bad, stale }, 2);
     assert_eq!(bench.look(1.0), Blind);
     assert_eq!(bench.look(30.0), Beyond(Stale), "never read");
     bench.take(1, 31.0, "text", Quality::Good);
@@ -160,9 +160,50 @@ fn quality_and_staleness_are_conditions_of_their_own() {
     bench.good(62.0, 1.0);
     bench.take(1, 63.0, "x", Quality::Bad(Reason::Timeout));
     assert_eq!(bench.look(63.0), Beyond(Bad), "any of its inputs");
-    let mut strict = Bench::new(Detector::Quality { uncertain: true, stale: None }, 1);
+    let mut strict = Bench::new(Detector::Quality { inputs: 1, grade: Grade::NotGood, stale: None }, 1);
     strict.take(0, 0.0, 1.0, Quality::Uncertain(Reason::Saturated));
     assert_eq!(strict.look(0.0), Beyond(Bad));
+}
+
+#[test]
+fn a_point_is_stale_when_no_good_reading_came_for_so_long_and_not_before() {
+    let stale = Some(Duration::from_secs(30));
+    let mut bench = Bench::new(Detector::Quality { inputs: 1, grade: Grade::Never, stale }, 2);
+    assert_eq!(bench.look(29.0), Inside, "nobody is late before the time is over");
+    assert_eq!(bench.look(30.0), Beyond(Stale), "never read");
+    assert_eq!(bench.good(31.0, 1.0), Inside);
+    assert_eq!(bench.bad(32.0), Inside, "the last good one is not that old");
+    bench.take(0, 40.0, 1.0, Quality::Uncertain(Reason::Saturated));
+    assert_eq!(bench.detector.due(&bench.memory, None, bench.at(40.0)), Some(bench.at(61.0)));
+    assert_eq!(bench.look(61.0), Beyond(Stale), "bad and uncertain ones do not count");
+    assert_eq!(bench.bad(62.0), Beyond(Stale));
+    assert_eq!(bench.good(63.0, 1.0), Inside);
+    bench.take(1, 64.0, 5.0, Quality::Bad(Reason::Timeout));
+    assert_eq!(bench.look(64.0), Inside, "an input of its conditions is not watched");
+}
+
+#[test]
+fn inputs_of_conditions_keep_their_numbers_beside_what_is_watched() {
+    let stale = Some(Duration::from_secs(30));
+    let (expression, _) = parse("n > 4", &["n"]).unwrap();
+    let condition = |place: usize| {
+        let mut expression = expression.clone();
+        expression.move_inputs(&[place]);
+        Formula { expression, uses: [place].into() }
+    };
+    for detector in [Detector::Quality { inputs: 1, grade: Grade::Bad, stale }, Detector::NoAnswer] {
+        let mut bench = Bench::new(detector, 2);
+        bench.take(1, 0.0, 5.0, Quality::Good);
+        assert_eq!(condition(1).truth(&bench.memory), Some(true));
+        bench.take(1, 1.0, 5.0, Quality::Bad(Reason::Timeout));
+        assert_eq!(condition(1).truth(&bench.memory), None);
+        bench.take(0, 2.0, 3.0, Quality::Good);
+        assert_eq!(condition(0).truth(&bench.memory), Some(false));
+    }
+    let mut device = Bench::new(Detector::NoAnswer, 1);
+    device.detector.take_link(&mut device.memory, false);
+    device.take(0, 0.0, 1.0, Quality::Good);
+    assert_eq!(device.look(0.0), Beyond(NoAnswer), "a reading of an input says nothing of the device");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 //! The engine observes the bus in line. Actions and listeners are called under its lock, so that a change
 //! by a reading and a change by a timer can never reach an output in the wrong order; a listener therefore
 //! must not ask the engine back. Evaluating a reading allocates nothing as long as no alarm changes.
-//! `operate` does what people want, `tell` passes on what has changed.
-//! Invariant: an output is held for an alarm exactly while its life says so.
+//! `operate` does what people want, `act` what alarms do to outputs, `tell` passes on what has changed.
+//! Invariant: an output is held for an alarm exactly while its action says so.
 
+mod act;
 mod operate;
 mod tell;
 
@@ -124,10 +125,7 @@ impl Engine {
                 tracing::warn!(alarm = &*rule.name, "its stored state makes no sense; it begins anew");
                 continue;
             }
-            alarm.held = alarm.life.holds();
-            for action in rule.actions.iter().filter(|_| alarm.held) {
-                self.commander.hold(action.output, &rule.name, action.value.clone());
-            }
+            self.resume(rule, alarm, boot.now.mono);
             let due = alarm.due(rule, boot.now.mono);
             state.timers.set(place, due);
         }
@@ -260,6 +258,7 @@ impl Engine {
         let Alarms { all, flood, .. } = state;
         let mut tell = |alarm: &mut Alarm, change, from| self.tell(flood, place, alarm, change, from, now);
         all[place].look(&self.rules[place], now, &mut tell);
+        self.follow(state, place, now);
     }
 
     /// Sees to it that an alarm is looked at in time. A moment that has become too late is left: looking too
@@ -297,6 +296,7 @@ impl Observer for Engine {
                 let mut tell =
                     |alarm: &mut Alarm, change, from| self.tell(flood, place, alarm, change, from, now);
                 if all[place].look_if_touched(&self.rules[place], now, &mut tell) {
+                    self.follow(state, place, now);
                     self.remind(state, place, now.mono);
                 }
             }
@@ -317,5 +317,7 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
+#[cfg(test)]
+mod act_tests;
 #[cfg(test)]
 mod tests;

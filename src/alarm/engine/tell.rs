@@ -17,16 +17,8 @@ impl Engine {
         at: Stamp,
     ) {
         let rule = &self.rules[place];
-        let holds = alarm.life.holds();
-        if holds != alarm.held {
-            alarm.held = holds;
-            for action in &rule.actions {
-                match holds {
-                    true => self.commander.hold(action.output, &rule.name, action.value.clone()),
-                    false => self.commander.release(action.output, &rule.name),
-                }
-            }
-        }
+        // Before anybody is told: what is stored with the change is how the actions stand after it.
+        let moved = self.drive(place, alarm, at);
         // What was told when it came stays, also after it went: the value of the return stands beside it.
         if alarm.delay.counts.is_some() {
             alarm.message = alarm.fill(rule, &self.points);
@@ -45,7 +37,8 @@ impl Engine {
         let event = AlarmEvent { change, at, from, by, comment, status };
         log(&event);
         if let Some((store, boot)) = &self.store {
-            store.put(&rule.name, Saved::of(alarm, boot, at), (!change.is_passing()).then_some(&event));
+            store.put(&rule.name, Saved::of(rule, alarm, boot, at), (!change.is_passing()).then_some(&event));
+            moved.hurry(store);
         }
         for listener in &self.listeners {
             listener(AlarmNews::Event(&event));

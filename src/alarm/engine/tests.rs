@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::super::action::Action;
 use super::super::detect::Detector;
 use super::super::instance::tests::rule;
 use super::super::life::Manner;
-use super::super::rule::Action;
 use super::*;
 use crate::driver::WriteQueue;
 use crate::model::point::tests::point;
@@ -43,6 +43,7 @@ impl Rig {
         });
         let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![listener]);
         let (engine, shutdown) = (Arc::new(engine), CancellationToken::new());
+        engine.attend();
         let (timers, stop) = (engine.clone(), shutdown.clone());
         tokio::spawn(async move { timers.run(stop).await });
         let (keeper, stop) = (commander.clone(), shutdown.clone());
@@ -56,14 +57,7 @@ impl Rig {
 
     /// Answers the next write, and says what it was.
     async fn written(&self) -> Value {
-        loop {
-            if let Some(job) = self.queue.pop(self.clock.mono()) {
-                let read_back = job.setpoint.clone();
-                job.finish(Outcome::Verified { read_back: read_back.clone() });
-                return read_back;
-            }
-            self.queue.pushed().await;
-        }
+        next_write(&self.queue, &self.clock).await
     }
 
     async fn until(&self, state: AlarmState) {
@@ -77,12 +71,27 @@ impl Rig {
     }
 }
 
+/// The device takes the next write of the queue, and says what it was.
+pub(super) async fn next_write(queue: &WriteQueue, clock: &Clock) -> Value {
+    loop {
+        if let Some(job) = queue.pop(clock.mono()) {
+            let read_back = job.setpoint.clone();
+            job.finish(Outcome::Verified { read_back: read_back.clone() });
+            return read_back;
+        }
+        queue.pushed().await;
+    }
+}
+
 fn hot() -> AlarmTarget {
     AlarmTarget::Alarm("hot".into())
 }
 
 fn with_fan(manner: Manner, on: u64) -> Rule {
-    Rule { actions: vec![Action { output: PointId(1), value: Value::Bool(true) }], ..rule(on, 0, manner) }
+    Rule {
+        actions: vec![Action::plain(PointId(1), "test/fan".into(), Value::Bool(true))],
+        ..rule(on, 0, manner)
+    }
 }
 
 #[tokio::test(start_paused = true)]

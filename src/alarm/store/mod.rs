@@ -8,6 +8,7 @@
 
 mod database;
 pub mod saved;
+mod saved_action;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -74,6 +75,8 @@ struct News {
     states: BTreeMap<Arc<str>, Saved>,
     events: VecDeque<AlarmRecord>,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// It is to be written without delay.
+    hurry: bool,
 }
 
 impl News {
@@ -116,6 +119,12 @@ impl Store {
     /// Leaves which alarm of a group came first.
     pub fn put_first_out(&self, group: &Arc<str>, first: Option<&FirstOut>) {
         self.shared.lock().news.first_out.insert(Arc::clone(group), first.cloned());
+        self.shared.changed.notify_one();
+    }
+
+    /// What was left before is written at once, and not gathered with what comes after it.
+    pub fn hurry(&self) {
+        self.shared.lock().news.hurry = true;
         self.shared.changed.notify_one();
     }
 
@@ -172,7 +181,8 @@ impl Shared {
     fn take(&self) -> Option<News> {
         let idle = |pending: &mut Pending| pending.news.is_empty() && !pending.stop;
         let pending = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        let patient = |pending: &mut Pending| pending.news.waiting.is_empty() && !pending.stop;
+        let patient =
+            |pending: &mut Pending| pending.news.waiting.is_empty() && !pending.news.hurry && !pending.stop;
         let (mut pending, _) =
             self.changed.wait_timeout_while(pending, GATHER, patient).unwrap_or_else(PoisonError::into_inner);
         let news = std::mem::take(&mut pending.news);

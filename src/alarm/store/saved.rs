@@ -5,11 +5,13 @@
 //! left of it, since nobody knows what the plant did meanwhile, and a shelf ends when the wall clock says so,
 //! where that has not jumped back. Invariant: what is read back is an alarm that could have been, or nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::saved_action::SavedAction;
 use crate::alarm::delay::{Delay, Runs};
 use crate::alarm::detect::Condition;
 use crate::alarm::instance::{Alarm, MAX_SHELF};
@@ -59,9 +61,12 @@ pub struct Saved {
     /// Whether somebody does not want it to be shelved for that.
     #[serde(default)]
     declined: bool,
+    /// The actions that do something, or wait to, by output.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    actions: BTreeMap<Arc<str>, SavedAction>,
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -94,7 +99,7 @@ impl Boot {
 impl Saved {
     /// What is to be kept of an alarm at `now`.
     #[must_use]
-    pub fn of(alarm: &Alarm, boot: &Boot, now: Stamp) -> Self {
+    pub fn of(rule: &Rule, alarm: &Alarm, boot: &Boot, now: Stamp) -> Self {
         let left = |due: Instant| micros(due.saturating_duration_since(now.mono));
         Self {
             boot: Arc::clone(&boot.id),
@@ -118,6 +123,7 @@ impl Saved {
             ko: alarm.message.ko.clone(),
             calm_us: alarm.chatter.until.map(left),
             declined: alarm.chatter.declined,
+            actions: SavedAction::all(rule, alarm, now.mono),
         }
     }
 
@@ -150,6 +156,11 @@ impl Saved {
             let left = Duration::from_micros(left).saturating_sub(self.gone_within_boot(boot));
             Some(Runs::On(condition?, boot.now.mono.checked_add(left)?))
         });
+        for (action, running) in rule.actions.iter().zip(alarm.actions.iter_mut()) {
+            let gone = self.same_boot(boot).then(|| self.gone_within_boot(boot));
+            let kept = self.actions.get(&action.name);
+            *running = kept.map(|kept| kept.restore(action, gone, boot.now.mono)).unwrap_or_default();
+        }
         alarm.life = life;
         alarm.delay = Delay { counts, runs };
         alarm.value = self.value.as_ref().and_then(value);

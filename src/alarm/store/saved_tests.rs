@@ -28,7 +28,7 @@ fn read(alarm: &mut Alarm, rule: &Rule, at: Stamp, value: f64) {
 
 /// Writes an alarm at `at`, and reads it back in another run.
 fn restart(alarm: &Alarm, rule: &Rule, (run, at): (&Boot, Stamp), next: &Boot) -> Alarm {
-    let text = serde_json::to_string(&Saved::of(alarm, run, at)).unwrap();
+    let text = serde_json::to_string(&Saved::of(rule, alarm, run, at)).unwrap();
     let mut again = Alarm::new(rule, next.now.mono);
     assert!(serde_json::from_str::<Saved>(&text).unwrap().restore(rule, &mut again, next));
     again
@@ -103,7 +103,7 @@ fn what_makes_no_alarm_is_refused() {
     let rule = rule(0, 0, Manner::default());
     let boot = boot("a", 0, 0);
     let fresh = || Alarm::new(&rule, boot.now.mono);
-    let saved = Saved::of(&fresh(), &boot, boot.now);
+    let saved = Saved::of(&rule, &fresh(), &boot, boot.now);
     for wrong in [
         Saved { phase: Phase::Unacknowledged, ..saved.clone() },
         Saved { counts: Some("high".into()), ..saved.clone() },
@@ -185,7 +185,7 @@ fn an_alarm_that_chatters_is_not_taken_for_calm_by_a_restart() {
     let again = restart(&alarm, &rule, (&first, after(&first, 4)), &rebooted);
     assert_eq!(again.chatter.until, Some(rebooted.now.mono + 59 * second));
     // What an older version has written knows nothing of it.
-    let mut old = serde_json::to_value(Saved::of(&alarm, &first, after(&first, 4))).unwrap();
+    let mut old = serde_json::to_value(Saved::of(&rule, &alarm, &first, after(&first, 4))).unwrap();
     for key in ["calm_us", "declined"] {
         old.as_object_mut().unwrap().remove(key);
     }

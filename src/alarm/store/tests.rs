@@ -4,6 +4,7 @@ use super::*;
 use crate::alarm::instance::Alarm;
 use crate::alarm::instance::tests::rule;
 use crate::alarm::life::Manner;
+use crate::alarm::rule::Rule;
 use crate::clock::Clock;
 use crate::model::{AlarmChange, AlarmState};
 
@@ -11,9 +12,13 @@ fn boot() -> Boot {
     Boot::read(&Clock::system()).unwrap()
 }
 
+fn hot() -> Rule {
+    rule(0, 0, Manner::default())
+}
+
 /// An alarm that has been raised, and that event.
 fn raised(name: &str, boot: &Boot) -> (Alarm, AlarmEvent) {
-    let rule = rule(0, 0, Manner::default());
+    let rule = hot();
     let alarm = Alarm::new(&rule, boot.now.mono);
     let mut status = alarm.status(&rule);
     status.name = name.into();
@@ -32,7 +37,7 @@ async fn states_and_events_are_there_again() {
     let (alarm, event) = raised("hot", &boot);
     let (store, saved) = Store::open(directory.path()).unwrap();
     assert!(saved.states.is_empty());
-    let state = Saved::of(&alarm, &boot, boot.now);
+    let state = Saved::of(&hot(), &alarm, &boot, boot.now);
     store.put(&"hot".into(), state.clone(), Some(&event));
     store.put(&"cold".into(), state.clone(), None);
     store.put(&"cold".into(), state.clone(), Some(&raised("cold", &boot).1));
@@ -73,7 +78,7 @@ async fn a_file_of_the_first_version_is_taken_over() {
     let (store, _) = Store::open(directory.path()).unwrap();
     let mut event = raised("hot", &boot).1;
     event.status.state = AlarmState::ActiveUnacknowledged;
-    store.put(&"hot".into(), Saved::of(&raised("hot", &boot).0, &boot, boot.now), Some(&event));
+    store.put(&"hot".into(), Saved::of(&hot(), &raised("hot", &boot).0, &boot, boot.now), Some(&event));
     drop(store);
     let old = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     old.execute_batch("DROP TABLE first_out; PRAGMA user_version = 1").unwrap();
@@ -109,7 +114,7 @@ async fn a_full_queue_drops_events_and_counts_them_but_keeps_every_state() {
     let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let (alarm, event) = raised("hot", &boot);
-    let state = Saved::of(&alarm, &boot, boot.now);
+    let state = Saved::of(&hot(), &alarm, &boot, boot.now);
     let refused = store.written();
     let count = 2 * MAX_WAITING + 10;
     for number in 0..count {

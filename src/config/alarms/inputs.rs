@@ -1,5 +1,6 @@
-//! The expressions of an alarm: `formula` and `enabled-when` over `inputs`.
+//! The expressions of an alarm: `formula`, `enabled-when` and `until` of its actions over `inputs`.
 
+use super::actions::Form;
 use super::{At, Inputs};
 use crate::alarm::Config;
 use crate::alarm::detect::Formula;
@@ -9,12 +10,23 @@ use crate::model::expression::{self, Expression, Kind};
 /// The most points of one alarm.
 const MAX_INPUTS: usize = 64;
 
-/// The formula and the enabling condition, each where it is written. `None` when something is wrong.
+/// The conditions of an alarm, each where it is written.
+pub(super) struct Formulas {
+    /// What it watches for.
+    pub(super) formula: Option<Formula>,
+    /// Only while this holds.
+    pub(super) enabled: Option<Formula>,
+    /// The release conditions, in the order of the actions.
+    pub(super) untils: Vec<Option<Formula>>,
+}
+
+/// The conditions of an alarm. `None` when something is wrong.
 pub(super) fn formulas(
     at: &At<'_>,
     config: &Config,
+    forms: &[Form<'_>],
     inputs: &mut Inputs,
-) -> Option<(Option<Formula>, Option<Formula>)> {
+) -> Option<Formulas> {
     if config.inputs.len() > MAX_INPUTS {
         return at.refuse(
             &["inputs"],
@@ -26,38 +38,49 @@ pub(super) fn formulas(
         let help = "begin with a letter and go on with letters, digits and _; not and, or, not, true, false";
         return at.refuse(&["inputs", name], format!("`{name}` cannot be a name in an expression"), help);
     }
-    let formula = config.formula.as_deref().map(|text| parse(at, "formula", text, config));
-    let enabled = config.enabled_when.as_deref().map(|text| parse(at, "enabled-when", text, config));
+    let formula = config.formula.as_deref().map(|text| parse(at, &["formula"], text, config));
+    let enabled = config.enabled_when.as_deref().map(|text| parse(at, &["enabled-when"], text, config));
+    let until = |form: &Form<'_>| {
+        let keys = ["then", &form.entry.key, "until"];
+        form.config.until.as_deref().map(|text| parse(at, &keys, text, config))
+    };
+    let untils: Vec<Option<Option<Expression>>> = forms.iter().map(until).collect();
     let unused = |place: usize| {
-        [&formula, &enabled].into_iter().flatten().all(|own| own.as_ref().is_some_and(|own| !own.uses(place)))
+        let all = [&formula, &enabled].into_iter().chain(&untils);
+        all.flatten().all(|own| own.as_ref().is_some_and(|own| !own.uses(place)))
     };
     if let Some((name, _)) = config.inputs.keys().zip(0..).find(|(_, place)| unused(*place)) {
         let message = format!("no expression uses the input `{name}`");
-        return at.refuse(&["inputs", name], message, "remove it, or use it in `formula` or `enabled-when`");
+        return at.refuse(
+            &["inputs", name],
+            message,
+            "remove it, or use it in `formula`, `enabled-when` or `until`",
+        );
     }
     let place = |own: Option<Expression>, inputs: &mut Inputs| Some(placed(at, own?, config, inputs));
-    let formula = match formula {
-        Some(own) => Some(place(own, inputs)??),
-        None => None,
+    let mut sound = true;
+    let mut placed = |own: Option<Option<Expression>>| {
+        let placed = place(own?, inputs).flatten();
+        sound &= placed.is_some();
+        placed
     };
-    let enabled = match enabled {
-        Some(own) => Some(place(own, inputs)??),
-        None => None,
-    };
-    Some((formula, enabled))
+    let (formula, enabled) = (placed(formula), placed(enabled));
+    let untils = untils.into_iter().map(placed).collect();
+    sound.then_some(Formulas { formula, enabled, untils })
 }
 
-fn parse(at: &At<'_>, key: &str, text: &str, config: &Config) -> Option<Expression> {
+fn parse(at: &At<'_>, keys: &[&str], text: &str, config: &Config) -> Option<Expression> {
+    let key = keys.last().copied().unwrap_or_default();
     let names: Vec<&str> = config.inputs.keys().map(String::as_str).collect();
     match expression::parse(text, &names) {
         Err(error) => {
-            let node = at.entry.value.get(key);
+            let node = keys.iter().try_fold(&at.entry.value, |node, key| node.get(key));
             let span = node.map_or(at.entry.key_span, |node| node.part(error.at.start, error.at.end));
             at.cx.error(span, error.message, error.help);
             None
         }
         Ok((expression, Kind::Number)) if !matches!(expression, Expression::Input(_)) => {
-            at.refuse(&[key], format!("`{key}` gives a number, not a condition"), "compare it: `… > 60`")
+            at.refuse(keys, format!("`{key}` gives a number, not a condition"), "compare it: `… > 60`")
         }
         Ok((expression, _)) => Some(expression),
     }
@@ -65,6 +88,8 @@ fn parse(at: &At<'_>, key: &str, text: &str, config: &Config) -> Option<Expressi
 
 /// The expression over the inputs of the rule.
 fn placed(at: &At<'_>, mut expression: Expression, config: &Config, inputs: &mut Inputs) -> Option<Formula> {
+    // The state that an alarm watches for is kept as whether it is there, and not as its number.
+    let apart = usize::from(config.state.is_some());
     let mut places = vec![0; config.inputs.len()];
     let mut uses = Vec::new();
     let mut sound = true;
@@ -80,7 +105,7 @@ fn placed(at: &At<'_>, mut expression: Expression, config: &Config, inputs: &mut
                     .unwrap_or(false);
             }
             Some((id, _)) => {
-                places[own] = inputs.add(id);
+                places[own] = inputs.add_behind(apart, id);
                 uses.push(places[own]);
             }
             None => sound = false,

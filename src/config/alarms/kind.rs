@@ -3,7 +3,7 @@
 use super::{At, Inputs, limits};
 use crate::alarm::Config;
 use crate::alarm::config::{DeviationConfig, NoChangeConfig, QualityWord, RateConfig, Words};
-use crate::alarm::detect::{Detector, Limits, Rate, Reference};
+use crate::alarm::detect::{Detector, Grade, Limits, Rate, Reference};
 use crate::config::draft::PointDraft;
 use crate::config::scalar::parse_bool;
 use crate::config::suggest::advice;
@@ -81,7 +81,12 @@ pub(super) fn detector(at: &At<'_>, config: &Config, inputs: &mut Inputs) -> Opt
         Config { state: Some(words), .. } => states(at, words, draft)?,
         Config { no_change: Some(own), .. } => no_change(at, *own, draft)?,
         _ if matches!(key, "quality" | "stale") => Detector::Quality {
-            uncertain: config.quality == Some(QualityWord::NotGood),
+            inputs: 1,
+            grade: match config.quality {
+                None => Grade::Never,
+                Some(QualityWord::Bad) => Grade::Bad,
+                Some(QualityWord::NotGood) => Grade::NotGood,
+            },
             stale: config.stale.map(|stale| stale.0),
         },
         _ => Detector::Limits(limits::of(config)),

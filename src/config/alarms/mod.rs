@@ -1,8 +1,9 @@
 //! The section `alarms`: from what is written to rules over points that exist.
 //!
-//! `kind` finds what an alarm watches for, `limits` checks its levels, `inputs` its expressions, `texts` its
-//! words; `quality` adds the alarms of bad inputs. Invariant: a rule's limits can be reached, and what it does to an output is possible.
+//! `kind` finds what an alarm watches for, `limits` checks its levels, `inputs` its expressions, `actions` what it does, `texts`
+//! its words; `quality` adds the alarms of bad inputs. Invariant: a rule's limits can be reached, and what it does to an output is possible.
 
+mod actions;
 mod inputs;
 mod kind;
 mod limits;
@@ -17,8 +18,8 @@ use crate::alarm::delay::Delays;
 use crate::alarm::detect::Detector;
 use crate::alarm::flood::ChatteringConfig;
 use crate::alarm::life::Manner;
-use crate::alarm::{self, Action, Rule};
-use crate::config::build::{Output, plain_name};
+use crate::alarm::{self, Rule};
+use crate::config::build::plain_name;
 use crate::config::context::Context;
 use crate::config::de::read;
 use crate::config::draft::{DeviceDraft, Names, PointDraft};
@@ -27,6 +28,7 @@ use crate::config::parts::expect_map;
 use crate::config::source::Span;
 use crate::config::suggest::advice;
 use crate::model::{PointId, ValueKind};
+use inputs::Formulas;
 use quality::input_alarms;
 
 /// The most alarms of one configuration.
@@ -165,10 +167,19 @@ struct Inputs(Vec<PointId>);
 impl Inputs {
     /// The place of a point among them.
     fn add(&mut self, point: PointId) -> usize {
-        self.0.iter().position(|own| *own == point).unwrap_or_else(|| {
-            self.0.push(point);
-            self.0.len() - 1
-        })
+        self.add_behind(0, point)
+    }
+
+    /// The place of a point among those behind the first so many.
+    fn add_behind(&mut self, first: usize, point: PointId) -> usize {
+        let first = first.min(self.0.len());
+        self.0[first..].iter().position(|own| *own == point).map_or_else(
+            || {
+                self.0.push(point);
+                self.0.len() - 1
+            },
+            |place| first + place,
+        )
     }
 }
 
@@ -184,8 +195,8 @@ fn rule(at: &At<'_>) -> Option<(Rule, BadInput)> {
     let mut inputs = Inputs::default();
     // All of them look for mistakes, whatever the others have found.
     let detector = kind::detector(at, &config, &mut inputs);
-    let formulas = inputs::formulas(at, &config, &mut inputs);
-    let actions = actions(cx, &entry.value, &config, at.points);
+    let forms = actions::forms(at);
+    let formulas = inputs::formulas(at, &config, &forms, &mut inputs);
     let message = texts::message(at, config.message.as_ref());
     let help = texts::plain(config.help.as_ref());
     let groups: Option<Vec<Arc<str>>> =
@@ -194,7 +205,8 @@ fn rule(at: &At<'_>) -> Option<(Rule, BadInput)> {
         Some(class) => Some(texts::word(at, "class", class)?),
         None => None,
     };
-    let (formula, enabled) = formulas?;
+    let Formulas { formula, enabled, untils } = formulas?;
+    let actions = actions::actions(at, &forms, untils);
     let detector = match formula {
         Some(formula) => Detector::Formula(formula),
         None => detector?,
@@ -218,31 +230,6 @@ fn rule(at: &At<'_>) -> Option<(Rule, BadInput)> {
         implied: false,
     };
     Some((rule, config.bad_input))
-}
-
-fn actions(cx: &Context<'_>, node: &Node, config: &alarm::Config, points: &Points<'_>) -> Vec<Action> {
-    let Some(then) = node.get("then") else { return Vec::new() };
-    let mut actions: Vec<Action> = Vec::new();
-    for (name, text) in &config.then {
-        let Some(entry) = then.entry(name) else { continue };
-        let Some((output, draft)) = points.find(cx, name, entry.key_span) else { continue };
-        if !draft.point.access.writable() {
-            let help = "add `access: rw` and `safe:` to the point, or name another".to_owned();
-            cx.error(entry.key_span, format!("`{name}` cannot be written"), help);
-            continue;
-        }
-        if actions.iter().any(|action| action.output == output) {
-            cx.error(entry.key_span, format!("`{name}` is named twice"), None);
-            continue;
-        }
-        let output_as =
-            Output { conversion: &draft.conversion, kind: draft.point.kind, wiring: &*draft.wiring };
-        match output_as.value(text) {
-            Ok(value) => actions.push(Action { output, value }),
-            Err(message) => cx.error(entry.value.span, format!("`{name}` cannot take this: {message}"), None),
-        }
-    }
-    actions
 }
 
 /// The outputs that simulated values follow must exist.

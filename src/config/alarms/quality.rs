@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Rule;
 use crate::alarm::delay::Delays;
-use crate::alarm::detect::Detector;
+use crate::alarm::detect::{Detector, Grade};
 use crate::alarm::life::Manner;
 use crate::alarm::text::{Message, Template};
 use crate::config::context::Context;
@@ -24,13 +24,15 @@ const SUFFIX: &str = ".input";
 
 /// The alarms of the inputs of those rules that want one. No point is watched twice.
 pub(super) fn input_alarms(cx: &Context<'_>, node: &Node, rules: &[Rule], wanted: &[bool]) -> Vec<Rule> {
-    let on_quality = |rule: &&Rule| matches!(rule.detector, Detector::Quality { .. });
-    let mut watched: HashSet<PointId> =
-        rules.iter().filter(on_quality).flat_map(|rule| rule.inputs.iter().copied()).collect();
+    let tells =
+        |rule: &&Rule| matches!(rule.detector, Detector::Quality { grade: Grade::Bad | Grade::NotGood, .. });
+    let mut watched: HashSet<PointId> = rules.iter().filter(tells).filter_map(Rule::subject).collect();
     let mut made = Vec::new();
-    for (rule, _) in rules.iter().zip(wanted).filter(|(rule, wanted)| **wanted && !on_quality(rule)) {
-        let inputs: Vec<PointId> =
-            rule.inputs.iter().copied().filter(|input| watched.insert(*input)).collect();
+    for (rule, _) in rules.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        // The point whose quality it watches says for itself how it stands.
+        let own = usize::from(matches!(rule.detector, Detector::Quality { .. }));
+        let needed = rule.inputs.iter().skip(own).copied();
+        let inputs: Vec<PointId> = needed.filter(|input| watched.insert(*input)).collect();
         if inputs.is_empty() {
             continue;
         }
@@ -45,6 +47,7 @@ pub(super) fn input_alarms(cx: &Context<'_>, node: &Node, rules: &[Rule], wanted
 }
 
 fn of_inputs(rule: &Rule, name: Arc<str>, inputs: Vec<PointId>) -> Rule {
+    let count = inputs.len();
     let en =
         Template::plain(&format!("An input of the alarm {} is bad: that alarm keeps its state", rule.name));
     let ko = Template::plain(&format!("알람 {}의 입력이 불량합니다: 알람 상태가 유지됩니다", rule.name));
@@ -52,7 +55,7 @@ fn of_inputs(rule: &Rule, name: Arc<str>, inputs: Vec<PointId>) -> Rule {
         name,
         inputs,
         device: None,
-        detector: Detector::Quality { uncertain: false, stale: None },
+        detector: Detector::Quality { inputs: count, grade: Grade::Bad, stale: None },
         enabled: None,
         delays: Delays { on: PATIENCE, off: Duration::ZERO },
         manner: Manner { latch: false, automatic: true },

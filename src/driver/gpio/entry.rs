@@ -1,6 +1,7 @@
 //! GPIO as the configuration knows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -75,5 +76,9 @@ impl local::Input for Wiring {
 
     fn is_output(&self) -> bool {
         self.output
+    }
+
+    fn pulse(&self) -> Option<Duration> {
+        self.pulse
     }
 }

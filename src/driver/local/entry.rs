@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Device, Plan, Point, Work};
 use crate::driver::entry::{
@@ -72,6 +73,11 @@ pub trait Input: fmt::Debug + Clone + Send + Sync + 'static {
     fn is_output(&self) -> bool {
         false
     }
+
+    /// How long an output stands before the driver takes it back by itself.
+    fn pulse(&self) -> Option<Duration> {
+        None
+    }
 }
 
 impl<I: Input> Wiring for I {
@@ -85,6 +91,10 @@ impl<I: Input> Wiring for I {
 
     fn encodable(&self, raw: &Value) -> Result<(), String> {
         super::encodable(raw)
+    }
+
+    fn pulse(&self) -> Option<Duration> {
+        Input::pulse(self)
     }
 }
 

@@ -111,6 +111,7 @@ mod tests {
         let points = PointTable::new(vec![point("fan\"")]);
         let slot = Slot {
             class: ControlClass::Manual,
+            priority: 8,
             owner: "web page from 192.0.2.1".into(),
             value: Some(Value::Bool(true)),
             until: None,
