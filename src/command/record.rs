@@ -71,7 +71,7 @@ impl Commander {
         let (output, origin) = (&*release.output, &release.origin);
         match &release.outcome {
             Ok((holder, _)) => {
-                tracing::info!(target: "audit", point = output, %origin, holder = &**holder, "released")
+                tracing::info!(target: "audit", point = output, %origin, holder = &**holder, "released");
             }
             Err(reason) => tracing::info!(target: "audit", point = output, %origin, reason, "not released"),
         }
