@@ -38,7 +38,7 @@ use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
 use record::Recorder;
-pub use record::{Kept, Listener};
+pub use record::{Kept, Listener, Release, ReleaseListener};
 pub use travel::RampStatus;
 use travel::Travel;
 

@@ -80,7 +80,7 @@ impl Remembered {
 }
 
 fn unix_ms(stamp: Stamp) -> i64 {
-    i64::try_from(stamp.unix_us / 1000).unwrap_or(i64::MAX)
+    stamp.unix_us / 1000
 }
 
 impl Setter {
