@@ -178,6 +178,7 @@ impl Commander {
     ) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         managed.written = Some(request.given.mono);
+        managed.take_off(request.id, &request.setpoint, request.given.mono);
         let lane = match stages {
             Some(_) => self.inner.order.rank(claim.class),
             // A step towards a setpoint that nobody holds has time; what is safe has not.
@@ -210,6 +211,7 @@ impl Managed {
         now: Instant,
     ) -> Option<oneshot::Receiver<Outcome>> {
         self.commands -= 1;
+        self.land(request.id);
         self.advance(now);
         learn(&mut self.known, &passed.step.value, outcome);
         if !outcome.succeeded() {

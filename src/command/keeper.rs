@@ -231,6 +231,7 @@ impl Managed {
         let Attempt { request, generation, step, outcome } = attempt;
         learn(&mut self.known, &request.setpoint, outcome);
         self.upkeep.attempts -= 1;
+        self.land(request.id);
         if self.upkeep.writing == Some(*generation) {
             self.upkeep.writing = None;
         }

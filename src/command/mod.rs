@@ -125,6 +125,8 @@ struct Managed {
     away: bool,
     /// Where it stands while it is on its way in steps.
     stand: Option<Stand>,
+    /// Where it will stand once the write that was given last is taken, where it is ramped.
+    flying: Option<(CommandId, Stand)>,
     /// The command that has sent it on its way.
     travel: Option<Travel>,
 }
@@ -194,6 +196,7 @@ impl Commander {
                 waiting: None,
                 away: false,
                 stand: None,
+                flying: None,
                 travel: None,
             });
         }

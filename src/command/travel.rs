@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::Managed;
 use super::arbiter::Claim;
 use crate::model::ramp::Stand;
-use crate::model::{ControlClass, Outcome, Ramp, Stage, Value, ValueKind};
+use crate::model::{CommandId, ControlClass, Outcome, Ramp, Stage, Value, ValueKind};
 
 /// After so many steps in a row that were not taken, a way ends where it is.
 const MAX_FAILURES: u32 = 3;
@@ -67,7 +67,7 @@ impl Managed {
             at: self.known.as_ref().and_then(Value::as_f64).unwrap_or(f64::NAN),
             since: back(now, ramp),
         };
-        Some(self.stand.unwrap_or_else(begin)).filter(|stand| stand.at.is_finite())
+        Some(self.heading().unwrap_or_else(begin)).filter(|stand| stand.at.is_finite())
     }
 
     /// What is written now so that the output comes to its target; `None` without a target, and before it is
@@ -110,9 +110,27 @@ impl Managed {
         Some(Step { value, on_the_way: Some(next) })
     }
 
+    /// Where it stands on its way; with a write that has not ended, where that brings it: from there the next is no step
+    /// too far, whether the device takes this one or not.
+    fn heading(&self) -> Option<Stand> {
+        self.flying.map(|(_, stand)| stand).or(self.stand)
+    }
+
+    /// A write is given to the line.
+    pub(super) fn take_off(&mut self, id: CommandId, value: &Value, since: Instant) {
+        if self.rules.ramp.is_some() {
+            self.flying = value.as_f64().map(|at| (id, Stand { at, since }));
+        }
+    }
+
+    /// A write has ended.
+    pub(super) fn land(&mut self, id: CommandId) {
+        self.flying = self.flying.filter(|(own, _)| *own != id);
+    }
+
     /// The moment of the next step, where the output is on its way.
     pub(super) fn step_at(&self) -> Option<Instant> {
-        Some(self.stand?.since + self.ramp()?.every)
+        Some(self.heading()?.since + self.ramp()?.every)
     }
 
     /// A device has taken a write that was given to it then.
