@@ -13,7 +13,7 @@ fn scope() -> Scope {
         inputs: vec!["press/t".into()],
         outputs: vec!["press/fan".into(), "press/lamp".into()],
         alarms: alarms.into_iter().map(|(name, outputs)| (name.into(), outputs)).collect(),
-        poll: std::time::Duration::from_secs(1),
+        poll: Duration::from_secs(1),
     }
 }
 
