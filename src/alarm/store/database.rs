@@ -48,16 +48,16 @@ pub enum StoreError {
     /// The database.
     #[error("the store of the alarms: {0}")]
     Database(#[from] rusqlite::Error),
-    /// Made by a later version.
+    /// Made by a later version, or without a folder.
     #[error("the store of the alarms: {0}")]
-    Version(sqlite::OpenError),
+    Unusable(sqlite::OpenError),
 }
 
 impl From<sqlite::OpenError> for StoreError {
     fn from(error: sqlite::OpenError) -> Self {
         match error {
             sqlite::OpenError::Database(error) => Self::Database(error),
-            version @ sqlite::OpenError::Version(_) => Self::Version(version),
+            other => Self::Unusable(other),
         }
     }
 }

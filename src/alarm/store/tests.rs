@@ -102,7 +102,7 @@ async fn a_damaged_file_is_put_aside_and_one_of_the_future_is_not_touched() {
     let future = rusqlite::Connection::open(&path).unwrap();
     future.pragma_update(None, "user_version", 99).unwrap();
     drop(future);
-    assert!(matches!(Store::open(directory.path()), Err(StoreError::Version(_))));
+    assert!(matches!(Store::open(directory.path()), Err(StoreError::Unusable(_))));
     assert!(Store::open(&directory.path().join("nowhere")).is_err());
 }
 
