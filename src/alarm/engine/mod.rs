@@ -9,6 +9,7 @@
 mod act;
 mod operate;
 mod tell;
+mod untold;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
