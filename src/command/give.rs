@@ -82,7 +82,7 @@ impl Commander {
                 let setpoint = command.setpoint;
                 let outcome = Outcome::Rejected(reason);
                 self.record(CommandRequest { id, point, setpoint, origin, deadline, given, old }, &outcome);
-                let _ = reply.send(outcome);
+                self.tell(reply, outcome);
             }
         }
         Ticket { id, outcome }
@@ -151,7 +151,7 @@ impl Commander {
         }
         self.inner.changed.notify_one();
         self.record(request, &outcome);
-        let _ = reply.send(outcome);
+        self.tell(reply, outcome);
     }
 
     /// Puts a write into its channel's queue; to be called while the outputs are locked.

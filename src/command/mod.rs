@@ -35,8 +35,8 @@ pub use hold::Stands;
 use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
-pub use record::Listener;
 use record::Recorder;
+pub use record::{Kept, Listener};
 
 /// The deadline of a command whose sender named none.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);

@@ -4,8 +4,12 @@
 //! those attempts the first failure and the success are recorded. Absent: keeping records, which is the
 //! listener's. Invariant: a command that somebody gave leaves exactly one record, whatever became of it.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::Commander;
 use crate::model::{CommandRecord, CommandRequest, Outcome};
@@ -14,10 +18,17 @@ use crate::model::{CommandRecord, CommandRequest, Outcome};
 /// be quick and must not block.
 pub type Listener = Arc<dyn Fn(&CommandRecord) + Send + Sync>;
 
+/// Ends when every record that was left before is safe, or cannot be made so.
+pub type Kept = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// How long the sender of a command waits for its record at most. Nothing else ever does.
+const KEPT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where records go.
 #[derive(Default)]
 pub(super) struct Recorder {
     listener: OnceLock<Listener>,
+    kept: OnceLock<Kept>,
     /// By outcome, in the order of [`OUTCOMES`].
     counted: [AtomicU64; OUTCOMES.len()],
 }
@@ -31,6 +42,27 @@ impl Commander {
     /// command is given; `false` says that there is one already, which stays.
     pub fn on_record(&self, listener: Listener) -> bool {
         self.inner.recorder.listener.set(listener).is_ok()
+    }
+
+    /// Has the sender of a command hear of its outcome only once its record is kept, or that has taken too long: what
+    /// was answered is then never missing. Writes themselves wait for no record.
+    pub fn answer_once_kept(&self, kept: Kept) {
+        // A second one would keep the same records.
+        let _ = self.inner.recorder.kept.set(kept);
+    }
+
+    /// Tells the sender of a command, whose record was left, how it ended.
+    pub(super) fn tell(&self, reply: oneshot::Sender<Outcome>, outcome: Outcome) {
+        let Some(kept) = self.inner.recorder.kept.get() else {
+            // A sender who has stopped waiting need not be told.
+            let _ = reply.send(outcome);
+            return;
+        };
+        let kept = tokio::time::timeout(KEPT_PATIENCE, kept());
+        tokio::spawn(async move {
+            let _ = kept.await;
+            let _ = reply.send(outcome);
+        });
     }
 
     /// How many commands have ended in which outcome since the start, by the outcomes' codes.

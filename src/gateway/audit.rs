@@ -23,6 +23,12 @@ pub(super) fn start(
     let told = Arc::clone(&audit);
     let first = commander.on_record(Arc::new(move |record| told.command(record)));
     debug_assert!(first, "nobody else listens");
+    let keeper = Arc::clone(&audit);
+    commander.answer_once_kept(Arc::new(move || {
+        let written = keeper.written();
+        // A disk that does not write is told of by the log itself.
+        Box::pin(async move { drop(written.await) })
+    }));
     Ok(Some(audit))
 }
 

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 pub(crate) struct Process {
     pub(crate) child: Child,
+    /// What it said until then.
+    #[allow(dead_code, reason = "not every test looks at it")]
+    pub(crate) told: String,
     /// Address and port of its page.
     pub(crate) page: String,
 }
@@ -38,7 +41,7 @@ impl Process {
         };
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, page }
+        Self { child, told, page }
     }
 }
 

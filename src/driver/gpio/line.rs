@@ -167,14 +167,19 @@ impl Line {
         Ok(())
     }
 
-    /// Takes in the edges that the kernel has; to be called when there are some.
+    /// Takes in all edges that the kernel has; without any it does not wait.
     pub(super) fn take(&mut self, seen: &mut Vec<Seen>) -> Result<(), Fault> {
         let failed = |error: gpiocdev::Error| Fault::Absent(error.to_string());
-        let words = self.request.read_edge_events_into_slice(&mut self.buffer).map_err(failed)?;
-        for event in self.buffer[..words].chunks_exact(self.request.edge_event_u64_size()) {
-            let event = self.request.edge_event_from_slice(event).map_err(failed)?;
-            let state = event.kind == EdgeKind::Rising;
-            seen.push(Seen { state, number: event.line_seqno, at_ns: event.timestamp_ns });
+        while self.request.has_edge_event().map_err(failed)? {
+            let words = self.request.read_edge_events_into_slice(&mut self.buffer).map_err(failed)?;
+            for event in self.buffer[..words].chunks_exact(self.request.edge_event_u64_size()) {
+                let event = self.request.edge_event_from_slice(event).map_err(failed)?;
+                let state = event.kind == EdgeKind::Rising;
+                seen.push(Seen { state, number: event.line_seqno, at_ns: event.timestamp_ns });
+            }
+            if words < self.buffer.len() {
+                break;
+            }
         }
         Ok(())
     }

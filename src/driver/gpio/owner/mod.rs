@@ -1,27 +1,31 @@
-//! The thread of one channel's lines, and the task that carries commands and the stop to it.
+//! The thread of one channel's lines, and the task that hears their edges.
 //!
-//! The thread waits for edges of all lines at once, for commands and for whatever is due. `port` is one line
-//! with its points, `write` serves commands. Invariant: the task ends only after the thread has, and a panic
-//! in the thread is one in the task, so that the supervisor sees it.
+//! What may block (opening, polls, writes) is the thread's; an edge only has to be read from its file, which never
+//! waits, so that the task takes it in where the message about it is sent as well: a wake-up of one thread instead of
+//! three. Edges that come while the thread is at work are taken in by it afterwards. `port` is one line with its points,
+//! `write` serves commands, `ears` watches files. Invariant: the task ends only after the thread has, and a panic in the
+//! thread is one in the task, so that the supervisor sees it.
 
+mod ears;
 mod port;
 mod write;
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 use super::Lines;
 use super::find::LineId;
 use super::store::{self, Store};
+use crate::driver::local::Fault;
 use crate::driver::{ChannelContext, LinkState};
 use crate::model::{PointId, Reading, Stamp};
+use ears::{Ears, Heard};
 use port::Port;
 
 /// How often a line that is busy or gone is tried again.
@@ -33,61 +37,135 @@ const LOOKS: u32 = 8;
 /// The longest wait, so that a stop that was missed ends it all the same.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
+/// What the thread and the task share.
+struct Shared {
+    owner: Mutex<Owner>,
+    ears: Arc<Ears>,
+    /// Edges came while the thread was at work.
+    left: AtomicBool,
+    /// The task is gone.
+    alone: AtomicBool,
+}
+
+/// Ends the thread with the task.
+struct Leave(Arc<Shared>, Thread);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.alone.store(true, Ordering::SeqCst);
+        self.1.unpark();
+    }
+}
+
 /// Runs the thread until the shutdown.
 pub(super) async fn run(plan: Arc<Lines>, context: ChannelContext) {
-    let (wake, done) = match start(plan, context.clone()) {
+    let name = Arc::clone(&plan.name);
+    let (shared, thread, mut done) = match start(plan, context.clone()).await {
         Ok(started) => started,
         Err(error) => {
             // The supervisor waits and tries again.
-            tracing::error!(channel = %context.stats.name, %error, "no thread for the lines");
+            tracing::error!(channel = %name, %error, "no thread for the lines");
             return;
         }
     };
-    let mut done = done;
+    let leave = Leave(Arc::clone(&shared), thread);
+    let mut heard = Vec::new();
     loop {
         tokio::select! {
             // An error is a thread that has panicked; returning makes the supervisor start it again.
             _ = &mut done => return,
-            () = context.writes.pushed() => {}
+            () = context.writes.pushed() => leave.1.unpark(),
             () = context.shutdown.cancelled() => break,
+            () = shared.ears.hear(&mut heard) => shared.take(&mut heard, &leave.1),
         }
-        ring(&wake);
     }
-    ring(&wake);
+    drop(leave);
     // It stops at once; an error is one that has ended by itself.
     let _ = done.await;
 }
 
-fn start(
-    plan: Arc<Lines>,
-    context: ChannelContext,
-) -> std::io::Result<(Arc<OwnedFd>, oneshot::Receiver<()>)> {
-    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+type Started = (Arc<Shared>, Thread, oneshot::Receiver<()>);
+
+async fn start(plan: Arc<Lines>, context: ChannelContext) -> std::io::Result<Started> {
+    let name = format!("gpio {}", plan.name);
+    // It reads the totals that were kept.
+    let shared = tokio::task::spawn_blocking(move || Shared::new(&plan, context)).await?;
+    let shared = Arc::new(shared);
     let (tell, done) = oneshot::channel();
-    let (bell, runtime) = (Arc::clone(&wake), tokio::runtime::Handle::current());
-    std::thread::Builder::new().name(format!("gpio {}", plan.name)).spawn(move || {
+    let (own, runtime) = (Arc::clone(&shared), tokio::runtime::Handle::current());
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
         let _guard = runtime.enter();
-        Owner::new(&plan, context).run(&bell);
+        own.work();
+        // The lines are free before anybody hears of the end.
+        drop(own);
         // Whoever waited may be gone.
         let _ = tell.send(());
     })?;
-    Ok((wake, done))
+    Ok((shared, thread.thread().clone(), done))
 }
 
-/// A counter that is full has not been read 2^64 times: it wakes all the same.
-fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+impl Shared {
+    fn new(plan: &Lines, context: ChannelContext) -> Self {
+        let owner = Owner::new(plan, context);
+        let ears = Arc::clone(&owner.ears);
+        Self { owner: Mutex::new(owner), ears, left: AtomicBool::new(false), alone: AtomicBool::new(false) }
+    }
+
+    /// The thread's loop. A lock that is poisoned is a panic in the task, which the supervisor has seen.
+    fn work(&self) {
+        while let Ok(mut owner) = self.owner.lock() {
+            if self.left.swap(false, Ordering::SeqCst) {
+                owner.take_all_edges();
+            }
+            if owner.context.shutdown.is_cancelled() || self.alone.load(Ordering::SeqCst) {
+                owner.end();
+                return;
+            }
+            // Lines are opened before the first command comes.
+            owner.do_what_is_due();
+            owner.serve_writes();
+            owner.flush();
+            let wait = owner.wait();
+            drop(owner);
+            std::thread::park_timeout(wait);
+        }
+    }
+
+    /// Takes in what was heard, unless the thread is at work, which then does it.
+    fn take(&self, heard: &mut Vec<Heard>, thread: &Thread) {
+        // Before the lock is tried: the thread looks at it after it has let go.
+        self.left.store(true, Ordering::SeqCst);
+        match self.owner.try_lock() {
+            Ok(mut owner) => {
+                self.left.store(false, Ordering::SeqCst);
+                for heard in heard.drain(..) {
+                    owner.take_edges(heard);
+                }
+                owner.flush();
+                if owner.due() < owner.wakes_at {
+                    thread.unpark();
+                }
+            }
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => {
+                heard.clear();
+                thread.unpark();
+            }
+        }
+    }
 }
 
-/// The thread's state.
+/// The lines with what is known of them.
 struct Owner {
     context: ChannelContext,
     ports: Vec<Port>,
+    ears: Arc<Ears>,
     /// By point: its port and its place there.
     places: HashMap<PointId, (usize, usize)>,
     store: Store,
     save_at: Instant,
     save_failed: bool,
+    /// When the thread wakes by itself.
+    wakes_at: Instant,
     readings: Vec<Reading>,
     /// Takes part in the mapping of the kernel's times.
     origin: (Instant, u64),
@@ -116,60 +194,50 @@ impl Owner {
             }
         }
         let origin = origin(|| context.clock.mono(), monotonic_ns);
-        let save_at = now + store::PERIOD;
-        Self { context, ports, places, store, save_at, save_failed: false, readings: Vec::new(), origin }
-    }
-
-    fn run(mut self, bell: &OwnedFd) {
-        while !self.context.shutdown.is_cancelled() {
-            // Lines are opened before the first command comes.
-            self.do_what_is_due();
-            self.serve_writes();
-            self.flush();
-            self.wait(bell);
-            self.flush();
+        let ears = Arc::new(Ears::new(ports.len()));
+        let (save_at, readings) = (now + store::PERIOD, Vec::new());
+        Self {
+            context,
+            ports,
+            ears,
+            places,
+            store,
+            save_at,
+            save_failed: false,
+            wakes_at: now,
+            readings,
+            origin,
         }
-        self.ports.iter_mut().for_each(Port::end);
-        self.keep_totals();
     }
 
-    /// Waits for edges, a bell, or the next thing that is due, and takes the edges in.
-    fn wait(&mut self, bell: &OwnedFd) {
+    /// When something has to be done, edges apart.
+    fn due(&self) -> Instant {
+        self.ports.iter().filter_map(Port::due).fold(self.save_at, Instant::min)
+    }
+
+    /// How long the thread may sleep.
+    fn wait(&mut self) -> Duration {
         let now = self.context.clock.mono();
-        let due = self.ports.iter().filter_map(Port::due).chain([self.save_at]).min().unwrap_or(self.save_at);
-        let wait = due.saturating_duration_since(now).min(MAX_WAIT);
+        self.wakes_at = self.due().min(now + MAX_WAIT);
+        self.wakes_at.saturating_duration_since(now)
+    }
+
+    fn take_all_edges(&mut self) {
         let listening: Vec<usize> =
             (0..self.ports.len()).filter(|port| self.ports[*port].listens()).collect();
-        let (rung, ready) = {
-            let mut polled = vec![PollFd::new(bell, PollFlags::IN)];
-            let requests = listening.iter().filter_map(|port| self.ports[*port].request());
-            polled.extend(requests.map(|request| PollFd::from_borrowed_fd(request.as_fd(), PollFlags::IN)));
-            let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-            if poll(&mut polled, Some(&wait)).is_err() {
-                return;
-            }
-            let found = polled[1..].iter().zip(&listening).map(|(polled, port)| (*port, polled.revents()));
-            let ready: Vec<(usize, PollFlags)> = found.filter(|(_, flags)| !flags.is_empty()).collect();
-            (!polled[0].revents().is_empty(), ready)
-        };
-        if rung {
-            // Whoever rings twice before this is heard once; an empty bell is as good as a rung one.
-            let _ = rustix::io::read(bell, &mut [0; 8]);
-        }
-        for (port, flags) in ready {
-            self.take_edges(port, flags);
+        for port in listening {
+            self.take_edges(Heard { port, gone: false });
         }
     }
 
-    fn take_edges(&mut self, port: usize, flags: PollFlags) {
+    fn take_edges(&mut self, Heard { port, gone }: Heard) {
         let now = self.context.clock.stamp();
         let origin = self.origin;
         let stamp = |ns: u64| at(origin, now, ns);
-        let gone = flags.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
         let result = if gone { Err(port::gone()) } else { self.ports[port].edges(stamp, &mut self.readings) };
         if let Err(fault) = result {
             self.ports[port].fail(fault, now, &mut self.readings);
-            self.tell_links();
+            self.lines_changed();
         }
     }
 
@@ -188,7 +256,7 @@ impl Owner {
             changed |= port.has_just_failed();
         }
         if changed {
-            self.tell_links();
+            self.lines_changed();
         }
         if now.mono >= self.save_at {
             self.save_at = now.mono + store::PERIOD;
@@ -200,6 +268,12 @@ impl Owner {
     fn monotonic(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.origin.0).as_nanos();
         self.origin.1.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// Pulses end, and what was counted is kept.
+    fn end(&mut self) {
+        self.ports.iter_mut().for_each(Port::end);
+        self.keep_totals();
     }
 
     fn keep_totals(&mut self) {
@@ -214,6 +288,21 @@ impl Owner {
             }
             Err(_) => {}
         }
+    }
+
+    /// Lines have come or gone: files are watched or let go, and devices are online or not.
+    fn lines_changed(&mut self) {
+        let now = self.context.clock.stamp();
+        for (place, port) in self.ports.iter_mut().enumerate() {
+            if let Err(error) = self.ears.watch(place, port.file()) {
+                port.fail(
+                    Fault::Absent(format!("its edges cannot be watched: {error}")),
+                    now,
+                    &mut self.readings,
+                );
+            }
+        }
+        self.tell_links();
     }
 
     /// A device works as long as one of its lines does.

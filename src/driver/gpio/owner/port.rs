@@ -2,10 +2,10 @@
 //!
 //! Invariant: a point of a line that is not open is bad, with the reason in the log once.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gpiocdev::Request;
 use gpiocdev::line::EdgeDetection;
 
 use super::RETRY;
@@ -133,8 +133,9 @@ impl Port {
         self.line.as_ref().is_some_and(|line| line.edges)
     }
 
-    pub(super) fn request(&self) -> Option<&Request> {
-        self.line.as_ref().map(|line| &line.request)
+    /// The file that tells them.
+    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.line.as_ref().filter(|line| line.edges).map(|line| line.request.as_fd())
     }
 
     /// When it next has something to do.
@@ -187,7 +188,7 @@ impl Port {
         std::mem::replace(&mut self.just_failed, false)
     }
 
-    /// Takes in the edges that wait.
+    /// Takes in the edges that wait, if there are any.
     pub(super) fn edges(
         &mut self,
         stamp: impl Fn(u64) -> Stamp,

@@ -73,7 +73,7 @@ impl Owner {
         if self.ports[port].is_open() {
             let now = self.context.clock.stamp();
             self.ports[port].fail(fault, now, &mut self.readings);
-            self.tell_links();
+            self.lines_changed();
         }
         Outcome::Failed(text)
     }
