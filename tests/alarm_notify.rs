@@ -167,6 +167,39 @@ async fn an_email_arrives_encrypted_in_korean_and_so_does_the_recovery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_email_goes_in_the_clear_or_under_tls_from_the_first_byte_as_it_is_said() {
+    let servers = Servers::start();
+    let clear = json!({ "mail": {
+        "server": "127.0.0.1", "port": servers.ports["clear"], "tls": "none", "from": "gw@example.com", "to": ["lee@example.com"],
+    } });
+    let (notifier, first) = running(clear);
+    notifier.tell(&raised("hot"), None);
+    let mail = servers.next();
+    assert_eq!((&mail["tls"], &mail["user"]), (&json!(false), &Json::Null), "{mail}");
+    assert_eq!(mail["subject"], "[busan] ALARM (CRITICAL): Platen at 61.5 °C");
+    let mut wrapped = servers.mail("lee@example.com", "secret");
+    (wrapped["tls"], wrapped["port"]) = (json!("implicit"), servers.ports["implicit"].clone());
+    let (notifier, second) = running(json!({ "mail": wrapped }));
+    notifier.tell(&raised("hot"), None);
+    let mail = servers.next();
+    assert_eq!(
+        (&mail["user"], &mail["headerFrom"]),
+        (&json!("kim"), &json!("Press hall <gw@example.com>")),
+        "{mail}"
+    );
+    // Whoever wants encryption gets no message through a server that has none.
+    let mut strict = servers.mail("lee@example.com", "secret");
+    strict["port"] = servers.ports["clear"].clone();
+    let (notifier, third) = running(json!({ "mail": strict }));
+    notifier.tell(&raised("hot"), None);
+    let tally = until(&notifier, |tally| tally.failed > 0).await;
+    assert_eq!(tally.sent, 0, "{tally:?}");
+    for stop in [first, second, third] {
+        stop.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_refuses_for_the_moment_arrives_later_and_what_it_refuses_for_good_does_not() {
     let servers = Servers::start();
     let (patient, first) = running(json!({ "mail": servers.mail("later@example.com", "secret") }));

@@ -69,7 +69,8 @@ fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<(Engine, Op
 /// Lets notifiers take up what they had not told when the program ended. One that is new begins with what comes.
 fn catch_up(engine: &Arc<Engine>, kept: &Kept, notifiers: &[Arc<Notifier>]) {
     for notifier in notifiers {
-        let told = kept.told.get(&**notifier.name()).copied();
+        // A journal that was lost in part begins with numbers that were there before.
+        let told = kept.told.get(&**notifier.name()).map(|told| kept.newest.min(*told));
         let untold = told.map(|told| engine.untold(told)).unwrap_or_default();
         let (engine, name) = (Arc::downgrade(engine), Arc::clone(notifier.name()));
         let keep = move |entry| {
