@@ -57,7 +57,7 @@ impl Engine {
             .map(Condition::word)
             .find(|word| Some(*word) == record.condition.as_deref());
         status.active = status.condition.is_some();
-        status.value = record.value.map(value);
+        status.value = record.value.as_deref().map(value);
         // The journal has one language; the alarm may still know both.
         if status.message.any().map(|text| &**text) != record.message.as_deref() {
             status.message = record.message.as_deref().map(Texts::from).unwrap_or_default();
@@ -68,10 +68,10 @@ impl Engine {
 }
 
 /// A value as it was, as far as its text tells.
-fn value(text: String) -> Value {
+fn value(text: &str) -> Value {
     match (text.parse::<i64>(), text.parse::<f64>()) {
         (Ok(number), _) => Value::Int(number),
         (_, Ok(number)) if number.is_finite() => Value::Float(number),
-        _ => Value::from(text.as_str()),
+        _ => Value::from(text),
     }
 }
