@@ -54,9 +54,9 @@ pub enum AuditError {
     /// The database.
     #[error("the audit log: {0}")]
     Database(rusqlite::Error),
-    /// Made by another version.
+    /// Made by another version, or without a folder.
     #[error("the audit log: {0}")]
-    Version(sqlite::OpenError),
+    Unusable(sqlite::OpenError),
 }
 
 impl From<rusqlite::Error> for AuditError {
@@ -69,7 +69,7 @@ impl From<sqlite::OpenError> for AuditError {
     fn from(error: sqlite::OpenError) -> Self {
         match error {
             sqlite::OpenError::Database(error) => Self::Database(error),
-            version @ sqlite::OpenError::Version(_) => Self::Version(version),
+            other => Self::Unusable(other),
         }
     }
 }
