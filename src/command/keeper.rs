@@ -3,7 +3,7 @@
 //! It serves safe states and alarm actions, which nobody waits for with a ticket. Invariant: of several
 //! changes to one output only the newest is ever retried, and a retry writes the target of that moment. A
 //! command that is under way is not overruled by a retry; only those who hold the output and the stop do that.
-//! What ends by itself, a pulse or a hold, ends here: the keeper wakes for it and writes the next in line.
+//! It gives the sign of life by which watchdogs of devices are fed. What ends by itself, a pulse or a hold, ends here: the keeper wakes for it and writes the next in line.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::arbiter::end_of;
 use super::give::{ended, learn};
 use super::travel::Step;
 use super::{Commander, DEFAULT_DEADLINE, Managed};
+use crate::driver::heartbeat::BEAT;
 use crate::model::{CommandRequest, ControlClass, Outcome};
 
 /// The pause between attempts at an output whose device does not take the write.
@@ -132,7 +133,13 @@ pub(super) async fn keep(commander: &Commander) {
                 Attempt { request, generation, step, outcome }
             });
         }
-        let next = next_attempt(commander, commander.inner.clock.mono());
+        let now = commander.inner.clock.mono();
+        // Only here: whoever hears it knows that outputs are looked after.
+        for queue in &commander.inner.distinct {
+            queue.heartbeat.beat(now);
+        }
+        let beat = now + BEAT;
+        let next = next_attempt(commander, now).map_or(beat, |next| next.min(beat));
         tokio::select! {
             () = commander.inner.changed.notified() => {}
             Some(attempt) = under_way.next(), if !under_way.is_empty() => {
@@ -142,14 +149,8 @@ pub(super) async fn keep(commander: &Commander) {
                     conclude(commander, attempt);
                 }
             }
-            () = sleep_until(next), if next.is_some() => {}
+            () = tokio::time::sleep_until(next.into()) => {}
         }
-    }
-}
-
-async fn sleep_until(moment: Option<Instant>) {
-    if let Some(moment) = moment {
-        tokio::time::sleep_until(moment.into()).await;
     }
 }
 

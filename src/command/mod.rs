@@ -81,6 +81,8 @@ struct Inner {
     points: Arc<PointTable>,
     /// The queue of each point's channel, by point.
     queues: Vec<Arc<WriteQueue>>,
+    /// Each of these once.
+    distinct: Vec<Arc<WriteQueue>>,
     /// The writable points, in the order of the table. Whoever decides on an output puts the write into its
     /// queue before letting go of this lock, so that writes leave in the order of the decisions.
     outputs: Mutex<Vec<Managed>>,
@@ -201,6 +203,9 @@ impl Commander {
             });
         }
         let channels = channels.len();
+        let mut distinct = queues.clone();
+        distinct.sort_by_key(Arc::as_ptr);
+        distinct.dedup_by_key(|queue| Arc::as_ptr(queue));
         let mut watched = vec![false; points.len()];
         for input in control.interlocks.iter().flat_map(|rule| &rule.inputs) {
             watched[input.index()] = true;
@@ -210,6 +215,7 @@ impl Commander {
             inner: Arc::new(Inner {
                 points,
                 queues,
+                distinct,
                 outputs: Mutex::new(outputs),
                 interlocks: Mutex::new(interlocks),
                 watched,
@@ -268,15 +274,25 @@ impl Commander {
             let settled = self.inner.settled.notified();
             let open = self.unsettled();
             if open.is_empty() || tokio::time::timeout_at(deadline, settled).await.is_err() {
-                return open;
+                self.leave(&open);
+                return open.iter().map(|point| Arc::clone(&self.inner.points.get(*point).name)).collect();
             }
         }
     }
 
-    fn unsettled(&self) -> Vec<Arc<str>> {
+    fn unsettled(&self) -> Vec<PointId> {
         let outputs = self.outputs();
-        let open = outputs.iter().filter(|managed| managed.upkeep.is_due());
-        open.map(|managed| Arc::clone(&self.inner.points.get(managed.point).name)).collect()
+        outputs.iter().filter(|managed| managed.upkeep.is_due()).map(|managed| managed.point).collect()
+    }
+
+    /// Says of every channel without an output that is still open that nobody has to watch over its outputs.
+    fn leave(&self, open: &[PointId]) {
+        let queues = &self.inner.queues;
+        let is_open =
+            |own: &Arc<WriteQueue>| open.iter().any(|point| Arc::ptr_eq(&queues[point.index()], own));
+        for queue in self.inner.distinct.iter().filter(|own| !is_open(own)) {
+            queue.heartbeat.left_safe();
+        }
     }
 
     fn next_id(&self) -> CommandId {

@@ -10,6 +10,7 @@ pub mod ascii;
 pub mod budget;
 pub mod entry;
 pub mod gpio;
+pub mod heartbeat;
 pub mod http;
 pub mod i2c;
 pub mod iio;

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::heartbeat::Heartbeat;
 use crate::model::{CommandId, Outcome, PointId, Stage, Value};
 
 /// The most writes that wait in one lane of one channel.
@@ -87,6 +88,8 @@ impl WriteJob {
 pub struct WriteQueue {
     lanes: Mutex<[VecDeque<WriteJob>; LANES]>,
     wake: Notify,
+    /// The sign of life of whoever fills it.
+    pub heartbeat: Heartbeat,
 }
 
 impl WriteQueue {

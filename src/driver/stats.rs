@@ -65,6 +65,14 @@ impl Link {
         before
     }
 
+    /// It was away and is back already: counts as a loss without a change of the state.
+    pub fn lapse(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        if let Some(told) = self.told.get() {
+            told.notify_one();
+        }
+    }
+
     /// How often it went offline: one that is online again may have been away for a moment.
     #[must_use]
     pub fn losses(&self) -> u64 {

@@ -46,7 +46,7 @@ pub(super) async fn announce(
             for (device, told) in channel.devices.iter().zip(told) {
                 // The losses first: one that comes later is seen by its own notice.
                 let (losses, link, notice) = (device.link.losses(), device.link.get(), device.notice());
-                if link == told.0 && link == LinkState::Online && losses != told.1 {
+                if link == LinkState::Online && told.0 != LinkState::Offline && losses != told.1 {
                     // Away and back in between: it may have dropped its outputs.
                     commander.link(&device.name, false);
                     commander.link(&device.name, true);

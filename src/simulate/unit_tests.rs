@@ -77,6 +77,7 @@ fn unit() -> Unit {
         model: "press".into(),
         identify: Vec::new(),
         setup: Vec::new(),
+        watchdog: None,
         models: Vec::new(),
         points: Vec::new(),
     };
@@ -164,6 +165,7 @@ fn device() -> Device {
         model: "press".into(),
         identify: Vec::new(),
         setup: Vec::new(),
+        watchdog: None,
         models: Vec::new(),
         points: Vec::new(),
     }

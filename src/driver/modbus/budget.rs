@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::planner::{Block, groups};
-use super::wire::{Framing, Timing};
+use super::wire::{Ask, Framing, Timing};
 use super::{Plan, Transport};
 
 /// How long a unit on a serial line is assumed to take from the end of a request to the begin of its
@@ -81,7 +81,7 @@ impl fmt::Display for Budget {
 }
 
 impl Plan {
-    /// What the channel's polls will cost.
+    /// What the channel's polls, and feeding the watchdogs of its devices, will cost.
     #[must_use]
     pub fn budget(&self) -> Budget {
         if self.devices.iter().any(|device| device.points.iter().any(|point| !point.is_bound())) {
@@ -111,18 +111,39 @@ fn costs(plan: &Plan) -> Vec<RequestCost> {
         count: block.count,
         points: block.members.len(),
         period: block.period,
-        line_time: line_time(&plan.transport, &timing, &block) + plan.devices[block.device].pause,
+        line_time: line_time(&plan.transport, &timing, &block.ask()) + plan.devices[block.device].pause,
     };
-    blocks.map(cost).collect()
+    blocks.map(cost).chain(feeds(plan, &plan.transport, &timing)).collect()
 }
 
-fn line_time(transport: &Transport, timing: &Timing, block: &Block) -> Duration {
+/// What feeding the watchdogs of devices costs.
+fn feeds<'a>(
+    plan: &'a Plan,
+    transport: &'a Transport,
+    timing: &'a Timing,
+) -> impl Iterator<Item = RequestCost> + 'a {
+    let fed = plan.devices.iter().filter_map(|device| Some((device, device.watchdog.as_ref()?)));
+    fed.filter_map(move |(device, watchdog)| {
+        let ask = watchdog.feed.iter().max_by_key(|ask| ask.pdu_len())?;
+        let (table, start, count) = ask.written()?;
+        Some(RequestCost {
+            device: Arc::clone(&device.name),
+            table: table.word(),
+            start,
+            count,
+            points: 0,
+            period: watchdog.every,
+            line_time: line_time(transport, timing, ask) + device.pause,
+        })
+    })
+}
+
+fn line_time(transport: &Transport, timing: &Timing, ask: &Ask) -> Duration {
     let framing = match transport {
         Transport::Tcp(_) | Transport::RtuOverTcp(_) => return ASSUMED_ROUND_TRIP + timing.gap(),
         Transport::Rtu(_) => Framing::Rtu,
         Transport::Ascii(_) => Framing::Ascii,
     };
-    let ask = block.ask();
     let characters = timing.answer(framing, ask.pdu_len()) + timing.answer(framing, ask.answer_pdu_len());
     characters + timing.silence.max(ASSUMED_TURNAROUND) + timing.gap()
 }
@@ -162,9 +183,11 @@ fn faster(plan: &Plan) -> Option<u32> {
         let timing = Timing::of(&transport);
         let blocks = groups(plan).into_iter().flat_map(|group| group.blocks());
         let periodic = blocks.filter(|block| !block.period.is_zero());
-        let share =
-            |block: Block| line_time(&transport, &timing, &block).as_secs_f64() / block.period.as_secs_f64();
-        periodic.map(share).sum::<f64>() <= COMFORTABLE
+        let share = |block: Block| {
+            line_time(&transport, &timing, &block.ask()).as_secs_f64() / block.period.as_secs_f64()
+        };
+        let feeds = feeds(plan, &transport, &timing).map(|feed| feed.share()).sum::<f64>();
+        feeds + periodic.map(share).sum::<f64>() <= COMFORTABLE
     };
     SPEEDS.into_iter().filter(|baud| *baud > line.baud).find(fits)
 }
@@ -206,6 +229,24 @@ mod tests {
         let mut faster = ten_registers(20);
         faster.transport = Transport::Rtu(serde_json::from_str(r#"{"port": "p", "baud": 38400}"#).unwrap());
         assert!(faster.budget().line_time_share <= COMFORTABLE);
+    }
+
+    #[test]
+    fn feeding_a_watchdog_takes_line_time_too() {
+        let mut plan = ten_registers(1000);
+        let before = plan.budget();
+        let feed = vec![Ask::WriteRegister { address: 3, word: 1 }];
+        let every = Duration::from_millis(500);
+        plan.devices[0].watchdog = Some(crate::driver::modbus::watchdog::Watchdog {
+            arm: Vec::new(),
+            feed,
+            every,
+            disarm: Vec::new(),
+        });
+        let budget = plan.budget();
+        assert!((budget.transactions_per_second - before.transactions_per_second - 2.0).abs() < 1e-9);
+        // 8 characters each way and two silences, twice a second.
+        assert!((budget.line_time_share - before.line_time_share - 0.0479).abs() < 0.0002, "{budget}");
     }
 
     #[test]

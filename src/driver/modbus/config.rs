@@ -14,6 +14,7 @@ use super::modules::Module;
 use super::quirks::WriteConfig;
 use super::register::{Order, RawType, WriteMethod};
 use super::wake::WakeConfig;
+use super::watchdog::WatchdogConfig;
 use crate::model::units::Period;
 
 /// A Modbus TCP or RTU-over-TCP connection: `plc: { modbus-tcp: { address: 192.0.2.10:502 } }`.
@@ -133,6 +134,9 @@ pub struct DeviceConfig {
     /// What is written when the device comes online, one after the other, unless it is the wrong one.
     #[serde(default)]
     pub setup: Vec<WriteConfig>,
+    /// The device's own watchdog, which brings its outputs to the device's safe state when the gateway hangs or the line is gone.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogConfig>,
 }
 
 /// From where a manual counts registers.

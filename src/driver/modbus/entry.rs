@@ -93,6 +93,9 @@ impl Driver for Modbus {
     fn settle(device: &mut DeviceConfig, channel: Option<&Transport>, shift: Shift) -> Vec<Complaint> {
         let mut complaints: Vec<Complaint> =
             device.validate().into_iter().map(|message| Complaint::about(&[], message)).collect();
+        for (message, help) in device.watchdog_problems(channel) {
+            complaints.push(Complaint::at(&["watchdog"], message, Some(help)));
+        }
         if device.wake.is_some() && matches!(channel, Some(Transport::Tcp(_))) {
             let message = "wake sends bytes that Modbus TCP has no place for";
             complaints.push(Complaint::at(&["wake"], message, Some("remove it: a connection wakes nobody")));
@@ -158,6 +161,7 @@ impl Driver for Modbus {
             // The section has been checked.
             identify: device.config.probes().unwrap_or_default(),
             setup: device.config.writes(&device.config.setup, "setup").unwrap_or_default(),
+            watchdog: device.config.guard().unwrap_or_default(),
             models: Vec::new(),
             points: device.points.into_iter().map(Point::from).collect(),
         };

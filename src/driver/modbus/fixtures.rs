@@ -26,6 +26,7 @@ pub(super) fn device(name: &str, unit: u8) -> Device {
         model: name.into(),
         identify: Vec::new(),
         setup: Vec::new(),
+        watchdog: None,
         models: Vec::new(),
         points: Vec::new(),
     }

@@ -30,6 +30,7 @@ mod settings;
 pub mod sunspec;
 mod validate;
 pub mod wake;
+pub mod watchdog;
 pub mod wire;
 
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub struct Device {
     pub node: Option<modules::Node>,
     /// What is written when it comes online.
     pub setup: Vec<wire::Ask>,
+    /// Its own watchdog.
+    pub watchdog: Option<watchdog::Watchdog>,
     /// The SunSpec models to which its points are bound; none before it was searched for them.
     pub models: sunspec::Chain,
     /// Its points.

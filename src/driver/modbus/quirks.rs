@@ -181,17 +181,26 @@ impl Probe {
     }
 }
 
+impl Ask {
+    /// Table, first address and count of a plain write; `None` of others.
+    #[must_use]
+    pub const fn written(&self) -> Option<(Table, u16, u16)> {
+        match self {
+            Self::WriteCoil { address, .. } => Some((Table::Coil, *address, 1)),
+            Self::WriteCoils { address, states } => Some((Table::Coil, *address, states.len() as u16)),
+            Self::WriteRegister { address, .. } => Some((Table::Holding, *address, 1)),
+            Self::WriteRegisters { address, words } => Some((Table::Holding, *address, words.len() as u16)),
+            _ => None,
+        }
+    }
+}
+
 impl Device {
     /// Where fixed writes go: at the start, and before and behind others. For simulated devices.
     pub fn fixed_writes(&self) -> impl Iterator<Item = (Table, u16, u16)> + '_ {
         let around = self.points.iter().flat_map(|point| point.rules.before.iter().chain(&point.rules.after));
-        self.setup.iter().chain(around).filter_map(|ask| match ask {
-            Ask::WriteCoil { address, .. } => Some((Table::Coil, *address, 1)),
-            Ask::WriteCoils { address, states } => Some((Table::Coil, *address, states.len() as u16)),
-            Ask::WriteRegister { address, .. } => Some((Table::Holding, *address, 1)),
-            Ask::WriteRegisters { address, words } => Some((Table::Holding, *address, words.len() as u16)),
-            _ => None,
-        })
+        let guard = self.watchdog.iter().flat_map(|dog| dog.arm.iter().chain(&dog.feed).chain(&dog.disarm));
+        self.setup.iter().chain(guard).chain(around).filter_map(Ask::written)
     }
 }
 

@@ -1,18 +1,19 @@
 //! The owner task of one channel: the only one that touches its line.
 //!
-//! Its turns: writes first, then a probe if one is allowed, then the poll whose turn it is, else it waits
+//! Its turns: watchdogs of devices, then writes, then a probe if one is allowed, then the poll whose turn it is, else it waits
 //! for whichever comes first. `poll` reads and publishes, `probe` finds units again, `write` serves
-//! commands, `open` opens the line, `survey` asks units that come online what they are. Invariant: no failure of a device or of the line ends the task.
+//! commands, `open` opens the line, `survey` asks units that come online what they are, `guard` feeds their watchdogs. Invariant: no failure of a device or of the line ends the task.
 
 mod confirm;
 mod count;
+mod guard;
 mod open;
 mod poll;
 mod probe;
 mod survey;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use super::beside::Beside;
 use super::health::{Change, Health, Probe};
 use super::planner::{Block, Group, groups};
 use super::wake::Wake;
+use super::watchdog::Guard;
 use super::wire::ask::Shape;
 use super::wire::link::Terms;
 use super::wire::{Answer, Ask, ExchangeError, Framing, Link, Timing};
@@ -28,7 +30,7 @@ use super::{Plan, Register, Transport};
 use crate::backoff::Backoff;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
 use crate::driver::{ChannelContext, DeviceStats, LinkState};
-use crate::model::{PointId, Reading, Reason};
+use crate::model::{PointId, Reading};
 
 pub(super) use open::{Opener, PlanOpener};
 use survey::Survey;
@@ -83,6 +85,12 @@ pub(super) struct Owner<O> {
     missing: Vec<Vec<Shape>>,
     places: HashMap<PointId, Place>,
     surveys: Vec<Survey>,
+    /// By device, its own watchdog.
+    guards: Vec<Option<Guard>>,
+    /// Devices whose watchdog did not take its last feed.
+    unfed: HashSet<usize>,
+    /// Watchdogs are not fed because the arbiter is silent.
+    starving: bool,
     /// By device, what the registers beside its points held.
     beside: Vec<HashMap<Register, Beside>>,
     readings: Vec<Reading>,
@@ -110,6 +118,7 @@ impl<O: Opener> Owner<O> {
             }
         }
         let surveys = plan.devices.iter().map(|device| Survey::new(device, now)).collect();
+        let guards = plan.devices.iter().map(|device| device.watchdog.as_ref().map(Guard::new)).collect();
         let places = plan.devices.iter().enumerate().flat_map(|(device, unit)| {
             let points = unit.points.iter().enumerate();
             points.map(move |(point, this)| (this.id, Place { device, point }))
@@ -137,6 +146,9 @@ impl<O: Opener> Owner<O> {
             probes,
             places,
             surveys,
+            guards,
+            unfed: HashSet::new(),
+            starving: false,
             beside: vec![HashMap::new(); plan.devices.len()],
             readings: Vec::new(),
             writes_in_row: 0,
@@ -163,6 +175,7 @@ impl<O: Opener> Owner<O> {
             }
             self.counters.save_when_due(&self.plan.name, self.context.clock.mono()).await;
         }
+        self.disarm().await;
         self.counters.save(&self.plan.name).await;
     }
 
@@ -172,6 +185,13 @@ impl<O: Opener> Owner<O> {
 
     async fn turn(&mut self) {
         let now = self.context.clock.mono();
+        let feed = match self.next_feed(now) {
+            Ok(device) => return self.feed(device).await,
+            Err(due) => due,
+        };
+        if let Some(device) = self.unarmed(now) {
+            return self.survey(device).await;
+        }
         let turn = self.schedule.next(now);
         let crowded = self.writes_in_row >= MAX_WRITES_IN_ROW && matches!(turn, Turn::Run(_));
         if !crowded && let Some(job) = self.context.writes.pop(now) {
@@ -202,7 +222,7 @@ impl<O: Opener> Owner<O> {
             Probe::At(at) => Some(at),
             Probe::Now(_) | Probe::None => None,
         };
-        let until = [poll, probe, survey, look, self.counters.due()].into_iter().flatten().min();
+        let until = [poll, probe, survey, look, feed, self.counters.due()].into_iter().flatten().min();
         let sleep = async {
             match until {
                 Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -213,65 +233,6 @@ impl<O: Opener> Owner<O> {
             () = sleep => {}
             () = self.context.writes.pushed() => {}
             () = self.context.shutdown.cancelled() => {}
-        }
-    }
-
-    /// Opens the line, once; waits before and reports after, so that it can simply be called again.
-    async fn open(&mut self) {
-        self.link = None;
-        if self.fruitless > 0 {
-            let pause = self.backoff.pause(fastrand::f64());
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.context.shutdown.cancelled() => return,
-            }
-        }
-        let opened = tokio::select! {
-            opened = self.opener.open() => opened,
-            () = self.context.shutdown.cancelled() => return,
-        };
-        self.fruitless = self.fruitless.saturating_add(1);
-        match opened {
-            Ok((stream, pace)) => {
-                self.link = Some(Link::new(stream, pace, self.framing, self.timing, self.keeps_line()));
-                self.opened();
-            }
-            Err(error) => self.lost(&error.to_string()),
-        }
-    }
-
-    fn opened(&mut self) {
-        let before = self.context.stats.link.set(LinkState::Online);
-        if before == LinkState::Unknown {
-            tracing::info!(channel = %self.plan.name, "channel open");
-            return;
-        }
-        self.context.stats.reconnects.fetch_add(1, Ordering::Relaxed);
-        if before == LinkState::Offline {
-            let now = self.context.clock.mono();
-            self.health.reset(now);
-            for device in 0..self.plan.devices.len() {
-                self.rest_or_run(device, now);
-            }
-        }
-    }
-
-    /// The line is gone and could not be opened again: nothing on it can be known.
-    fn lost(&mut self, reason: &str) {
-        self.link = None;
-        if !std::mem::replace(&mut self.reported_down, true) {
-            tracing::warn!(channel = %self.plan.name, reason, "channel down");
-        }
-        if self.context.stats.link.set(LinkState::Offline) != LinkState::Offline {
-            for device in 0..self.plan.devices.len() {
-                self.context.stats.devices[device].link.set(LinkState::Offline);
-                self.publish_device_bad(device, Reason::NoConnection);
-            }
-        }
-        self.abandon_confirmations(reason);
-        let now = self.context.clock.mono();
-        while let Some(job) = self.context.writes.pop(now) {
-            job.finish(crate::model::Outcome::Failed(format!("the channel is down: {reason}")));
         }
     }
 
@@ -381,6 +342,7 @@ impl<O: Opener> Owner<O> {
 
     fn device_offline(&mut self, device: usize, result: &Result<Answer, ExchangeError>) {
         let Err(error) = result else { return };
+        self.lose_guard(device);
         if self.device_stats(device).link.set(LinkState::Offline) != LinkState::Offline {
             let name = &self.plan.devices[device].name;
             tracing::warn!(channel = %self.plan.name, device = %name, reason = %error, "device offline");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Opener, Owner, probe};
+use crate::driver::heartbeat::BEAT;
 use crate::driver::modbus::planner::{Block, Group, device_groups};
 use crate::driver::modbus::quirks::Probe;
 use crate::driver::modbus::sunspec::{BASES, Binding, Chain, Step, Walk};
@@ -19,6 +20,9 @@ use crate::model::{Reading, Reason};
 /// The pause after a survey that was left without an answer, at first and at last; it doubles.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 
+/// The longest such pause of a device with a watchdog, which guards nothing until it is armed.
+const ARM_AGAIN: Duration = Duration::from_secs(30);
+
 /// So many points are named in a message, the rest counted.
 const MAX_NAMED: usize = 4;
 
@@ -28,6 +32,7 @@ enum Stage {
     Identify(usize),
     Node(usize),
     Setup(usize),
+    Arm(usize),
     Walk(Walk),
     Done,
 }
@@ -71,6 +76,15 @@ impl Survey {
         self.skip(device);
     }
 
+    /// Only its watchdog is armed again, unless the survey is on its way there.
+    pub(super) fn arm_again(&mut self, device: &Device, now: Instant) {
+        if matches!(self.stage, Stage::Arm(_) | Stage::Walk(_) | Stage::Done) {
+            self.stage = Stage::Arm(0);
+            (self.due, self.unanswered) = (now, false);
+            self.skip(device);
+        }
+    }
+
     /// When it goes on; `None` when it is done.
     pub(super) fn due(&self) -> Option<Instant> {
         (self.stage != Stage::Done).then_some(self.due)
@@ -91,6 +105,11 @@ impl Survey {
         if let Stage::Setup(at) = self.stage
             && (at >= device.setup.len() || self.wrong)
         {
+            self.stage = Stage::Arm(0);
+        }
+        if let Stage::Arm(at) = self.stage
+            && (device.watchdog.as_ref().is_none_or(|watchdog| at >= watchdog.arm.len()) || self.wrong)
+        {
             self.stage = if device.is_sunspec() { Stage::Walk(Walk::default()) } else { Stage::Done };
         }
     }
@@ -101,6 +120,7 @@ impl Survey {
             Stage::Identify(at) => device.identify.get(*at).map(Probe::ask),
             Stage::Node(at) => device.node.as_ref()?.asks().into_iter().nth(*at),
             Stage::Setup(at) => device.setup.get(*at).cloned(),
+            Stage::Arm(at) => device.watchdog.as_ref()?.arm.get(*at).cloned(),
             Stage::Walk(walk) => Some(walk.ask()),
             Stage::Done => None,
         }
@@ -145,6 +165,15 @@ impl Survey {
                 }
                 *at += 1;
             }
+            Stage::Arm(at) => match result {
+                Ok(_) => *at += 1,
+                Err(error) => {
+                    self.complaints.push(format!("write {} that arms its watchdog failed: {error}", *at + 1));
+                    // What is behind it would start a watchdog that is not set up. It is tried again.
+                    self.unanswered = true;
+                    *at = usize::MAX;
+                }
+            },
             Stage::Walk(walk) => {
                 let words = match result {
                     Ok(Answer::Words(words)) => <[u16; 2]>::try_from(words.as_slice()).ok(),
@@ -169,7 +198,8 @@ impl Survey {
         if self.stage == Stage::Done && self.unanswered {
             self.begin(device, now);
             self.due = now + self.pause;
-            self.pause = (self.pause * 2).min(AGAIN.1);
+            let longest = if device.watchdog.is_some() { ARM_AGAIN } else { AGAIN.1 };
+            self.pause = (self.pause * 2).min(longest);
         } else if self.stage == Stage::Done {
             self.pause = AGAIN.0;
         }
@@ -240,7 +270,16 @@ impl<O: Opener> Owner<O> {
         let this = &original.devices[device];
         let Some(ask) = self.surveys[device].ask(this) else { return };
         let asked = self.surveys[device].stage.clone();
+        let arming = matches!(asked, Stage::Arm(_));
+        let begun = self.context.clock.mono();
+        if arming && !self.is_arbiter_alive(begun) {
+            self.surveys[device].due = begun + BEAT;
+            return;
+        }
         let result = self.ask(device, &ask).await;
+        if arming && result.is_err() {
+            self.lose_guard(device);
+        }
         if let Err(ExchangeError::Down(reason)) = &result {
             if self.fruitless > 1 {
                 self.lost(reason);
@@ -255,6 +294,9 @@ impl<O: Opener> Owner<O> {
         if let Some(chain) = self.surveys[device].answered(this, &result) {
             let retry = chain.is_empty() && self.surveys[device].unanswered;
             self.bind(device, chain, retry, now);
+        }
+        if arming && result.is_ok() && !matches!(self.surveys[device].stage, Stage::Arm(_)) {
+            self.armed(device, now);
         }
         if self.surveys[device].due().is_none() {
             self.tell(device);

@@ -2,6 +2,7 @@
 //! ever comes of it. Every register of a fake unit holds its own address, so a value that belongs to
 //! another point shows.
 
+mod guard;
 mod outputs;
 
 use std::sync::Mutex;
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::driver::modbus::fixtures::{Memory, Reaction, device, frame, point, rtu_plan, serve, tcp_plan};
 use crate::driver::modbus::register::Table;
 use crate::driver::{ChannelStats, Services, WriteJob, WriteQueue};
-use crate::model::{CommandId, Outcome, PointTable, Quality, Value};
+use crate::model::{CommandId, Outcome, PointTable, Quality, Reason, Value};
 use crate::transport::{BoxStream, OpenError, Pace};
 
 /// Streams that the test hands out; refuses while there is none.
