@@ -17,7 +17,8 @@ fn source(module: &str) -> String {
         }
         "confirm" | "counter" | "modules" => format!("src/driver/modbus/{module}.rs"),
         "beside" => "src/driver/modbus/beside/tests.rs".to_owned(),
-        "outputs" => "src/driver/modbus/owner/tests/outputs.rs".to_owned(),
+        "outputs" | "guard" => format!("src/driver/modbus/owner/tests/{module}.rs"),
+        "device_watchdog" => "tests/device_watchdog.rs".to_owned(),
         "frame" | "link" => format!("src/driver/modbus/wire/{module}_tests.rs"),
         "conversion" => "src/model/conversion/tests.rs".to_owned(),
         "schedule" => "src/driver/schedule_tests.rs".to_owned(),
