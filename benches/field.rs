@@ -84,7 +84,7 @@ fn run(asked: &Asked) -> Outcome {
     if !rustix::process::getuid().is_root() {
         return Err("it needs root, for a /dev of its own".into());
     }
-    println!("{}, load {}", machine(), load());
+    println!("{}, load {}; a thread woken and heard of again: {:.0} µs", machine(), load(), wake()?);
     let folder = tempfile::tempdir()?;
     let program = asked.option("--iogate").unwrap_or(env!("CARGO_BIN_EXE_iogate"));
     let buses = folder.path().join("buses.so");
@@ -114,6 +114,25 @@ fn run(asked: &Asked) -> Outcome {
     }
     println!("{}", figures::table(&rows, "gateway"));
     Ok(())
+}
+
+/// What waking costs on this machine, in microseconds: a byte to a thread that sleeps and back, 5 ms after the one
+/// before, as edges come; the median.
+fn wake() -> Outcome<f64> {
+    let (mut there, back) = std::os::unix::net::UnixStream::pair()?;
+    let echo = std::thread::spawn(move || std::io::copy(&mut &back, &mut &back));
+    let mut times = Vec::new();
+    for _ in 0..2 * EDGES {
+        std::thread::sleep(Duration::from_secs(1) / EDGES);
+        let begun = Instant::now();
+        there.write_all(b"e")?;
+        there.read_exact(&mut [0])?;
+        times.push(begun.elapsed());
+    }
+    drop(there);
+    echo.join().map_err(|_| "the echo failed")??;
+    times.sort_unstable();
+    Ok(times[times.len() / 2].as_secs_f64() * 1e6)
 }
 
 /// The share of one core in percent, and messages in a second.

@@ -17,6 +17,9 @@ pub enum OpenError {
     /// The database.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
+    /// There is no folder for it.
+    #[error("there is no folder {}: create it, or have STATE_DIRECTORY name another", .0.display())]
+    Folder(PathBuf),
     /// Its tables are those of another version of the program.
     #[error("it was made by another version of iogate (tables {0})")]
     Version(i64),
@@ -28,6 +31,9 @@ pub enum OpenError {
 /// # Errors
 /// It cannot be opened, or its tables are of a later version.
 pub fn open(path: &Path, steps: &[&str]) -> Result<Connection, OpenError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(OpenError::Folder(folder.to_owned()));
+    }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -80,4 +86,18 @@ pub fn put_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
         }
     }
     Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("state");
+        let error = open(&missing.join("audit.sqlite"), &[]).unwrap_err().to_string();
+        assert!(error.contains(&*missing.to_string_lossy()) && error.contains("create it"), "{error}");
+        open(&folder.path().join("audit.sqlite"), &[]).unwrap();
+    }
 }

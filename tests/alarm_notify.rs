@@ -150,7 +150,7 @@ async fn an_email_arrives_encrypted_in_korean_and_so_does_the_recovery() {
     let servers = Servers::start();
     let (notifier, stop) =
         running(json!({ "mail": servers.mail("lee@example.com", "secret"), "language": "ko" }));
-    notifier.tell(&raised("hot"));
+    notifier.tell(&raised("hot"), None);
     let mail = servers.next();
     assert_eq!(
         (&mail["way"], &mail["tls"], &mail["user"]),
@@ -160,17 +160,50 @@ async fn an_email_arrives_encrypted_in_korean_and_so_does_the_recovery() {
     assert_eq!((&mail["from"], &mail["to"]), (&json!("gw@example.com"), &json!(["lee@example.com"])));
     assert_eq!(mail["subject"], "[busan] 발생 (위급): 프레스 온도 61.5 °C");
     assert!(mail["body"].as_str().unwrap().contains("값: 61.5"), "{mail}");
-    notifier.tell(&returned("hot"));
+    notifier.tell(&returned("hot"), None);
     assert!(servers.next()["subject"].as_str().unwrap().starts_with("[busan] 복귀"));
     assert_eq!(until(&notifier, |tally| tally.sent == 2).await.trouble, None);
     stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_email_goes_in_the_clear_or_under_tls_from_the_first_byte_as_it_is_said() {
+    let servers = Servers::start();
+    let clear = json!({ "mail": {
+        "server": "127.0.0.1", "port": servers.ports["clear"], "tls": "none", "from": "gw@example.com", "to": ["lee@example.com"],
+    } });
+    let (notifier, first) = running(clear);
+    notifier.tell(&raised("hot"), None);
+    let mail = servers.next();
+    assert_eq!((&mail["tls"], &mail["user"]), (&json!(false), &Json::Null), "{mail}");
+    assert_eq!(mail["subject"], "[busan] ALARM (CRITICAL): Platen at 61.5 °C");
+    let mut wrapped = servers.mail("lee@example.com", "secret");
+    (wrapped["tls"], wrapped["port"]) = (json!("implicit"), servers.ports["implicit"].clone());
+    let (notifier, second) = running(json!({ "mail": wrapped }));
+    notifier.tell(&raised("hot"), None);
+    let mail = servers.next();
+    assert_eq!(
+        (&mail["user"], &mail["headerFrom"]),
+        (&json!("kim"), &json!("Press hall <gw@example.com>")),
+        "{mail}"
+    );
+    // Whoever wants encryption gets no message through a server that has none.
+    let mut strict = servers.mail("lee@example.com", "secret");
+    strict["port"] = servers.ports["clear"].clone();
+    let (notifier, third) = running(json!({ "mail": strict }));
+    notifier.tell(&raised("hot"), None);
+    let tally = until(&notifier, |tally| tally.failed > 0).await;
+    assert_eq!(tally.sent, 0, "{tally:?}");
+    for stop in [first, second, third] {
+        stop.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_refuses_for_the_moment_arrives_later_and_what_it_refuses_for_good_does_not() {
     let servers = Servers::start();
     let (patient, first) = running(json!({ "mail": servers.mail("later@example.com", "secret") }));
-    patient.tell(&raised("hot"));
+    patient.tell(&raised("hot"), None);
     assert_eq!(servers.next()["refused"], 451);
     let trouble = until(&patient, |tally| tally.failed == 1).await.trouble;
     assert!(trouble.as_deref().is_some_and(|why| why.contains("later")), "{trouble:?}");
@@ -178,7 +211,7 @@ async fn what_a_server_refuses_for_the_moment_arrives_later_and_what_it_refuses_
     until(&patient, |tally| tally.sent == 1 && tally.trouble.is_none()).await;
 
     let (wrong, second) = running(json!({ "mail": servers.mail("lee@example.com", "guess") }));
-    wrong.tell(&raised("hot"));
+    wrong.tell(&raised("hot"), None);
     let tally = until(&wrong, |tally| tally.dropped == 1).await;
     assert!(tally.trouble.as_deref().is_some_and(|why| why.contains("535")), "{tally:?}");
     for stop in [first, second] {
@@ -190,14 +223,14 @@ async fn what_a_server_refuses_for_the_moment_arrives_later_and_what_it_refuses_
 async fn a_webhook_gets_json_and_a_flood_is_one_message() {
     let servers = Servers::start();
     let (notifier, stop) = running(json!({ "webhook": servers.web("/hook"), "messages": 2, "within": "1h" }));
-    notifier.tell(&raised("hot"));
+    notifier.tell(&raised("hot"), None);
     let first = servers.next();
     assert_eq!((&first["path"], &first["type"]), (&json!("/hook"), &json!("application/json")));
     assert_eq!(first["authorization"], "Bearer t0ken");
     assert_eq!((&first["json"]["alarm"], &first["json"]["event"]), (&json!("hot"), &json!("raised")));
     until(&notifier, |tally| tally.sent == 1).await;
     for number in 0..500 {
-        notifier.tell(&raised(&format!("a{number}")));
+        notifier.tell(&raised(&format!("a{number}")), None);
     }
     let flood = servers.next();
     assert_eq!(flood["json"]["kind"], "digest");
@@ -215,13 +248,13 @@ async fn a_webhook_gets_json_and_a_flood_is_one_message() {
 async fn a_webhook_is_tried_again_after_503_and_not_after_404_and_its_certificate_is_checked() {
     let servers = Servers::start();
     let (patient, first) = running(json!({ "webhook": servers.web("/later") }));
-    patient.tell(&raised("hot"));
+    patient.tell(&raised("hot"), None);
     assert_eq!(
         (servers.next()["status"].clone(), servers.next()["status"].clone()),
         (json!(503), json!(200))
     );
     let (wrong, second) = running(json!({ "webhook": servers.web("/never") }));
-    wrong.tell(&raised("hot"));
+    wrong.tell(&raised("hot"), None);
     assert_eq!(servers.next()["status"], 404);
     until(&wrong, |tally| tally.dropped == 1 && tally.failed == 1).await;
     for stop in [first, second] {
@@ -241,10 +274,10 @@ async fn a_server_that_never_answers_delays_nobody_who_tells() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let (notifier, stop) = running(json!({ "webhook": { "url": url }, "timeout": "1s" }));
-    notifier.tell(&raised("first"));
+    notifier.tell(&raised("first"), None);
     let _held = silent.accept().await.unwrap();
     for number in 0..10_000 {
-        notifier.tell(&raised(&format!("a{number}")));
+        notifier.tell(&raised(&format!("a{number}")), None);
     }
     let tally = until(&notifier, |tally| tally.failed == 1).await;
     assert_eq!((tally.waiting, tally.dropped), (10_001, 0));
@@ -266,6 +299,81 @@ fn gateway_config(servers: &Servers, directory: &Path) -> PathBuf {
     let path = directory.join("iogate.yaml");
     std::fs::write(&path, yaml).unwrap();
     path
+}
+
+/// The program with a state directory, as the service has it.
+fn start(path: &Path, directory: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_iogate"))
+        .args(["run", "--mqtt", "127.0.0.1:0", "--web", "127.0.0.1:0", "-c"])
+        .arg(path)
+        .env("STATE_DIRECTORY", directory)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until a query on the store of the alarms gives a number of at least 1.
+fn stored(directory: &Path, query: &str) {
+    let file = directory.join("alarms.sqlite");
+    let deadline = Instant::now() + PATIENCE;
+    let ask = || {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let connection = rusqlite::Connection::open_with_flags(&file, flags).ok()?;
+        connection.query_row(query, [], |row| row.get::<_, i64>(0)).ok()
+    };
+    while ask().is_none_or(|number| number < 1) {
+        assert!(Instant::now() < deadline, "never: {query}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_was_not_told_before_a_kill_is_told_after_it_and_only_once() {
+    let servers = Servers::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = gateway_config(&servers, directory.path());
+    let right = std::fs::read_to_string(&path).unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}/hook", nobody.local_addr().unwrap());
+    let url = format!("http://127.0.0.1:{}/hook", servers.ports["web"]);
+    std::fs::write(&path, right.replace(&url, &dead)).unwrap();
+    let mut gateway = start(&path, directory.path());
+    stored(directory.path(), "SELECT count(*) FROM journal WHERE event = 'raised'");
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    // The server is there again, and the alarm stands as it stood: it does not come anew.
+    std::fs::write(&path, &right).unwrap();
+    let mut gateway = start(&path, directory.path());
+    let told = servers.next();
+    let json = &told["json"];
+    assert_eq!(
+        (&json["kind"], &json["alarm"], &json["event"]),
+        (&json!("alarm"), &json!("up"), &json!("raised"))
+    );
+    assert_eq!((&json["state"], &json["condition"]), (&json!("active-unacknowledged"), &json!("high")));
+    assert!(json["value"].as_f64().is_some_and(|seconds| seconds >= 1.0), "{told}");
+    stored(
+        directory.path(),
+        "SELECT entry = (SELECT max(id) FROM journal) FROM told WHERE notifier = 'duty'",
+    );
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    let connection = rusqlite::Connection::open(directory.path().join("alarms.sqlite")).unwrap();
+    let raised: i64 = connection
+        .query_row("SELECT count(*) FROM journal WHERE event = 'raised'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(raised, 1, "it was the same alarm");
+    // Started once more, it has nothing to tell but the test message.
+    let mut gateway = start(&path, directory.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_iogate"))
+        .args(["notify", "test", "duty", "-c"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(servers.next()["json"]["kind"], "test");
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
 }
 
 #[test]

@@ -117,6 +117,74 @@ fn killed_at_any_moment_the_chain_holds_and_nothing_that_was_shown_is_lost() {
 }
 
 #[test]
+fn changed_files_are_told_with_what_came_of_them_and_releases_with_who_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    std::fs::write(&rules, "anonymous: { read: ['#'] }\n").unwrap();
+    let config = format!("{CONFIG}broker: {{ access-file: {} }}\n", rules.display());
+    let gateway = Gateway::start(directory.path(), &config);
+    let reloads = || -> Vec<Value> {
+        let of = |record: &Value| record["kind"] == "reload";
+        gateway.records().into_iter().filter(of).collect()
+    };
+    let await_reload = |count: usize| -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = reloads();
+            if found.len() >= count {
+                return found[0].clone();
+            }
+            assert!(Instant::now() < deadline, "the reload is not told");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    gateway.signal(rustix::process::Signal::HUP);
+    let idle = await_reload(1);
+    assert_eq!((&idle["outcome"], &idle["detail"]), (&json!("done"), &json!("nothing had changed")));
+    // Nobody has asked: the file is watched.
+    std::fs::write(&rules, "anonymous: { read: ['s/#'] }\n").unwrap();
+    let watched = await_reload(2);
+    assert_eq!((&watched["origin"], &watched["subject"]), (&json!("gateway"), &json!("access rules")));
+    assert_eq!(watched["outcome"], "done");
+    std::fs::write(&rules, "anonymous: { raed: ['#'] }\n").unwrap();
+    gateway.signal(rustix::process::Signal::HUP);
+    let deadline = Instant::now() + PATIENCE;
+    let failed = loop {
+        // Whoever of the two comes first finds the mistake.
+        if let Some(failed) = reloads().into_iter().find(|record| record["outcome"] == "failed") {
+            break failed;
+        }
+        assert!(Instant::now() < deadline, "{:?}", reloads());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(
+        failed.to_string().contains("rules") && failed["detail"].as_str().unwrap().contains('1'),
+        "{failed}"
+    );
+
+    let held = json!({ "point": "line/energy", "value": 9, "for": 600 }).to_string();
+    assert_eq!(gateway.ask("POST /api/v1/command", &held)["outcome"], "verified");
+    let release = json!({ "point": "line/energy", "release": true }).to_string();
+    assert_eq!(gateway.ask("POST /api/v1/command", &release)["released"], true);
+    gateway.ask("POST /api/v1/command", &release);
+    let deadline = Instant::now() + PATIENCE;
+    let released = loop {
+        let all = gateway.records();
+        let found: Vec<Value> = all.into_iter().filter(|record| record["kind"] == "release").collect();
+        if found.len() == 2 {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!((&released[1]["old"], &released[1]["outcome"]), (&json!("9"), &json!("done")));
+    assert_eq!(released[1]["detail"], "held by web page from 127.0.0.1");
+    assert_eq!(released[0]["outcome"], "rejected");
+    drop(gateway);
+    assert!(audit(directory.path(), &["verify"]).0);
+}
+
+#[test]
 fn commands_configurations_reloads_and_stops_are_told_and_tampering_shows() {
     let directory = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(directory.path(), CONFIG);

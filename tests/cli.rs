@@ -33,13 +33,14 @@ fn version_and_help_name_the_program_and_its_commands() {
         "broker",
         "mqtt",
         "import",
+        "discover",
         "schema",
         "completions",
         "Exit codes",
     ] {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
-    for command in ["run", "check", "simulate", "demo", "broker", "mqtt", "import", "schema"] {
+    for command in ["run", "check", "simulate", "demo", "broker", "mqtt", "import", "discover", "schema"] {
         let help = text(&iogate(&[command, "--help"]).stdout);
         assert!(help.contains("Example:"), "{command}: {help}");
     }
@@ -178,4 +179,38 @@ fn a_profile_of_one_s_own_is_checked_by_its_file() {
     let missing = iogate(&["profiles", "check", "nowhere.yaml"]);
     assert_eq!(missing.status.code(), Some(3));
     assert!(text(&missing.stderr).contains("there is no such file"));
+}
+
+/// An answer of the newest form: a name, and the article number 57730.
+fn web_io_answer() -> Vec<u8> {
+    let mut items = Vec::new();
+    for (kind, data) in [(13_u16, b"hall".to_vec()), (19, 57_730_u32.to_le_bytes().to_vec())] {
+        items.extend((kind | 0x7000).to_le_bytes());
+        items.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
+        items.extend(data);
+    }
+    let length = u16::try_from(items.len() + 4).unwrap();
+    [&[1, 4][..], &length.to_le_bytes(), &[0; 4], &items].concat()
+}
+
+#[test]
+fn devices_in_the_network_are_told_with_their_profiles() {
+    let device = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = device.local_addr().unwrap().port().to_string();
+    let answers = std::thread::spawn(move || {
+        let mut asked = [0; 64];
+        let (length, from) = device.recv_from(&mut asked).unwrap();
+        device.send_to(b"something else", from).unwrap();
+        device.send_to(&web_io_answer(), from).unwrap();
+        asked[..length].to_vec()
+    });
+    let found =
+        iogate(&["discover", "--address", "127.0.0.1", "--port", &port, "--wait", "60000", "--count", "1"]);
+    assert_eq!(answers.join().unwrap(), b"Version 1.04");
+    let (out, errors) = (text(&found.stdout), text(&found.stderr));
+    assert!(out.contains("127.0.0.1  http, port ?  ?  hall  57730: "), "{out}");
+    assert!(out.contains("wut/57730") && out.ends_with("1 devices\n") && !out.contains("57737"), "{out}");
+    assert!(errors.contains("answers in another protocol"), "{errors}");
+    let nobody = iogate(&["discover", "--address", "127.0.0.1", "--wait", "1"]);
+    assert_eq!((nobody.status.code(), text(&nobody.stdout).as_str()), (Some(0), "0 devices\n"));
 }

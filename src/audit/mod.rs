@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::command::Release;
 use crate::model::{AuditPage, AuditQuery, AuditRecord, ClockQuality, CommandRecord, Outcome, Stamp};
 use crate::sqlite;
 use store::Database;
@@ -53,9 +54,9 @@ pub enum AuditError {
     /// The database.
     #[error("the audit log: {0}")]
     Database(rusqlite::Error),
-    /// Made by another version.
+    /// Made by another version, or without a folder.
     #[error("the audit log: {0}")]
-    Version(sqlite::OpenError),
+    Unusable(sqlite::OpenError),
 }
 
 impl From<rusqlite::Error> for AuditError {
@@ -68,7 +69,7 @@ impl From<sqlite::OpenError> for AuditError {
     fn from(error: sqlite::OpenError) -> Self {
         match error {
             sqlite::OpenError::Database(error) => Self::Database(error),
-            version @ sqlite::OpenError::Version(_) => Self::Version(version),
+            other => Self::Unusable(other),
         }
     }
 }
@@ -145,9 +146,34 @@ impl Audit {
         });
     }
 
-    /// Takes in something that happened to the gateway as a whole: `reload`, `stop`.
-    pub fn event(&self, kind: &str, origin: &str, subject: &str, at: Stamp) {
-        self.put(plain(kind, origin, subject, at));
+    /// Takes in that somebody has let go of an output, or could not.
+    pub fn release(&self, release: &Release) {
+        let (old, outcome, detail) = match &release.outcome {
+            Ok((holder, value)) => (value.as_ref(), "done", format!("held by {holder}")),
+            Err(why) => (None, "rejected", why.clone()),
+        };
+        self.put(AuditRecord {
+            old: old.map(ToString::to_string),
+            outcome: outcome.into(),
+            detail: Some(detail),
+            ..plain("release", &release.origin.to_string(), &release.output, release.at)
+        });
+    }
+
+    /// Takes in something that happened to the gateway as a whole, `reload` or `stop`: what came of it, or why it failed.
+    pub fn event(
+        &self,
+        kind: &str,
+        origin: &str,
+        subject: &str,
+        outcome: Result<Option<String>, String>,
+        at: Stamp,
+    ) {
+        let (word, detail) = match outcome {
+            Ok(detail) => ("done", detail),
+            Err(why) => ("failed", Some(why)),
+        };
+        self.put(AuditRecord { outcome: word.into(), detail, ..plain(kind, origin, subject, at) });
     }
 
     fn put(&self, mut record: AuditRecord) {

@@ -197,13 +197,15 @@ pub fn read(path: &Path, query: &AuditQuery) -> Result<AuditPage, rusqlite::Erro
     let anchor = anchor(&moment)?;
     let sql = format!(
         "SELECT {COLUMNS} FROM audit WHERE (?1 IS NULL OR subject = ?1) AND (?2 IS NULL OR instr(origin, ?2) > 0)
-         AND id < ?3 ORDER BY id DESC LIMIT ?4"
+         AND id < ?3 AND unix_us >= ?4 AND unix_us < ?5 ORDER BY id DESC LIMIT ?6"
     );
     let records = {
         let mut wanted = moment.prepare(&sql)?;
-        let before = query.before.unwrap_or(i64::MAX);
-        let limit = query.limit.min(MAX_READ);
-        let rows = wanted.query_map(params![query.subject, query.origin, before, limit], record_of)?;
+        let AuditQuery { subject, origin, before, from_us, to_us, limit } = query;
+        let before = before.unwrap_or(i64::MAX);
+        let (from_us, to_us) = (from_us.unwrap_or(i64::MIN), to_us.unwrap_or(i64::MAX));
+        let limit = limit.min(&MAX_READ);
+        let rows = wanted.query_map(params![subject, origin, before, from_us, to_us, limit], record_of)?;
         rows.collect::<Result<_, _>>()?
     };
     Ok(AuditPage { anchor, dropped: 0, records })

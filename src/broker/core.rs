@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::pool::Pool;
 use super::registry::Registry;
 use super::retained::Retained;
 use super::route::{Limits, Round};
+use super::server::FilesChanged;
 use super::session::{Gone, RetainedRef, Session, WillMessage};
 use super::share::Member;
 use super::stats::{Counters, add, sub};
@@ -43,6 +44,8 @@ pub(super) struct Core {
     pub(super) store: Option<Arc<Store>>,
     /// The listeners, while they are served.
     pub(super) gates: Mutex<Vec<Arc<Gate>>>,
+    /// Who hears of changed files that nobody has asked to take in.
+    pub(super) files_changed: OnceLock<FilesChanged>,
 }
 
 impl Core {
@@ -59,6 +62,7 @@ impl Core {
             auth: Auth::new(&config),
             access: Access::new(&config),
             gates: Mutex::default(),
+            files_changed: OnceLock::new(),
             config,
         }
     }

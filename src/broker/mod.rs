@@ -50,6 +50,7 @@ pub use local::{
     TapHandle, TapRefusal, Tapped, TopicHandle,
 };
 pub use message::{Message, MessageProperties};
+pub use server::Taken;
 pub use stats::Stats;
 pub use store::StoreError;
 use store::{Store, Times};

@@ -30,6 +30,30 @@ const TIDY_PERIOD: Duration = Duration::from_secs(60);
 /// Pause after a failure to accept, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who hears of files that have changed.
+pub(super) type FilesChanged = Box<dyn Fn(&Taken) + Send + Sync>;
+
+/// Files that have changed and were taken in, or could not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What they hold: `users`, `access rules`, `keys of tokens`, `certificates of LISTENER`.
+    pub what: String,
+    /// Why they cannot be used; what was in use before stays so.
+    pub error: Option<String>,
+}
+
+impl Taken {
+    /// What is to be told of a look at files, which has found a change or failed.
+    pub(super) fn of(what: &str, outcome: Result<bool, String>) -> Option<Self> {
+        let error = match outcome {
+            Ok(false) => return None,
+            Ok(true) => None,
+            Err(error) => Some(error),
+        };
+        Some(Self { what: what.to_owned(), error })
+    }
+}
+
 impl Broker {
     /// Serves clients that connect to `listener` until `shutdown` is cancelled. Then every client is told
     /// that the server stops, and the call returns when all are gone, after five seconds at the latest.
@@ -63,32 +87,40 @@ impl Broker {
     }
 
     /// Takes in certificates and users that have changed, at once instead of within seconds. What cannot be
-    /// used is logged and changes nothing. Reads files: not for a thread that serves clients.
-    pub fn reload(&self) {
-        self.look(Look::Asked);
+    /// used is logged and changes nothing. Reads files: not for a thread that serves clients. Tells what has changed or
+    /// could not be used.
+    pub fn reload(&self) -> Vec<Taken> {
+        self.look(Look::Asked)
     }
 
-    fn look(&self, look: Look) {
+    /// Calls `listener` for every file that has changed from now on and was taken in, or could not be, without having been
+    /// asked for it. There is one listener; a later one is not called.
+    pub fn on_change(&self, listener: impl Fn(&Taken) + Send + Sync + 'static) {
+        let _ = self.core.files_changed.set(Box::new(listener));
+    }
+
+    fn look(&self, look: Look) -> Vec<Taken> {
         let gates = lock(&self.core.gates).clone();
-        gates.iter().for_each(|gate| gate.reload());
+        let mut taken: Vec<Taken> = gates.iter().filter_map(|gate| gate.reload()).collect();
         let core = &self.core;
-        let users = core.auth.reload(look).unwrap_or_else(|error| {
-            tracing::error!(error = %with_cause(&error), "the users stay as they were");
-            false
-        });
-        let keys = core.auth.reload_keys().unwrap_or_else(|error| {
-            tracing::error!(error = %with_cause(&error), "the keys of tokens stay as they were");
-            false
-        });
+        let mut note = |what: &str, outcome: Result<bool, String>| {
+            let changed = outcome == Ok(true);
+            if let Err(error) = &outcome {
+                tracing::error!(error, "the {what} stay as they were");
+            }
+            taken.extend(Taken::of(what, outcome));
+            changed
+        };
+        let users = note("users", core.auth.reload(look).map_err(|error| with_cause(&error)));
+        let keys = note("keys of tokens", core.auth.reload_keys().map_err(|error| with_cause(&error)));
         if users || keys {
             core.apply_users();
         }
-        match core.access.reload(look) {
-            Ok(true) => core.apply_access(),
-            Ok(false) => {}
-            Err(error) => tracing::error!(error = %with_cause(&error), "the rules stay as they were"),
+        if note("access rules", core.access.reload(look).map_err(|error| with_cause(&error))) {
+            core.apply_access();
         }
         core.end_expired();
+        taken
     }
 
     /// Looks at files until told to stop.
@@ -106,8 +138,12 @@ impl Broker {
             }
             let broker = self.clone();
             // Files may lie on a slow card: reading them must not hold up clients.
-            if tokio::task::spawn_blocking(move || broker.look(Look::Passing)).await.is_err() {
+            let Ok(taken) = tokio::task::spawn_blocking(move || broker.look(Look::Passing)).await else {
                 tracing::error!("the files of users and listeners could not be looked at");
+                continue;
+            };
+            if let Some(listener) = self.core.files_changed.get() {
+                taken.iter().for_each(listener);
             }
         }
     }

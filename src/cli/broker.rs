@@ -113,7 +113,7 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         async move { broker.serve_all(listeners, stop).await }
     });
     tasks.close();
-    run::reload_when_asked(broker, || {});
+    run::reload_when_asked(broker, |_| {});
     print(&welcome);
     systemd::ready(&format!("broker on {mqtt}"));
     footprint::settle();

@@ -10,6 +10,7 @@ mod bridge;
 mod broker;
 mod check;
 mod demo;
+mod discover;
 mod footprint;
 mod import;
 mod log;
@@ -145,6 +146,9 @@ enum Command {
         after_help = "Example:\n  iogate profiles list\n  iogate profiles show moxa/e1210\n  iogate simulate --profile moxa/e1210"
     )]
     Profiles(profiles::Arguments),
+    /// See which devices of Wiesemann & Theis answer in the local network, and what profile fits each.
+    #[command(after_help = "Example:\n  iogate discover\n  iogate discover --address 192.0.2.30")]
+    Discover(discover::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     #[command(after_help = "Example:\n  iogate schema > iogate.schema.json")]
     Schema(schema::Arguments),
@@ -211,6 +215,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
+        Command::Discover(arguments) => in_runtime(discover::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Version => print(concat!("iogate ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions { shell } => completions(shell),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Exit, Listen, StopSignals, complain, footprint, load, with_causes};
-use crate::broker::{Broker, ListenError};
+use crate::broker::{Broker, ListenError, Taken};
 use crate::clock::Clock;
 use crate::config::{Level, Plan};
 use crate::gateway::{Gateway, StartError};
@@ -55,6 +55,14 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
         complain(&(with_causes(&error) + advice(&error)));
         Exit::CannotStart
     })?;
+    // Before anybody hears that it has started: an unasked SIGHUP would end the program.
+    let (audit, clock) = (gateway.audit.clone(), Clock::system());
+    reload_when_asked(gateway.broker.clone(), move |outcome| {
+        if let Some(audit) = &audit {
+            let outcome = outcome.map(Some);
+            audit.event("reload", "signal SIGHUP", "users and certificates", outcome, clock.stamp());
+        }
+    });
     tracing::info!(
         points = gateway.bus.points().len(),
         channels = gateway.stats.len(),
@@ -62,12 +70,6 @@ pub(super) async fn start(mut plan: Plan, listen: &Listen) -> Result<Gateway, Ex
         web = gateway.web.map(tracing::field::display),
         "gateway started"
     );
-    let (audit, clock) = (gateway.audit.clone(), Clock::system());
-    reload_when_asked(gateway.broker.clone(), move || {
-        if let Some(audit) = &audit {
-            audit.event("reload", "signal SIGHUP", "users and certificates", clock.stamp());
-        }
-    });
     systemd::ready(&format!("{} points", gateway.bus.points().len()));
     footprint::settle();
     Ok(gateway)
@@ -110,8 +112,9 @@ pub(super) async fn run_until_asked(gateway: Gateway, mut signals: StopSignals) 
     }
 }
 
-/// Takes in the broker's users and certificates at every SIGHUP from now on, and calls `told` after each.
-pub(super) fn reload_when_asked(broker: Broker, told: impl Fn() + Send + 'static) {
+/// Takes in the broker's users and certificates at every SIGHUP from now on, and tells `told` what has changed, or why
+/// that could not be used.
+pub(super) fn reload_when_asked(broker: Broker, told: impl Fn(Result<String, String>) + Send + 'static) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -123,10 +126,21 @@ pub(super) fn reload_when_asked(broker: Broker, told: impl Fn() + Send + 'static
         while hangup.recv().await.is_some() {
             tracing::info!("asked to take in changed users and certificates");
             let broker = broker.clone();
-            if tokio::task::spawn_blocking(move || broker.reload()).await.is_err() {
-                tracing::error!("users and certificates could not be taken in");
-            }
-            told();
+            let taken = tokio::task::spawn_blocking(move || broker.reload()).await;
+            told(taken.map_or_else(|_| Err("they could not be looked at".into()), |taken| in_words(&taken)));
         }
     });
+}
+
+/// What has changed; what could not be used, where there is such.
+fn in_words(taken: &[Taken]) -> Result<String, String> {
+    let failed: Vec<String> = taken
+        .iter()
+        .filter_map(|taken| taken.error.as_ref().map(|error| format!("{}: {error}", taken.what)))
+        .collect();
+    if !failed.is_empty() {
+        return Err(failed.join("; "));
+    }
+    let changed: Vec<&str> = taken.iter().map(|taken| taken.what.as_str()).collect();
+    Ok(if changed.is_empty() { "nothing had changed".into() } else { changed.join(", ") })
 }

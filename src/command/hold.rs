@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::interlock::Change;
+use super::record::Release;
 use super::{Commander, Managed};
 use crate::bus::Observer;
 use crate::command::arbiter::{Output, Slot, USUAL_PRIORITY};
@@ -68,9 +69,23 @@ impl Commander {
     /// # Errors
     /// When there is nothing that they could let go of, in words.
     pub fn let_go(&self, point: PointId, origin: &Origin) -> Result<(), String> {
-        let (class, owner) = (self.class_of(origin), origin.to_string());
         let place = self.place(point).ok_or("it is no output")?;
-        let now = self.inner.clock.mono();
+        let at = self.inner.clock.stamp();
+        let outcome = self.try_let_go(place, origin, at.mono);
+        let output = Arc::clone(&self.inner.points.get(point).name);
+        let answer = outcome.as_ref().map(drop).map_err(Clone::clone);
+        self.record_release(&Release { output, origin: origin.clone(), at, outcome });
+        answer
+    }
+
+    /// Lets go, and tells who held the output and at what.
+    fn try_let_go(
+        &self,
+        place: usize,
+        origin: &Origin,
+        now: Instant,
+    ) -> Result<(Arc<str>, Option<Value>), String> {
+        let (class, owner) = (self.class_of(origin), origin.to_string());
         let mut outputs = self.outputs();
         let managed = &mut outputs[place];
         managed.advance(now);
@@ -80,15 +95,14 @@ impl Commander {
             class == ControlClass::Manual
                 && matches!(slot.class, ControlClass::Automatic | ControlClass::Remote)
         });
-        let Some((class, owner)) = own.or(others).map(|slot| (slot.class, Arc::clone(&slot.owner))) else {
-            return Err("there is nothing to let go of".into());
-        };
+        let slot = own.or(others).ok_or("there is nothing to let go of")?;
+        let (class, owner, value) = (slot.class, Arc::clone(&slot.owner), slot.value.clone());
         managed.alter(|output| {
             output.release(class, &owner);
         });
         drop(outputs);
         self.inner.changed.notify_one();
-        Ok(())
+        Ok((owner, value))
     }
 
     /// Which alarm or interlock, or who else, holds the output.

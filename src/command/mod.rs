@@ -36,7 +36,7 @@ use interlock::Interlocks;
 pub use interlock::{Interlock, Sense};
 use keeper::Upkeep;
 use record::Recorder;
-pub use record::{Kept, Listener};
+pub use record::{Kept, Listener, Release, ReleaseListener};
 
 /// The deadline of a command whose sender named none.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);

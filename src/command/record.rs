@@ -12,11 +12,27 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Commander;
-use crate::model::{CommandRecord, CommandRequest, Outcome};
+use crate::model::{CommandRecord, CommandRequest, Origin, Outcome, Stamp, Value};
 
 /// Who is told of every command that has ended. Called in line by whoever ends it, with no lock held: it must
 /// be quick and must not block.
 pub type Listener = Arc<dyn Fn(&CommandRecord) + Send + Sync>;
+
+/// Somebody has let go of an output, or could not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    /// The output by name.
+    pub output: Arc<str>,
+    /// Who let go.
+    pub origin: Origin,
+    /// When.
+    pub at: Stamp,
+    /// Who held it and at what, or why there was nothing to let go of.
+    pub outcome: Result<(Arc<str>, Option<Value>), String>,
+}
+
+/// Who is told of releases, in the same way.
+pub type ReleaseListener = Arc<dyn Fn(&Release) + Send + Sync>;
 
 /// Ends when every record that was left before is safe, or cannot be made so.
 pub type Kept = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -28,6 +44,7 @@ const KEPT_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Recorder {
     listener: OnceLock<Listener>,
+    releases: OnceLock<ReleaseListener>,
     kept: OnceLock<Kept>,
     /// By outcome, in the order of [`OUTCOMES`].
     counted: [AtomicU64; OUTCOMES.len()],
@@ -42,6 +59,25 @@ impl Commander {
     /// command is given; `false` says that there is one already, which stays.
     pub fn on_record(&self, listener: Listener) -> bool {
         self.inner.recorder.listener.set(listener).is_ok()
+    }
+
+    /// Tells `listener` of everybody who lets go of an output from now on; there is one, which is set first.
+    pub fn on_release(&self, listener: ReleaseListener) -> bool {
+        self.inner.recorder.releases.set(listener).is_ok()
+    }
+
+    /// Leaves the record of a release. Not to be called while the outputs are locked.
+    pub(super) fn record_release(&self, release: &Release) {
+        let (output, origin) = (&*release.output, &release.origin);
+        match &release.outcome {
+            Ok((holder, _)) => {
+                tracing::info!(target: "audit", point = output, %origin, holder = &**holder, "released");
+            }
+            Err(reason) => tracing::info!(target: "audit", point = output, %origin, reason, "not released"),
+        }
+        if let Some(listener) = self.inner.recorder.releases.get() {
+            listener(release);
+        }
     }
 
     /// Has the sender of a command hear of its outcome only once its record is kept, or that has taken too long: what

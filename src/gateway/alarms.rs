@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{StartError, state_directory};
 use crate::alarm::engine::Listener;
-use crate::alarm::store::StoreError;
+use crate::alarm::store::{Kept, StoreError};
 use crate::alarm::{Boot, Engine, Store};
 use crate::clock::Clock;
 use crate::command::Commander;
@@ -28,12 +28,12 @@ pub(super) fn engine(
     changed: watch::Sender<u64>,
     notifiers: &[Arc<Notifier>],
 ) -> Result<Arc<Engine>, StartError> {
-    let (teller, notifiers) = (Arc::clone(publisher), notifiers.to_vec());
+    let (teller, told) = (Arc::clone(publisher), notifiers.to_vec());
     let listener: Listener = Box::new(move |news| {
         match news {
-            AlarmNews::Event(event) => {
+            AlarmNews::Event(event, entry) => {
                 teller.alarm_event(event);
-                notifiers.iter().for_each(|notifier| notifier.tell(event));
+                told.iter().for_each(|notifier| notifier.tell(event, entry));
             }
             AlarmNews::Group(group) => teller.alarm_group(group),
         }
@@ -41,9 +41,9 @@ pub(super) fn engine(
     });
     let (rules, points) = (plan.alarms.clone(), Arc::clone(&plan.points));
     let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![listener]);
-    let engine = match state_directory() {
+    let (engine, kept) = match state_directory() {
         Some(directory) if !plan.alarms.is_empty() => stored(engine, &directory, clock)?,
-        _ => engine,
+        _ => (engine, None),
     };
     for status in engine.status() {
         publisher.alarm(&status);
@@ -53,14 +53,33 @@ pub(super) fn engine(
     }
     let engine = Arc::new(engine);
     engine.attend();
+    if let Some(kept) = kept {
+        catch_up(&engine, &kept, notifiers);
+    }
     Ok(engine)
 }
 
 /// The engine with its store, which brings the alarms back as they stood.
-fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<Engine, StartError> {
+fn stored(engine: Engine, directory: &Path, clock: &Clock) -> Result<(Engine, Option<Kept>), StartError> {
     let (store, kept) = Store::open(directory)?;
     let boot = Boot::read(clock).map_err(StoreError::from)?;
-    Ok(engine.with_store(store, &kept, boot))
+    Ok((engine.with_store(store, &kept, boot), Some(kept)))
+}
+
+/// Lets notifiers take up what they had not told when the program ended. One that is new begins with what comes.
+fn catch_up(engine: &Arc<Engine>, kept: &Kept, notifiers: &[Arc<Notifier>]) {
+    for notifier in notifiers {
+        // A journal that was lost in part begins with numbers that were there before.
+        let told = kept.told.get(&**notifier.name()).map(|told| kept.newest.min(*told));
+        let untold = told.map(|told| engine.untold(told)).unwrap_or_default();
+        let (engine, name) = (Arc::downgrade(engine), Arc::clone(notifier.name()));
+        let keep = move |entry| {
+            if let Some(engine) = engine.upgrade() {
+                engine.put_told(&name, entry);
+            }
+        };
+        notifier.resume(untold, kept.newest, Box::new(keep));
+    }
 }
 
 /// The way for people's requests.

@@ -35,6 +35,7 @@ pub fn page_of(broker: &Broker, mqtt: SocketAddr, clock: &Clock) -> web::Context
         alarm_operator: Arc::new(|_| Box::pin(async { Err(AlarmRefusal::Unknown("alarm".into())) })),
         alarm_journal: Arc::new(|_| Ok(Vec::new())),
         audit: Arc::new(|_| Err("a broker alone commands nothing".into())),
+        audit_dropped: Arc::new(|| 0),
         alarm_overview: Arc::new(Default::default),
         notifiers: Arc::new(Vec::new),
         // No alarm ever changes: its sender is gone, which the page takes for silence.

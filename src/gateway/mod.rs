@@ -144,7 +144,7 @@ impl Gateway {
             clock.clone(),
             plan.control.clone(),
         );
-        let audit = audit::start(&plan, &commander, &clock)?;
+        let audit = audit::start(&plan, &commander, &broker, &clock)?;
         let (alarm_changed, alarm_changes) = watch::channel(0);
         let notifiers = alarms::notifiers(&plan);
         let alarms = alarms::engine(&plan, &commander, &clock, &publisher, alarm_changed, &notifiers)?;
@@ -237,6 +237,7 @@ impl Gateway {
             alarm_operator: alarms::operator(&alarms),
             alarm_journal: alarms::journal(&alarms),
             audit: audit::reader(self.audit.as_ref()),
+            audit_dropped: audit::dropped(self.audit.as_ref()),
             alarm_overview: alarms::overview(&alarms),
             notifiers: alarms::tallies(&self.notifiers),
             alarms: Arc::new(move || alarms.status()),
@@ -287,7 +288,7 @@ impl Gateway {
             tracing::warn!("the last changes of the alarms are not stored");
         }
         if let Some(audit) = self.audit {
-            audit.event("stop", "gateway", "gateway", self.clock.stamp());
+            audit.event("stop", "gateway", "gateway", Ok(None), self.clock.stamp());
             if !matches!(tokio::time::timeout(STOP_PATIENCE, audit.written()).await, Ok(Ok(Ok(())))) {
                 tracing::warn!("the last records of the audit log are not written");
             }

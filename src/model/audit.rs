@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::csv::write_line;
+
 /// How far the wall clock could be trusted when a record was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,12 +52,37 @@ pub struct AuditRecord {
     pub old: Option<String>,
     /// What it should become.
     pub new: Option<String>,
-    /// `verified`, `confirmed`, `rejected`, `expired`, `superseded`, `mismatch`, `failed`; `done` for what cannot fail.
+    /// Of a command `verified`, `confirmed`, `rejected`, `expired`, `superseded`, `mismatch`, `failed`; of all else `done` or `failed`.
     pub outcome: String,
     /// Why, in words.
     pub detail: Option<String>,
     /// The hash, SHA-256 in hexadecimal.
     pub hash: String,
+}
+
+impl AuditRecord {
+    /// The first line of records as CSV.
+    pub const CSV_HEAD: &str = "id,time,clock,kind,origin,subject,old,new,outcome,detail,took_us,hash\r\n";
+
+    /// Writes the record as a line of CSV; `time` is its moment as a text.
+    pub fn write_csv(&self, time: &str, out: &mut String) {
+        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+        let fields: [String; 12] = [
+            self.id.to_string(),
+            time.to_owned(),
+            self.clock.word().to_owned(),
+            self.kind.clone(),
+            self.origin.clone(),
+            self.subject.clone(),
+            or_empty(&self.old),
+            or_empty(&self.new),
+            self.outcome.clone(),
+            or_empty(&self.detail),
+            self.took_us.to_string(),
+            self.hash.clone(),
+        ];
+        write_line(&fields, out);
+    }
 }
 
 /// What stands before the oldest record that is kept: the chain begins with its hash.
@@ -77,6 +104,10 @@ pub struct AuditQuery {
     pub origin: Option<String>,
     /// Older than the record with this id.
     pub before: Option<i64>,
+    /// Given at this moment or later, by the wall clock, in microseconds since 1970.
+    pub from_us: Option<i64>,
+    /// Given before this moment.
+    pub to_us: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }

@@ -9,6 +9,7 @@ pub mod behaviour;
 pub mod command;
 pub mod control;
 pub mod conversion;
+pub mod csv;
 pub mod expression;
 pub mod point;
 pub mod quality;

@@ -1,8 +1,8 @@
 //! Tells people of alarms by e-mail and webhook.
 //!
 //! A notifier is a filter (`wanted`), a bounded box of what waits (`outbox`: rate limit, digests, retries; pure), words
-//! (`text`, `json`) and a way out (`mail`, `webhook`); `run` joins them. Absent: MQTT, which `publish` always does, and any
-//! memory over a restart. Invariant: whoever tells of an alarm only leaves it here; a notifier that fails or hangs
+//! (`text`, `json`) and a way out (`mail`, `webhook`); `run` joins them. Absent: MQTT, which `publish` always does, and where
+//! it is kept up to which entry of the journal people were told. Invariant: whoever tells of an alarm only leaves it here; a notifier that fails or hangs
 //! delays nothing but itself.
 
 pub mod config;
@@ -16,7 +16,7 @@ mod wanted;
 mod webhook;
 
 pub use config::Config;
-pub use run::{Notifier, try_out};
+pub use run::{Keep, Notifier, try_out};
 
 /// Why something could not be sent; named by what is done next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

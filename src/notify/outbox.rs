@@ -87,6 +87,8 @@ impl Bucket {
 #[derive(Debug)]
 struct Hand {
     letter: Letter,
+    /// The newest entry of the journal that it tells of.
+    through: Option<i64>,
     since: Instant,
     /// When it is tried (again).
     due: Instant,
@@ -95,9 +97,14 @@ struct Hand {
 /// What waits for one notifier.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    waiting: VecDeque<AlarmEvent>,
+    /// With their numbers in the journal.
+    waiting: VecDeque<(AlarmEvent, Option<i64>)>,
     /// Events for which there was no room.
     beyond: Digest,
+    /// The newest number of all that was put in.
+    newest: Option<i64>,
+    /// Up to this entry of the journal everything was told or given up.
+    through: Option<i64>,
     bucket: Bucket,
     hand: Option<Hand>,
     backoff: Backoff,
@@ -111,6 +118,8 @@ impl Outbox {
         Self {
             waiting: VecDeque::new(),
             beyond: Digest::default(),
+            newest: None,
+            through: None,
             bucket: Bucket { most: messages.max(1), each, tokens: messages.max(1), since: now },
             hand: None,
             backoff: Backoff::new(PAUSE.0, PAUSE.1),
@@ -118,10 +127,11 @@ impl Outbox {
         }
     }
 
-    /// Leaves an event to be told.
-    pub(super) fn put(&mut self, event: &AlarmEvent) {
+    /// Leaves an event to be told, with its number in the journal.
+    pub(super) fn put(&mut self, event: &AlarmEvent, entry: Option<i64>) {
+        self.newest = entry.or(self.newest);
         match self.waiting.len() < MAX_WAITING {
-            true => self.waiting.push_back(event.clone()),
+            true => self.waiting.push_back((event.clone(), entry)),
             false => self.beyond.add(event),
         }
     }
@@ -138,25 +148,25 @@ impl Outbox {
         if self.bucket.tokens == 0 {
             return Err(Some(self.bucket.since + self.bucket.each));
         }
-        let letter = self.next();
+        let (letter, through) = self.next();
         self.bucket.take(now);
-        self.hand = Some(Hand { letter: letter.clone(), since: now, due: now });
+        self.hand = Some(Hand { letter: letter.clone(), through, since: now, due: now });
         Ok(letter)
     }
 
     /// One event while all that waits can be told one by one, else everything.
-    fn next(&mut self) -> Letter {
+    fn next(&mut self) -> (Letter, Option<i64>) {
         let many = self.beyond.events() > 0 || self.waiting.len() > self.bucket.tokens as usize;
         match self.waiting.pop_front() {
-            Some(event) if !many || (self.waiting.is_empty() && self.beyond.events() == 0) => {
-                Letter::One(Box::new(event))
+            Some((event, entry)) if !many || (self.waiting.is_empty() && self.beyond.events() == 0) => {
+                (Letter::One(Box::new(event)), entry)
             }
             first => {
                 let mut digest = Digest::default();
-                first.iter().chain(&self.waiting).for_each(|event| digest.add(event));
+                first.iter().chain(&self.waiting).for_each(|(event, _)| digest.add(event));
                 self.waiting.clear();
                 digest.absorb(std::mem::take(&mut self.beyond));
-                Letter::Many(Box::new(digest))
+                (Letter::Many(Box::new(digest)), self.newest)
             }
         }
     }
@@ -164,6 +174,7 @@ impl Outbox {
     /// The message has arrived.
     pub(super) fn sent(&mut self) {
         let Some(hand) = self.hand.take() else { return };
+        self.through = hand.through.or(self.through);
         self.backoff.reset();
         self.counts.sent += 1;
         self.counts.digests += u64::from(matches!(hand.letter, Letter::Many(_)));
@@ -177,9 +188,15 @@ impl Outbox {
         let drop = lasting || now.saturating_duration_since(hand.since) >= MAX_AGE;
         if drop {
             self.counts.dropped += hand.letter.events();
+            self.through = hand.through.or(self.through);
             self.hand = None;
         }
         drop
+    }
+
+    /// Up to which entry of the journal everything that was put in was told or given up.
+    pub(super) const fn through(&self) -> Option<i64> {
+        self.through
     }
 
     /// What was counted, and what waits.

@@ -23,19 +23,19 @@ fn sent(outbox: &mut Outbox, now: Instant) -> Letter {
 fn a_few_events_go_one_by_one_and_a_flood_goes_as_one() {
     let start = Instant::now();
     let mut outbox = Outbox::new(3, 3 * MINUTE, start);
-    outbox.put(&raised("a"));
+    outbox.put(&raised("a"), None);
     assert!(matches!(sent(&mut outbox, start), Letter::One(event) if &*event.status.name == "a"));
     for number in 0..250 {
-        outbox.put(&raised(&format!("b{}", number % 30)));
+        outbox.put(&raised(&format!("b{}", number % 30)), None);
     }
-    outbox.put(&event("b0", AlarmChange::Returned, AlarmState::ReturnedUnacknowledged, Severity::High));
+    outbox.put(&event("b0", AlarmChange::Returned, AlarmState::ReturnedUnacknowledged, Severity::High), None);
     let Letter::Many(digest) = sent(&mut outbox, start) else { panic!("one message for all of it") };
     assert_eq!((digest.came, digest.returned, digest.worst), (250, 1, Some(Severity::High)));
     assert_eq!(digest.named.len(), super::super::digest::MAX_NAMED);
-    outbox.put(&raised("c"));
+    outbox.put(&raised("c"), None);
     assert!(matches!(sent(&mut outbox, start), Letter::One(_)));
-    outbox.put(&raised("d"));
-    outbox.put(&raised("e"));
+    outbox.put(&raised("d"), None);
+    outbox.put(&raised("e"), None);
     assert_eq!(outbox.take(start), Err(Some(start + MINUTE)), "the limit is reached");
     assert!(matches!(sent(&mut outbox, start + MINUTE), Letter::Many(digest) if digest.came == 2));
     assert_eq!(outbox.take(start + MINUTE), Err(None));
@@ -47,8 +47,8 @@ fn a_few_events_go_one_by_one_and_a_flood_goes_as_one() {
 fn what_fails_is_tried_again_and_dropped_only_when_that_is_of_no_use() {
     let start = Instant::now();
     let mut outbox = Outbox::new(3, MINUTE, start);
-    outbox.put(&raised("a"));
-    outbox.put(&raised("b"));
+    outbox.put(&raised("a"), None);
+    outbox.put(&raised("b"), None);
     let letter = outbox.take(start).unwrap();
     assert!(!outbox.failed(false, 0.0, start));
     assert_eq!(outbox.take(start), Err(Some(start + PAUSE.0)));
@@ -92,8 +92,8 @@ proptest! {
         for step in steps {
             match step {
                 Step::Put(number) => for name in 0..number {
-                    outbox.put(&raised(&name.to_string()));
                     put += 1;
+                    outbox.put(&raised(&name.to_string()), Some(put as i64));
                 },
                 Step::Pass(seconds) => now += Duration::from_secs(u64::from(seconds)),
                 Step::Send | Step::Fail(_) => {
@@ -113,6 +113,7 @@ proptest! {
             }
             let counts = outbox.counts();
             prop_assert_eq!(told + counts.waiting + counts.dropped, put);
+            prop_assert_eq!(outbox.through().unwrap_or(0) as u64, told + counts.dropped, "what is behind it waits");
             prop_assert!(outbox.waiting.len() <= MAX_WAITING);
             let recent = begun.iter().filter(|then| now.duration_since(**then) < within).count();
             prop_assert!(recent <= 2 * messages as usize, "{} of {}", recent, messages);

@@ -21,9 +21,15 @@ pub struct Notifier {
     news: Notify,
 }
 
+/// Keeps up to which entry of the journal people were told. Called while the notifier is locked: it must not ask it back.
+pub type Keep = Box<dyn Fn(i64) + Send + Sync>;
+
 struct State {
     wanted: Wanted,
     outbox: Outbox,
+    /// The newest entry of the journal that was heard of, wanted or not.
+    heard: Option<i64>,
+    keep: Option<Keep>,
     trouble: Option<String>,
 }
 
@@ -32,15 +38,42 @@ impl Notifier {
     #[must_use]
     pub fn new(name: Arc<str>, site: &str, config: Config) -> Self {
         let outbox = Outbox::new(config.messages, config.within.0, Instant::now().into_std());
-        let state = State { wanted: Wanted::new(&config), outbox, trouble: None };
+        let state = State { wanted: Wanted::new(&config), outbox, heard: None, keep: None, trouble: None };
         Self { name, site: site.into(), config, state: Mutex::new(state), news: Notify::new() }
     }
 
-    /// Takes an event in, if it is one that is told. Never waits.
-    pub fn tell(&self, event: &AlarmEvent) {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Takes up what people were not told before the program ended last, the oldest first, each with its entry in the journal;
+    /// `newest` is the last entry there. From now on `keep` hears up to which entry they were told.
+    pub fn resume(&self, untold: Vec<(i64, AlarmEvent)>, newest: i64, keep: Keep) {
         let mut state = self.lock();
+        let state = &mut *state;
+        for (entry, event) in untold {
+            if state.wanted.admit(&event) {
+                state.outbox.put(&event, Some(entry));
+            }
+        }
+        let waiting = state.outbox.counts().waiting;
+        state.heard = Some(newest);
+        match waiting {
+            0 => keep(newest),
+            events => tracing::info!(notifier = &*self.name, events, "people are told what they have missed"),
+        }
+        state.keep = Some(keep);
+        self.news.notify_one();
+    }
+
+    /// Takes an event in, with its entry in the journal, if it is one that is told. Never waits.
+    pub fn tell(&self, event: &AlarmEvent, entry: Option<i64>) {
+        let mut state = self.lock();
+        state.heard = entry.or(state.heard);
         if !event.change.is_passing() && state.wanted.admit(event) {
-            state.outbox.put(event);
+            state.outbox.put(event, entry);
             drop(state);
             self.news.notify_one();
         }
@@ -56,7 +89,8 @@ impl Notifier {
         NotifierTally { name, way, sent, digests, failed, dropped, waiting, trouble }
     }
 
-    /// Sends what is due, until `shutdown`. What has not been sent by then is lost, and told of in the log.
+    /// Sends what is due, until `shutdown`. What has not been sent by then is told after the next start where there is a
+    /// journal, and is lost and told of in the log where there is none.
     pub async fn run(&self, shutdown: CancellationToken) {
         loop {
             // Taken in a statement of its own: the lock must not be held while anything is waited for.
@@ -79,9 +113,20 @@ impl Notifier {
                 () = work => {}
             }
         }
-        let waiting = self.lock().outbox.counts().waiting;
-        if waiting > 0 {
-            tracing::warn!(notifier = &*self.name, events = waiting, "people were not told of these events");
+        let state = self.lock();
+        match (state.outbox.counts().waiting, &state.keep, state.heard) {
+            (0, Some(keep), Some(heard)) => keep(heard),
+            (0, ..) => {}
+            (events, Some(_), _) => {
+                tracing::info!(
+                    notifier = &*self.name,
+                    events,
+                    "people are told of these after the next start"
+                );
+            }
+            (events, None, _) => {
+                tracing::warn!(notifier = &*self.name, events, "people were not told of these events");
+            }
         }
     }
 
@@ -89,6 +134,7 @@ impl Notifier {
     fn note(&self, outcome: Result<(), Failure>) {
         let now = Instant::now().into_std();
         let mut state = self.lock();
+        let before = state.outbox.through();
         match outcome {
             Ok(()) => {
                 state.outbox.sent();
@@ -111,6 +157,11 @@ impl Notifier {
                 }
                 state.trouble = Some(reason);
             }
+        }
+        if let (Some(through), Some(keep)) = (state.outbox.through(), &state.keep)
+            && Some(through) != before
+        {
+            keep(through);
         }
     }
 

@@ -259,7 +259,7 @@ async fn settle() {
 
 fn listener(happened: Arc<Mutex<Happened>>, begun: Instant, points: Arc<PointTable>) -> Listener {
     Box::new(move |news| {
-        let AlarmNews::Event(event) = news else { return };
+        let AlarmNews::Event(event, _) = news else { return };
         let status = &event.status;
         if event.from == status.state {
             return;

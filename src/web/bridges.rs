@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::api::{Refusal, fresh};
 use super::app::App;
+use super::audit::audit_metrics;
 use super::view::{self, BridgeView};
 
 /// `GET /api/v1/bridges`.
@@ -26,6 +27,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Ref
     let text = view::metrics(&bridges) + &view::notice_metrics(&app.context.channels) + &control;
     let text = text + &view::flood_metrics(&(app.context.alarm_overview)().figures);
     let text = text + &view::notifier_metrics(&(app.context.notifiers)());
+    let text = text + &audit_metrics((app.context.audit_dropped)());
     let head = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((head, text).into_response())
 }

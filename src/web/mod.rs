@@ -15,6 +15,7 @@ mod bridges;
 mod command;
 pub mod config;
 mod events;
+mod export;
 mod guard;
 mod hub;
 mod journal;
@@ -65,6 +66,8 @@ pub struct Context {
     pub alarm_journal: AlarmJournal,
     /// Where the audit log is read.
     pub audit: AuditReader,
+    /// How many records the audit log has lost.
+    pub audit_dropped: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// What is known of all alarms together.
     pub alarm_overview: Arc<dyn Fn() -> AlarmOverview + Send + Sync>,
     /// What those who tell people of alarms have counted.

@@ -2,7 +2,8 @@
 
 usage: notify.py CERTIFICATE KEY
 
-Serves SMTP with STARTTLS and a login (kim, secret), and HTTP, each on a port of its own choice. Writes one JSON object a
+Serves SMTP with STARTTLS and a login (kim, secret), the same under TLS from the first byte, SMTP in the clear without a login, and
+HTTP, each on a port of its own choice. Writes one JSON object a
 line: first the ports, then what arrives. The mail server refuses the first message to `later@example.com` for the
 moment (451); the web server answers 503 to the first request to `/later` and 404 to `/never`.
 """
@@ -57,6 +58,16 @@ def protocol():
                 enable_SMTPUTF8=True, hostname="localhost", loop=loop)
 
 
+def wrapped():
+    # TLS is there already, so the server itself knows nothing of it.
+    return SMTP(Mail(), authenticator=login, auth_required=True, auth_require_tls=False,
+                enable_SMTPUTF8=True, hostname="localhost", loop=loop)
+
+
+def clear():
+    return SMTP(Mail(), enable_SMTPUTF8=True, hostname="localhost", loop=loop)
+
+
 class Web(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -77,12 +88,16 @@ context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 loop = asyncio.new_event_loop()
 mail = loop.run_until_complete(loop.create_server(protocol, "127.0.0.1", 0))
+implicit = loop.run_until_complete(loop.create_server(wrapped, "127.0.0.1", 0, ssl=context))
+plain = loop.run_until_complete(loop.create_server(clear, "127.0.0.1", 0))
 threading.Thread(target=loop.run_forever, daemon=True).start()
 web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
 secure = ThreadingHTTPServer(("127.0.0.1", 0), Web)
 secure.socket = context.wrap_socket(secure.socket, server_side=True)
 for server in (web, secure):
     threading.Thread(target=server.serve_forever, daemon=True).start()
-ports = {"mail": mail.sockets[0].getsockname()[1], "web": web.server_port, "secure": secure.server_port}
+mails = {"mail": mail, "implicit": implicit, "clear": plain}
+ports = {name: server.sockets[0].getsockname()[1] for name, server in mails.items()}
+ports |= {"web": web.server_port, "secure": secure.server_port}
 say(ports)
 sys.stdin.read()

@@ -24,6 +24,8 @@ fn source(module: &str) -> String {
         "extract" => "src/driver/text/extract_tests.rs".to_owned(),
         "number" => "src/driver/text/number.rs".to_owned(),
         "request" => "src/driver/http/request.rs".to_owned(),
+        "discovery" => "src/driver/http/wut/discovery.rs".to_owned(),
+        "cli" => "tests/cli.rs".to_owned(),
         "generic" | "web_io" => format!("tests/http/{module}.rs"),
         "http_faults" => "tests/http/faults.rs".to_owned(),
         "instruments" => "tests/ascii/instruments.rs".to_owned(),

@@ -11,9 +11,9 @@ use iogate::command::Commander;
 use iogate::driver::{ChannelStats, LinkState, WriteQueue};
 use iogate::model::{
     Access, AlarmAction, AlarmJournal, AlarmOperator, AlarmOverview, AlarmQuery, AlarmRecord, AlarmRefusal,
-    AlarmState, AlarmStatus, AlarmTarget, AuditAnchor, AuditPage, Deadband, NotifierTally, Outcome,
-    PayloadFormat, Point, PointId, PointTable, PublishPolicy, Quality, Reading, Reason, ReportPolicy,
-    Severity, Texts, Topic, Value, ValueKind,
+    AlarmState, AlarmStatus, AlarmTarget, AuditAnchor, AuditPage, AuditQuery, AuditReader, AuditRecord,
+    Deadband, NotifierTally, Outcome, PayloadFormat, Point, PointId, PointTable, PublishPolicy, Quality,
+    Reading, Reason, ReportPolicy, Severity, Texts, Topic, Value, ValueKind,
 };
 use iogate::web::{BridgeView, BrokerView, Config, Context};
 use tokio::net::TcpListener;
@@ -33,6 +33,9 @@ pub(crate) struct Plant {
     /// What has happened to them, the newest first.
     pub(crate) journal: Arc<Mutex<Vec<AlarmRecord>>>,
     pub(crate) overview: Arc<Mutex<AlarmOverview>>,
+    /// What was changed, the newest first.
+    pub(crate) audit: Arc<Mutex<Vec<AuditRecord>>>,
+    pub(crate) commander: Commander,
     pub(crate) broker: Arc<Mutex<BrokerView>>,
     pub(crate) bridges: Arc<Mutex<Vec<BridgeView>>>,
     /// The broker that the page looks into.
@@ -90,10 +93,15 @@ impl Plant {
             }
         }
         let channels = channels.into_iter().map(|(name, devices)| Arc::new(ChannelStats::new(name, devices)));
+        let (points, writes, clock) = (Arc::new(PointTable::new(points)), Arc::default(), Clock::system());
+        let queues = points.iter().map(|_| Arc::clone(&writes)).collect();
+        let commander = Commander::new(Arc::clone(&points), queues, clock.clone());
         Self {
-            bus: Bus::new(Arc::new(PointTable::new(points)), vec![]),
+            bus: Bus::new(points, vec![Arc::new(commander.clone())]),
             channels: channels.collect(),
-            writes: Arc::default(),
+            writes,
+            audit: Arc::default(),
+            commander,
             alarms: Arc::default(),
             journal: Arc::default(),
             overview: Arc::default(),
@@ -101,7 +109,7 @@ impl Plant {
             bridges: Arc::default(),
             mqtt: Broker::new(iogate::broker::Config::default()),
             ready: Arc::new(AtomicBool::new(true)),
-            clock: Clock::system(),
+            clock,
             changes: watch::Sender::new(0),
         }
     }
@@ -125,8 +133,6 @@ impl Plant {
         let (alarms, broker, ready) =
             (Arc::clone(&self.alarms), Arc::clone(&self.broker), Arc::clone(&self.ready));
         let (bridges, overview) = (Arc::clone(&self.bridges), Arc::clone(&self.overview));
-        let points = Arc::clone(self.bus.points());
-        let queues = points.iter().map(|_| Arc::clone(&self.writes)).collect();
         Context {
             site: Topic::new(SITE).unwrap(),
             version: "0.0.0-test",
@@ -134,12 +140,10 @@ impl Plant {
             clock: self.clock.clone(),
             bus: Arc::clone(&self.bus),
             channels: self.channels.clone(),
-            commander: Commander::new(points, queues, self.clock.clone()),
+            commander: self.commander.clone(),
             alarm_operator: self.operator(),
-            audit: Arc::new(|_| {
-                let anchor = AuditAnchor { id: 0, hash: String::new() };
-                Ok(AuditPage { anchor, dropped: 0, records: Vec::new() })
-            }),
+            audit: audit(Arc::clone(&self.audit)),
+            audit_dropped: Arc::new(|| 7),
             alarm_journal: journal(Arc::clone(&self.journal)),
             notifiers: Arc::new(|| vec![duty()]),
             alarm_overview: Arc::new(move || overview.lock().unwrap().clone()),
@@ -322,6 +326,21 @@ fn journal(records: Arc<Mutex<Vec<AlarmRecord>>>) -> AlarmJournal {
         };
         let records = records.lock().unwrap();
         Ok(records.iter().filter(wanted).take(query.limit as usize).cloned().collect())
+    })
+}
+
+fn audit(records: Arc<Mutex<Vec<AuditRecord>>>) -> AuditReader {
+    Arc::new(move |query: &AuditQuery| {
+        let wanted = |record: &&AuditRecord| {
+            query.subject.as_ref().is_none_or(|subject| *subject == record.subject)
+                && query.origin.as_ref().is_none_or(|origin| record.origin.contains(origin))
+                && query.before.is_none_or(|before| record.id < before)
+                && query.from_us.is_none_or(|from| record.unix_us >= from)
+                && query.to_us.is_none_or(|to| record.unix_us < to)
+        };
+        let records = records.lock().unwrap();
+        let records = records.iter().filter(wanted).take(query.limit as usize).cloned().collect();
+        Ok(AuditPage { anchor: AuditAnchor { id: 0, hash: String::new() }, dropped: 7, records })
     })
 }
 

@@ -32,6 +32,16 @@ struct Run {
 impl Run {
     /// Begins with what is in the directory; `start` is the moment at which the machine has booted.
     fn begin(directory: &Path, start: Instant, rules: Vec<Rule>, momentary: Option<Duration>) -> Self {
+        Self::begin_in("boot", directory, start, rules, momentary)
+    }
+
+    fn begin_in(
+        boot: &str,
+        directory: &Path,
+        start: Instant,
+        rules: Vec<Rule>,
+        momentary: Option<Duration>,
+    ) -> Self {
         let output = OutputRules { pulse: momentary, ..OutputRules::default() };
         let (kind, access, safe) = (ValueKind::Bool, Access::Rw, Some(false.into()));
         let fan = Point { kind, access, safe, output, ..point("fan") };
@@ -39,7 +49,7 @@ impl Run {
         let (queue, clock) = (Arc::new(WriteQueue::default()), Clock::system());
         let commander = Commander::new(points.clone(), vec![queue.clone(); 2], clock.clone());
         let (store, kept) = Store::open(directory).unwrap();
-        let boot = Boot { id: "boot".into(), since: clock.mono() - start, now: clock.stamp() };
+        let boot = Boot { id: boot.into(), since: clock.mono() - start, now: clock.stamp() };
         let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![]);
         let engine = Arc::new(engine.with_store(store, &kept, boot));
         engine.attend();
@@ -192,6 +202,30 @@ async fn a_release_condition_and_a_least_time_hold_on_over_a_kill() {
     run.rests(10).await;
     run.ask("hot", AlarmAction::TakeOut);
     assert_eq!(run.written().await, OFF, "a person has the last word");
+    run.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reboot_what_was_left_is_left_and_counts_on_over_further_starts() {
+    let (directory, start) = (tempfile::tempdir().unwrap(), Clock::system().mono());
+    let rules = vec![with(Action { at_least: 60 * SECOND, ..on() })];
+    let run = Run::begin(directory.path(), start, rules.clone(), None);
+    run.written().await;
+    run.read(61.0);
+    assert_eq!(run.written().await, ON);
+    tokio::time::sleep(10 * SECOND).await;
+    run.read(50.0);
+    run.kill().await;
+    tokio::time::sleep(1_000 * SECOND).await;
+    let run = Run::begin_in("another", directory.path(), start, rules.clone(), None);
+    assert_eq!(run.written().await, ON);
+    tokio::time::sleep(20 * SECOND).await;
+    run.kill().await;
+    let run = Run::begin_in("another", directory.path(), start, rules, None);
+    assert_eq!(run.written().await, ON);
+    let before = run.clock.mono();
+    assert_eq!(run.written().await, OFF);
+    assert_eq!(run.clock.mono() - before, 30 * SECOND);
     run.kill().await;
 }
 

@@ -9,6 +9,7 @@
 mod act;
 mod operate;
 mod tell;
+mod untold;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use super::flood::{Groups, Rates};
 use super::index::Index;
 use super::instance::Alarm;
 use super::rule::Rule;
-use super::store::{Boot, Kept, Store, Written};
+use super::store::{Boot, Kept, Saved, Store, Written};
 use super::timers::Timers;
 use crate::bus::Observer;
 use crate::clock::Clock;
@@ -126,6 +127,10 @@ impl Engine {
                 continue;
             }
             self.resume(rule, alarm, boot.now.mono);
+            if !saved.is_of(&boot) {
+                // What is left of its times counts from here, also if the program is killed before anything else happens.
+                store.put(&rule.name, Saved::of(rule, alarm, &boot, boot.now), None);
+            }
             let due = alarm.due(rule, boot.now.mono);
             state.timers.set(place, due);
         }

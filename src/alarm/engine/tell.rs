@@ -36,12 +36,17 @@ impl Engine {
         };
         let event = AlarmEvent { change, at, from, by, comment, status };
         log(&event);
+        let mut entry = None;
         if let Some((store, boot)) = &self.store {
-            store.put(&rule.name, Saved::of(rule, alarm, boot, at), (!change.is_passing()).then_some(&event));
+            entry = store.put(
+                &rule.name,
+                Saved::of(rule, alarm, boot, at),
+                (!change.is_passing()).then_some(&event),
+            );
             moved.hurry(store);
         }
         for listener in &self.listeners {
-            listener(AlarmNews::Event(&event));
+            listener(AlarmNews::Event(&event, entry));
         }
     }
 

@@ -38,7 +38,7 @@ impl Rig {
         let groups: Arc<Mutex<Vec<AlarmGroup>>> = Arc::default();
         let told = groups.clone();
         let listener: Listener = Box::new(move |news| match news {
-            AlarmNews::Event(event) => sink.lock().unwrap().push(event.clone()),
+            AlarmNews::Event(event, _) => sink.lock().unwrap().push(event.clone()),
             AlarmNews::Group(group) => told.lock().unwrap().push(group.clone()),
         });
         let engine = Engine::new(rules, points, commander.clone(), clock.clone(), vec![listener]);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::Kept;
 use super::saved::Saved;
+use super::{Kept, News};
 use crate::model::{AlarmQuery, AlarmRecord, FirstOut};
 use crate::sqlite;
 
@@ -23,8 +23,9 @@ const SLACK: i64 = 1_000;
 /// The most events that are read at once.
 const MAX_READ: u32 = 1_000;
 
-/// The tables, version by version; the second one adds the alarm of each group that came first.
-const TABLES: [&str; 2] = [
+/// The tables, version by version; the second one adds the alarm of each group that came first, the third up to which entry of the
+/// journal each notifier has told people.
+const TABLES: [&str; 3] = [
     "
     CREATE TABLE state (name TEXT PRIMARY KEY, phase TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE journal (
@@ -37,6 +38,9 @@ const TABLES: [&str; 2] = [
     "
     CREATE TABLE first_out (grp TEXT PRIMARY KEY, alarm TEXT NOT NULL, unix_us INTEGER NOT NULL) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE told (notifier TEXT PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// Why the store cannot be used.
@@ -48,16 +52,16 @@ pub enum StoreError {
     /// The database.
     #[error("the store of the alarms: {0}")]
     Database(#[from] rusqlite::Error),
-    /// Made by a later version.
+    /// Made by a later version, or without a folder.
     #[error("the store of the alarms: {0}")]
-    Version(sqlite::OpenError),
+    Unusable(sqlite::OpenError),
 }
 
 impl From<sqlite::OpenError> for StoreError {
     fn from(error: sqlite::OpenError) -> Self {
         match error {
             sqlite::OpenError::Database(error) => Self::Database(error),
-            version @ sqlite::OpenError::Version(_) => Self::Version(version),
+            other => Self::Unusable(other),
         }
     }
 }
@@ -85,14 +89,11 @@ impl Database {
         }
     }
 
-    /// Writes states and events in one transaction.
-    pub(super) fn write(
-        &mut self,
-        states: &BTreeMap<Arc<str>, Saved>,
-        first_out: &BTreeMap<Arc<str>, Option<FirstOut>>,
-        events: &[AlarmRecord],
-    ) -> Result<(), rusqlite::Error> {
-        if states.is_empty() && events.is_empty() && first_out.is_empty() {
+    /// Writes all news in one transaction; of the events those in front, which are all of them where they lie in one piece.
+    pub(super) fn write(&mut self, news: &News) -> Result<(), rusqlite::Error> {
+        let News { states, first_out, told, events, .. } = news;
+        let (events, _) = events.as_slices();
+        if states.is_empty() && events.is_empty() && first_out.is_empty() && told.is_empty() {
             return Ok(());
         }
         let transaction = self.connection.transaction()?;
@@ -108,12 +109,17 @@ impl Database {
                 ])?;
             }
             put_first_out(&transaction, first_out)?;
+            for (notifier, entry) in told {
+                let put = "INSERT OR REPLACE INTO told (notifier, entry) VALUES (?1, ?2)";
+                transaction.execute(put, params![&**notifier, entry])?;
+            }
             let mut add = transaction.prepare(
-                "INSERT INTO journal (unix_us, alarm, event, before, after, condition, severity, value, message, user, comment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO journal (id, unix_us, alarm, event, before, after, condition, severity, value, message, user, comment)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?;
             for entry in events {
                 add.execute(params![
+                    entry.id,
                     entry.unix_us,
                     entry.alarm,
                     entry.event,
@@ -144,7 +150,13 @@ impl Database {
 
 fn open(path: &Path) -> Result<(Database, Kept), StoreError> {
     let connection = sqlite::open(path, &TABLES)?;
-    let kept = Kept { states: states(&connection)?, first_out: first_outs(&connection)? };
+    let newest = "SELECT coalesce(max(id), 0) FROM journal";
+    let kept = Kept {
+        states: states(&connection)?,
+        first_out: first_outs(&connection)?,
+        told: told(&connection)?,
+        newest: connection.query_row(newest, [], |row| row.get(0))?,
+    };
     // The first write cuts what a run before may have left too long.
     Ok((Database { connection, grown: SLACK }, kept))
 }
@@ -187,6 +199,12 @@ fn first_outs(connection: &Connection) -> Result<HashMap<String, (String, i64)>,
     rows.collect()
 }
 
+fn told(connection: &Connection) -> Result<HashMap<String, i64>, rusqlite::Error> {
+    let mut all = connection.prepare("SELECT notifier, entry FROM told")?;
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 /// Counts what has asked for attention since a moment, by alarm and minute.
 pub(super) fn told_since(path: &Path, unix_us: i64) -> Result<Vec<(String, i64, u32)>, StoreError> {
     let connection = sqlite::open_to_read(path)?;
@@ -210,21 +228,36 @@ pub(super) fn read(path: &Path, query: &AlarmQuery) -> Result<Vec<AlarmRecord>, 
     let before = before.unwrap_or(i64::MAX);
     let (from_us, to_us) = (from_us.unwrap_or(i64::MIN), to_us.unwrap_or(i64::MAX));
     let wanted = params![alarm, event, before, from_us, to_us, limit.min(&MAX_READ)];
-    let rows = statement.query_map(wanted, |row| {
-        Ok(AlarmRecord {
-            id: row.get(0)?,
-            unix_us: row.get(1)?,
-            alarm: row.get(2)?,
-            event: row.get(3)?,
-            from: row.get(4)?,
-            to: row.get(5)?,
-            condition: row.get(6)?,
-            severity: row.get(7)?,
-            value: row.get(8)?,
-            message: row.get(9)?,
-            by: row.get(10)?,
-            comment: row.get(11)?,
-        })
-    })?;
+    let rows = statement.query_map(wanted, record)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Reads the newest events behind an entry, the oldest of them first.
+pub(super) fn behind(path: &Path, entry: i64, limit: u32) -> Result<Vec<AlarmRecord>, StoreError> {
+    let connection = sqlite::open_to_read(path)?;
+    let mut statement = connection.prepare(
+        "SELECT id, unix_us, alarm, event, before, after, condition, severity, value, message, user, comment
+         FROM journal WHERE id > ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![entry, limit], record)?;
+    let mut records: Vec<AlarmRecord> = rows.collect::<Result<_, _>>()?;
+    records.reverse();
+    Ok(records)
+}
+
+fn record(row: &rusqlite::Row<'_>) -> Result<AlarmRecord, rusqlite::Error> {
+    Ok(AlarmRecord {
+        id: row.get(0)?,
+        unix_us: row.get(1)?,
+        alarm: row.get(2)?,
+        event: row.get(3)?,
+        from: row.get(4)?,
+        to: row.get(5)?,
+        condition: row.get(6)?,
+        severity: row.get(7)?,
+        value: row.get(8)?,
+        message: row.get(9)?,
+        by: row.get(10)?,
+        comment: row.get(11)?,
+    })
 }

@@ -45,6 +45,10 @@ pub struct Kept {
     pub states: HashMap<String, Saved>,
     /// By group, the alarm that came first, and when by the wall clock, in microseconds since 1970.
     pub first_out: HashMap<String, (String, i64)>,
+    /// By notifier, the entry of the journal up to which it has told people.
+    pub told: HashMap<String, i64>,
+    /// The newest entry of the journal; 0 when there is none.
+    pub newest: i64,
 }
 
 /// The store of a running gateway. Dropping it writes what is left.
@@ -62,6 +66,8 @@ struct Shared {
 #[derive(Default)]
 struct Pending {
     news: News,
+    /// The newest number that was given to an event.
+    newest: i64,
     /// Events dropped since the start.
     dropped: u64,
     stop: bool,
@@ -73,6 +79,8 @@ struct News {
     /// By group, the alarm that came first, and when; `None` when it does not count any more.
     first_out: BTreeMap<Arc<str>, Option<FirstOut>>,
     states: BTreeMap<Arc<str>, Saved>,
+    /// By notifier, the entry up to which it has told people.
+    told: BTreeMap<Arc<str>, i64>,
     events: VecDeque<AlarmRecord>,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
     /// It is to be written without delay.
@@ -84,6 +92,7 @@ impl News {
         self.states.is_empty()
             && self.events.is_empty()
             && self.first_out.is_empty()
+            && self.told.is_empty()
             && self.waiting.is_empty()
     }
 }
@@ -96,24 +105,48 @@ impl Store {
     pub fn open(directory: &Path) -> Result<(Self, Kept), StoreError> {
         let path = directory.join(FILE);
         let (database, saved) = Database::open(&path)?;
-        let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
+        let pending = Pending { newest: saved.newest, ..Pending::default() };
+        let shared = Arc::new(Shared { pending: Mutex::new(pending), changed: Condvar::new() });
         let own = Arc::clone(&shared);
         let writer =
             std::thread::Builder::new().name("alarm store".into()).spawn(move || write(&own, database))?;
         Ok((Self { shared, path, writer: Some(writer) }, saved))
     }
 
-    /// Leaves news to be written: how an alarm stands, and what has happened, unless that is no event.
-    pub fn put(&self, name: &Arc<str>, saved: Saved, event: Option<&AlarmEvent>) {
+    /// Leaves news to be written: how an alarm stands, and what has happened, unless that is no event. Returns the number
+    /// that the event will have in the journal, where there is room for it.
+    pub fn put(&self, name: &Arc<str>, saved: Saved, event: Option<&AlarmEvent>) -> Option<i64> {
         let mut pending = self.shared.lock();
         pending.news.states.insert(Arc::clone(name), saved);
+        let mut entry = None;
         match event {
             Some(_) if pending.news.events.len() >= MAX_WAITING => pending.dropped += 1,
-            Some(event) => pending.news.events.push_back(AlarmRecord::of(event)),
+            Some(event) => {
+                pending.newest += 1;
+                entry = Some(pending.newest);
+                let id = pending.newest;
+                pending.news.events.push_back(AlarmRecord { id, ..AlarmRecord::of(event) });
+            }
             None => {}
         }
         drop(pending);
         self.shared.changed.notify_one();
+        entry
+    }
+
+    /// Leaves up to which entry of the journal a notifier has told people.
+    pub fn put_told(&self, notifier: &Arc<str>, entry: i64) {
+        self.shared.lock().news.told.insert(Arc::clone(notifier), entry);
+        self.shared.changed.notify_one();
+    }
+
+    /// The events behind an entry of the journal, the oldest first, at most `limit` of them and then the newest. Waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn behind(&self, entry: i64, limit: u32) -> Result<Vec<AlarmRecord>, StoreError> {
+        database::behind(&self.path, entry, limit)
     }
 
     /// Leaves which alarm of a group came first.
@@ -198,6 +231,9 @@ impl Shared {
         for (group, first) in old.first_out {
             pending.news.first_out.entry(group).or_insert(first);
         }
+        for (notifier, entry) in old.told {
+            pending.news.told.entry(notifier).or_insert(entry);
+        }
         for event in old.events.into_iter().rev() {
             if pending.news.events.len() < MAX_WAITING {
                 pending.news.events.push_front(event);
@@ -214,9 +250,8 @@ impl Shared {
 fn write(shared: &Shared, mut database: Database) {
     let (mut failed, mut closing) = (false, false);
     while let Some(mut news) = shared.take() {
-        let events = news.events.make_contiguous();
-        let outcome =
-            database.write(&news.states, &news.first_out, events).map_err(|error| error.to_string());
+        news.events.make_contiguous();
+        let outcome = database.write(&news).map_err(|error| error.to_string());
         for waiting in news.waiting.drain(..) {
             // Whoever has stopped waiting need not be told.
             let _ = waiting.send(outcome.clone());

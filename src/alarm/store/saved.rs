@@ -157,7 +157,7 @@ impl Saved {
             Some(Runs::On(condition?, boot.now.mono.checked_add(left)?))
         });
         for (action, running) in rule.actions.iter().zip(alarm.actions.iter_mut()) {
-            let gone = self.same_boot(boot).then(|| self.gone_within_boot(boot));
+            let gone = self.is_of(boot).then(|| self.gone_within_boot(boot));
             let kept = self.actions.get(&action.name);
             *running = kept.map(|kept| kept.restore(action, gone, boot.now.mono)).unwrap_or_default();
         }
@@ -182,13 +182,15 @@ impl Saved {
         }
     }
 
-    fn same_boot(&self, boot: &Boot) -> bool {
+    /// Whether it was written within this boot of the machine.
+    #[must_use]
+    pub fn is_of(&self, boot: &Boot) -> bool {
         self.boot == boot.id
     }
 
     /// What has passed since this was written, as far as it is known for certain.
     fn gone_within_boot(&self, boot: &Boot) -> Duration {
-        match self.same_boot(boot) {
+        match self.is_of(boot) {
             true => boot.since.saturating_sub(Duration::from_micros(self.at_us)),
             false => Duration::ZERO,
         }
@@ -196,7 +198,7 @@ impl Saved {
 
     fn shelf_end(&self, left_us: u64, boot: &Boot) -> Instant {
         let by_wall = u64::try_from(boot.now.unix_us.saturating_sub(self.unix_us)).unwrap_or(0);
-        let gone = match self.same_boot(boot) {
+        let gone = match self.is_of(boot) {
             true => self.gone_within_boot(boot),
             false => Duration::from_micros(by_wall),
         };

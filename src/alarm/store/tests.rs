@@ -73,6 +73,26 @@ async fn states_and_events_are_there_again() {
 }
 
 #[tokio::test]
+async fn an_event_has_its_number_before_it_is_written_and_what_was_told_is_kept() {
+    let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
+    let (alarm, event) = raised("hot", &boot);
+    let state = || Saved::of(&hot(), &alarm, &boot, boot.now);
+    let (store, kept) = Store::open(directory.path()).unwrap();
+    assert_eq!((kept.newest, kept.told.len()), (0, 0));
+    let numbers = [(); 3].map(|()| store.put(&"hot".into(), state(), Some(&event)));
+    assert_eq!(numbers, [Some(1), Some(2), Some(3)]);
+    assert_eq!(store.put(&"hot".into(), state(), None), None);
+    store.put_told(&"duty".into(), 1);
+    drop(store);
+    let (store, kept) = Store::open(directory.path()).unwrap();
+    assert_eq!((kept.newest, kept.told), (3, HashMap::from([("duty".into(), 1)])));
+    assert_eq!(store.put(&"hot".into(), state(), Some(&event)), Some(4), "no number comes twice");
+    store.written().await.unwrap().unwrap();
+    let numbers = |limit| store.behind(1, limit).unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>();
+    assert_eq!((numbers(10), numbers(2)), (vec![2, 3, 4], vec![3, 4]));
+}
+
+#[tokio::test]
 async fn a_file_of_the_first_version_is_taken_over() {
     let (directory, boot) = (tempfile::tempdir().unwrap(), boot());
     let (store, _) = Store::open(directory.path()).unwrap();
@@ -81,7 +101,7 @@ async fn a_file_of_the_first_version_is_taken_over() {
     store.put(&"hot".into(), Saved::of(&hot(), &raised("hot", &boot).0, &boot, boot.now), Some(&event));
     drop(store);
     let old = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
-    old.execute_batch("DROP TABLE first_out; PRAGMA user_version = 1").unwrap();
+    old.execute_batch("DROP TABLE first_out; DROP TABLE told; PRAGMA user_version = 1").unwrap();
     drop(old);
     let (store, saved) = Store::open(directory.path()).unwrap();
     assert_eq!((saved.states.len(), store.journal(&all()).unwrap().len()), (1, 1));
@@ -102,7 +122,7 @@ async fn a_damaged_file_is_put_aside_and_one_of_the_future_is_not_touched() {
     let future = rusqlite::Connection::open(&path).unwrap();
     future.pragma_update(None, "user_version", 99).unwrap();
     drop(future);
-    assert!(matches!(Store::open(directory.path()), Err(StoreError::Version(_))));
+    assert!(matches!(Store::open(directory.path()), Err(StoreError::Unusable(_))));
     assert!(Store::open(&directory.path().join("nowhere")).is_err());
 }
 

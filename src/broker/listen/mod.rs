@@ -32,6 +32,7 @@ use super::access::{AccessError, Bounds, Peer, check_access_file};
 use super::auth::{KeysError, Means, UsersError, check_file, jwt};
 use super::codec::QoS;
 use super::config::bytes;
+use super::server::Taken;
 use flushing::Flushing;
 use tls::Tls;
 use websocket::WebSocket;
@@ -314,18 +315,24 @@ impl Gate {
     }
 
     /// Takes in files that have changed.
-    pub(super) fn reload(&self) {
+    pub(super) fn reload(&self) -> Option<Taken> {
         let listener = &*self.name;
-        match self.tls.as_ref().map(Tls::reload) {
-            Some(Ok(true)) => tracing::info!(listener, "new certificates are in use"),
-            Some(Err(error)) => {
-                tracing::error!(listener, error = %with_cause(&error), "changed certificates cannot be used; the old ones stay in use");
+        let outcome = self.tls.as_ref()?.reload().map_err(|error| with_cause(&error));
+        match &outcome {
+            Ok(true) => tracing::info!(listener, "new certificates are in use"),
+            Err(error) => {
+                tracing::error!(
+                    listener,
+                    error,
+                    "changed certificates cannot be used; the old ones stay in use"
+                );
             }
-            Some(Ok(false)) | None => {}
+            Ok(false) => {}
         }
         if let Some(file) = self.tls.as_ref().and_then(Tls::outdated) {
             tracing::warn!(listener, file = %file.display(), "the revocation lists are out of date: who was revoked since is not known; get new ones");
         }
+        Taken::of(&format!("certificates of {listener}"), outcome)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `iogate record`: watches a running gateway for a while and writes what it saw as a rule test.
 //!
 //! `sample` gathers what the API tells, `write` makes the text of a test of it. The text is run at once, as
-//! `iogate test` would, so that nobody keeps a recording that does not hold. Absent: readings between two
-//! looks; what a recording can tell is as fine as its looks at the gateway are frequent.
+//! `iogate test` would, so that nobody keeps a recording that does not hold. Values are looked at twice per poll; how
+//! alarms changed and what people commanded is taken from the gateway's journals, which miss nothing. Absent:
+//! readings between two looks, such as those of an input that changes without being polled.
 
 mod sample;
 mod write;
@@ -11,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
 
 use super::mqtt::http::Place;
 use super::mqtt::{Failure, place, report as conclude, understand};
@@ -21,6 +25,15 @@ use crate::model::units::{Period, count};
 use crate::model::{Point, PointId};
 use crate::ruletest::{judge, live};
 use sample::Recording;
+
+/// The longest and the shortest time between two looks that is chosen by itself.
+const EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+
+/// How long the gateway may take to write down what has happened, ten times over.
+const WRITTEN_DOWN: Duration = Duration::from_millis(500);
+
+/// The most entries of a journal that are taken in.
+const MAX_TOLD: usize = 200_000;
 
 /// The longest recording.
 const MAX_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -42,9 +55,9 @@ pub(super) struct Arguments {
     /// A point to record besides those that the alarms look at.
     #[arg(long = "point", value_name = "DEVICE/POINT")]
     points: Vec<String>,
-    /// How often the gateway is looked at.
-    #[arg(long, value_name = "TIME", default_value = "200ms")]
-    every: Period,
+    /// How often the gateway is looked at: twice in the shortest poll of the points when left out, at most 50 times a second.
+    #[arg(long, value_name = "TIME")]
+    every: Option<Period>,
     /// What the test is called; the time when left out.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -61,6 +74,8 @@ struct Scope {
     outputs: Vec<Arc<str>>,
     /// Alarms, with the outputs that each acts on.
     alarms: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// The shortest poll of all points.
+    poll: Duration,
 }
 
 /// Records and reports.
@@ -91,6 +106,7 @@ fn prepare(arguments: &Arguments, plan: &Plan) -> Result<(Place, Scope), Failure
 /// Looks at the gateway until the time is over; returns the text of the test.
 fn record(arguments: &Arguments, place: &Place, scope: &Scope) -> Result<String, Failure> {
     let mut recording: Option<Recording> = None;
+    let every = arguments.every.map_or((scope.poll / 2).clamp(EVERY.0, EVERY.1), |every| every.0);
     let begun = Instant::now();
     loop {
         let look = Instant::now();
@@ -101,6 +117,7 @@ fn record(arguments: &Arguments, place: &Place, scope: &Scope) -> Result<String,
                 let status = understand(&place.get("/api/v1/status")?)?;
                 recording =
                     Some(Recording::begin(scope, &status, &points, &alarms).map_err(Failure::Refused)?);
+                super::print(&format!("recording {} for {}\n", scope.describe(), arguments.time));
             }
             Some(recording) => recording.take(&points, &alarms).map_err(Failure::Refused)?,
         }
@@ -108,12 +125,45 @@ fn record(arguments: &Arguments, place: &Place, scope: &Scope) -> Result<String,
         if left.is_zero() {
             break;
         }
-        std::thread::sleep(arguments.every.0.saturating_sub(look.elapsed()).min(left));
+        std::thread::sleep(every.saturating_sub(look.elapsed()).min(left));
     }
-    let Some(recording) = recording else {
+    let Some(mut recording) = recording else {
         return Err(Failure::Refused("nothing was recorded".into()));
     };
+    std::thread::sleep(WRITTEN_DOWN);
+    if let Some(events) = told_since(place, "alarms/journal", recording.begun)? {
+        recording.take_journal(&events).map_err(Failure::Refused)?;
+    }
+    match told_since(place, "audit", recording.begun)? {
+        Some(records) => recording.take_commands(scope, &records),
+        None => recording.notes.push("Without people's commands: the gateway shows no audit log.".into()),
+    }
     Ok(write::case(&recording, scope, arguments.name.as_deref()))
+}
+
+/// What a journal of the API tells since a moment, in milliseconds since 1970, the oldest first; `None` where the
+/// gateway has no such journal or does not show it.
+fn told_since(place: &Place, journal: &str, since: i64) -> Result<Option<Vec<Json>>, Failure> {
+    let from = Timestamp::from_millisecond(since).unwrap_or(Timestamp::UNIX_EPOCH);
+    let (mut all, mut before) = (Vec::new(), String::new());
+    loop {
+        let answer = place.get(&format!("/api/v1/{journal}?limit=1000&from={from}{before}"))?;
+        if matches!(answer.status, 403 | 503) {
+            return Ok(None);
+        }
+        let page = understand(&answer)?;
+        let page = page.get("records").unwrap_or(&page).as_array().cloned().unwrap_or_default();
+        let Some(last) = page.last() else { break };
+        before = format!("&before={}", last["id"]);
+        all.extend(page);
+        if all.len() > MAX_TOLD {
+            return Err(Failure::Refused(format!(
+                "more than {MAX_TOLD} entries in `{journal}`: record for a shorter time"
+            )));
+        }
+    }
+    all.reverse();
+    Ok(Some(all))
 }
 
 /// Writes the file and runs its test.
@@ -183,12 +233,14 @@ impl Scope {
         }
         let wanted = with_sources(plan, wanted);
         let own = |point: &&Point| wanted.contains(&point.id) && point.access.readable();
+        let poll = plan.points.iter().filter(own).map(|point| point.poll).min().unwrap_or(EVERY.1);
         let outputs = plan.points.iter().filter(own).filter(|point| point.access.writable());
         let inputs = plan.points.iter().filter(own).filter(|point| !point.access.writable());
         Ok(Self {
             inputs: inputs.map(|point| Arc::clone(&point.name)).collect(),
             outputs: outputs.map(|point| Arc::clone(&point.name)).collect(),
             alarms: acting,
+            poll,
         })
     }
 

@@ -15,6 +15,15 @@ use crate::model::AlarmState;
 /// The most values and changes of one recording: what a file of tests can hold.
 const MAX_ENTRIES: usize = 50_000;
 
+/// Who does in the journal what nobody asked for.
+const ITSELF: &str = "gateway";
+
+/// How the origins of those begin who give commands.
+const ORIGINS: [&str; 2] = ["mqtt client ", "web page from "];
+
+/// The longest that an alarm is shelved, in milliseconds.
+const LONGEST_SHELF_MS: i64 = 24 * 3_600_000;
+
 /// What a point shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shown {
@@ -29,6 +38,16 @@ pub(super) struct Change {
     pub(super) state: AlarmState,
     /// When its shelf ends, in milliseconds from the beginning.
     pub(super) shelved_until: Option<i64>,
+    /// Whether somebody did it; not known of what was only looked at.
+    pub(super) by_hand: Option<bool>,
+}
+
+/// A command of somebody to an output.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Given {
+    pub(super) output: String,
+    pub(super) value: Json,
+    pub(super) outcome: String,
 }
 
 /// An alarm over time.
@@ -50,6 +69,10 @@ pub(super) struct Recording {
     pub(super) series: BTreeMap<Arc<str>, Vec<(i64, Shown)>>,
     /// By alarm.
     pub(super) alarms: BTreeMap<Arc<str>, Track>,
+    /// By milliseconds from the beginning.
+    pub(super) commands: Vec<(i64, Given)>,
+    /// What the recording lacks, in words.
+    pub(super) notes: Vec<String>,
     /// When the gateway was looked at last.
     pub(super) last_look: i64,
     /// The longest time between two looks.
@@ -77,7 +100,9 @@ impl Recording {
             };
             tracks.insert(Arc::clone(name), Track { unfit, state, changes: Vec::new() });
         }
-        let mut recording = Self { begun, series, alarms: tracks, last_look: 0, longest_gap: 0, entries: 0 };
+        let (commands, notes) = (Vec::new(), Vec::new());
+        let mut recording =
+            Self { begun, series, alarms: tracks, commands, notes, last_look: 0, longest_gap: 0, entries: 0 };
         recording.take(points, alarms)?;
         for (name, series) in &recording.series {
             if !list(points)?.iter().any(|point| point["name"] == **name) {
@@ -134,11 +159,75 @@ impl Recording {
             track.state = now;
             let since = time(&alarm["since"]).ok_or_else(|| strange("an alarm without `since`"))?;
             let shelved_until = time(&alarm["shelvedUntil"]).map(|until| until - self.begun);
-            track.changes.push(((since - self.begun).max(0), Change { state: now, shelved_until }));
+            let change = Change { state: now, shelved_until, by_hand: None };
+            track.changes.push(((since - self.begun).max(0), change));
             self.entries += 1;
         }
         Ok(())
     }
+}
+
+impl Recording {
+    /// Takes the journal of the alarms in the place of what the looks have shown of them: no change is missing there.
+    pub(super) fn take_journal(&mut self, events: &[Json]) -> Result<(), String> {
+        let mut seen = BTreeMap::new();
+        for (name, track) in &mut self.alarms {
+            seen.insert(Arc::clone(name), std::mem::take(&mut track.changes));
+        }
+        for event in events {
+            let name = event["alarm"].as_str().unwrap_or_default();
+            let Some(track) = self.alarms.get_mut(name) else { continue };
+            let at = moment(event, self.begun)?;
+            if event["from"] == event["to"] || at > self.last_look {
+                continue;
+            }
+            let state = state_of(&event["to"])?;
+            // The journal does not tell when a shelf ends. One that no look has met was ended by somebody at once.
+            let until = seen.get(name).into_iter().flatten().find_map(|(since, change)| {
+                let same = change.state == AlarmState::Shelved && since.abs_diff(at) <= 2;
+                change.shelved_until.filter(|_| same)
+            });
+            let shelved_until =
+                (state == AlarmState::Shelved).then(|| until.unwrap_or(at + LONGEST_SHELF_MS));
+            let by_hand = Some(event["by"].as_str().is_some_and(|by| by != ITSELF));
+            track.changes.push((at.max(0), Change { state, shelved_until, by_hand }));
+            self.entries += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes what people and programs commanded the outputs in `scope` from the audit log.
+    pub(super) fn take_commands(&mut self, scope: &Scope, records: &[Json]) {
+        for record in records {
+            let word = |key: &str| record[key].as_str().unwrap_or_default();
+            let (output, outcome) = (word("subject"), word("outcome"));
+            let somebody = ORIGINS.iter().any(|origin| word("origin").starts_with(origin));
+            let Ok(at) = moment(record, self.begun) else { continue };
+            let within = (0..=self.last_look).contains(&at);
+            if word("kind") != "command" || !somebody || !within {
+                continue;
+            }
+            let Some(name) = scope.outputs.iter().find(|name| ***name == *output) else { continue };
+            if !["verified", "confirmed", "rejected"].contains(&outcome) {
+                let note = format!(
+                    "Without a command to {output} that ended as {outcome}, which no test can repeat."
+                );
+                self.notes.push(note);
+                continue;
+            }
+            let text = self.series.get(name).and_then(|series| series.first());
+            let text = text.is_some_and(|(_, shown)| shown.value.is_string());
+            let plain = serde_json::from_str(word("new")).ok().filter(|_| !text);
+            let value = plain.unwrap_or_else(|| Json::from(word("new")));
+            self.commands.push((at, Given { output: output.into(), value, outcome: outcome.into() }));
+        }
+    }
+}
+
+/// When an entry of a journal was made, in milliseconds from the beginning.
+fn moment(entry: &Json, begun: i64) -> Result<i64, String> {
+    let unix_us = entry["unixUs"].as_i64().ok_or_else(|| strange("an entry without its time"))?;
+    Ok(unix_us.div_euclid(1_000) - begun)
 }
 
 fn list(json: &Json) -> Result<&Vec<Json>, String> {
@@ -146,7 +235,11 @@ fn list(json: &Json) -> Result<&Vec<Json>, String> {
 }
 
 fn state(alarm: &Json) -> Result<AlarmState, String> {
-    let word = alarm["state"].as_str().unwrap_or_default();
+    state_of(&alarm["state"])
+}
+
+fn state_of(word: &Json) -> Result<AlarmState, String> {
+    let word = word.as_str().unwrap_or_default();
     AlarmState::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| strange("an unknown state"))
 }
 

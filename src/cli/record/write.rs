@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::Scope;
-use super::sample::{Change, Recording, Shown, Track};
+use super::sample::{Change, Given, Recording, Shown, Track};
 use crate::model::AlarmState;
 use crate::ruletest::text::time;
 
@@ -28,6 +28,9 @@ pub(super) fn case(recording: &Recording, scope: &Scope, name: Option<&str>) -> 
         if let Some(why) = &track.unfit {
             let _ = writeln!(out, "# Without the alarm {}: {why} at the beginning.", alarm.escape_default());
         }
+    }
+    for note in &recording.notes {
+        let _ = writeln!(out, "# {}", note.escape_default());
     }
     let _ = writeln!(out, "tests:\n  {}:\n    given:", key(&name));
     for (point, series) in recording.series.iter().filter(|(_, series)| !series.is_empty()) {
@@ -93,17 +96,23 @@ fn by_moment(track: &Track) -> Vec<(i64, Vec<&'static str>)> {
     moments
 }
 
-/// What people did, as far as it shows in how alarms changed.
+/// What people did to alarms, and what they commanded.
 fn deeds(out: &mut String, recording: &Recording) {
     let mut deeds: Vec<(i64, String)> = Vec::new();
     for (alarm, track) in recording.alarms.iter().filter(|(_, track)| track.unfit.is_none()) {
-        let mut before = Change { state: AlarmState::Normal, shelved_until: None };
+        let mut before = Change { state: AlarmState::Normal, shelved_until: None, by_hand: None };
         for (at, change) in &track.changes {
-            if let Some(action) = deed(before, *change, *at) {
+            let action = deed(before, *change, *at).filter(|_| change.by_hand != Some(false));
+            if let Some(action) = action {
                 deeds.push((*at, action.replace("ALARM", &key(alarm))));
             }
             before = *change;
         }
+    }
+    for (at, Given { output, value, outcome }) in &recording.commands {
+        let outcome = if outcome == "rejected" { ", outcome: rejected" } else { "" };
+        let action = format!("{{ write: {}, value: {}{outcome} }}", key(output), scalar(value));
+        deeds.push((*at, action));
     }
     deeds.sort();
     if !deeds.is_empty() {

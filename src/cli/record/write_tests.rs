@@ -13,6 +13,7 @@ fn scope() -> Scope {
         inputs: vec!["press/t".into()],
         outputs: vec!["press/fan".into(), "press/lamp".into()],
         alarms: alarms.into_iter().map(|(name, outputs)| (name.into(), outputs)).collect(),
+        poll: Duration::from_secs(1),
     }
 }
 
@@ -93,6 +94,66 @@ tests:
     tolerance: 2s
 ";
     assert_eq!(text, expected);
+}
+
+fn event(alarm: &str, from: &str, to: &str, by: Option<&str>, ms: i64) -> Json {
+    // 2026-11-21T08:00:00Z, where the recording begins.
+    json!({ "id": ms, "unixUs": (1_795_248_000_000 + ms) * 1000, "alarm": alarm, "from": from, "to": to, "by": by })
+}
+
+#[test]
+fn what_lies_between_two_looks_is_taken_from_the_journals() {
+    let status = json!({ "time": "2026-11-21T08:00:00.000Z" });
+    let points = |second: u32| look(&point("press/t", &json!(40.5), "good", second, 0), false, second);
+    let quiet = json!([alarm("hot", "normal", 0), alarm("old", "normal", 0)]);
+    let mut recording = Recording::begin(&scope(), &status, &points(0), &quiet).unwrap();
+    recording.take(&points(20), &quiet).unwrap();
+    let active = "active-unacknowledged";
+    let events = [
+        event("hot", "normal", active, None, 3_000),
+        event("hot", active, active, None, 3_010),
+        event("hot", active, "active-acknowledged", Some("kim (web page from 192.0.2.7)"), 3_020),
+        event("hot", "active-acknowledged", "normal", None, 3_040),
+        event("hot", "normal", "shelved", Some("gateway"), 3_050),
+        event("hot", "shelved", "normal", Some("kim"), 3_060),
+        event("somebody-else-s", "normal", active, None, 3_070),
+        event("hot", "normal", active, None, 25_000),
+    ];
+    recording.take_journal(&events).unwrap();
+    let given = |ms: i64, origin: &str, subject: &str, new: &str, outcome: &str| {
+        json!({ "kind": "command", "unixUs": (1_795_248_000_000 + ms) * 1000, "origin": origin,
+            "subject": subject, "new": new, "outcome": outcome })
+    };
+    let records = [
+        given(-5, "web page from 192.0.2.7", "press/fan", "true", "verified"),
+        given(4_000, "web page from 192.0.2.7", "press/fan", "true", "verified"),
+        given(5_000, "mqtt client panel", "press/lamp", "false", "rejected"),
+        given(6_000, "alarm hot", "press/fan", "true", "verified"),
+        given(7_000, "mqtt client panel", "other/x", "1", "verified"),
+        given(8_000, "mqtt client panel", "press/fan", "false", "failed"),
+    ];
+    recording.take_commands(&scope(), &records);
+    let text = case(&recording, &scope(), Some("short"));
+    let part = |from: &str, to: &str| {
+        let begin = text.find(from).unwrap_or_else(|| panic!("{text}"));
+        text[begin..begin + text[begin..].find(to).unwrap_or_else(|| panic!("{text}"))].to_owned()
+    };
+    let expected = "    do:
+      3.02s: [{ acknowledge: hot }]
+      3.06s: [{ unshelve: hot }]
+      4s: [{ write: press/fan, value: on }]
+      5s: [{ write: press/lamp, value: off, outcome: rejected }]
+";
+    assert_eq!(part("    do:", "    expect:"), expected);
+    let expected = "        hot:
+          3s: [active-unacknowledged]
+          3.02s: [active-acknowledged]
+          3.04s: [normal]
+          3.05s: [shelved]
+          3.06s: [normal]
+";
+    assert_eq!(part("        hot:", "        old:"), expected);
+    assert!(text.contains("# Without a command to press/fan that ended as failed"), "{text}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! `find` turns names into lines, `line` is one requested line, `meter` and `debounce` are pure, `store`
 //! keeps totals over restarts. The kernel's calls may block (an expander on I2C), so one thread per channel
-//! waits for edges, commands and polls (`owner`); it publishes straight from there, which is the shortest way
-//! from an edge to an alarm. Absent: PWM, and lines of other processes. Invariants: every line is requested
+//! opens, polls and writes (`owner`); edges, whose reading never blocks, are taken in by the channel's task, which
+//! publishes straight from there: the shortest way from an edge to an alarm. Absent: PWM, and lines of other processes. Invariants: every line is requested
 //! by itself, so that a busy one costs no other; an output with a safe state takes it with its request,
 //! before anything else can be seen on it.
 

@@ -100,8 +100,8 @@ pub struct NotifierTally {
 /// What listeners of the alarms are told.
 #[derive(Debug, Clone, Copy)]
 pub enum AlarmNews<'a> {
-    /// Something has happened to an alarm.
-    Event(&'a AlarmEvent),
+    /// Something has happened to an alarm; and its number in the journal, where it stands there.
+    Event(&'a AlarmEvent, Option<i64>),
     /// A group stands differently.
     Group(&'a AlarmGroup),
 }

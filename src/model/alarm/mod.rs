@@ -38,6 +38,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every one, the least first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::High, Self::Critical];
+
     /// The word for it in payloads and API answers.
     #[must_use]
     pub const fn word(self) -> &'static str {

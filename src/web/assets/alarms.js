@@ -139,7 +139,7 @@ export class AlarmsView {
 
   acts(alarm) {
     if (!this.control) return [];
-    const act = (action, words, more) => h("button", { type: "button", "data-action": action, on: { click: () => this.act(alarm, action, more) } }, words);
+    const act = (action, words, more) => h("button", { type: "button", class: "set", "data-action": action, on: { click: () => this.act(alarm, action, more) } }, words);
     const acts = [];
     if (isOpen(alarm)) acts.push(act("acknowledge", "Acknowledge"));
     if (alarm.state === "out-of-service") return [act("put-back", "Put back")];

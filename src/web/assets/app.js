@@ -3,6 +3,7 @@
 import { attribute, h, memory, text } from "./dom.js";
 import { clockText, count, rate, spanText } from "./format.js";
 import { AlarmsView, isActive, isOpen } from "./alarms.js";
+import { AuditView } from "./audit.js";
 import { BridgesView } from "./bridges.js";
 import { BrokerView } from "./broker.js";
 import { DevicesView } from "./devices.js";
@@ -19,6 +20,7 @@ const views = {
   }),
   clients: new BrokerView(element("view-clients")),
   bridges: new BridgesView(element("view-bridges"), (down) => badge("badge-bridges", down, "bridges without a link")),
+  audit: new AuditView(element("view-audit")),
 };
 const THEMES = { "": "as the system", light: "light", dark: "dark" };
 const CLOCK_TOLERANCE_MS = 10_000;
@@ -154,6 +156,7 @@ openStream({
     // A broker that runs alone has nothing else to show.
     if (!location.hash && everything.devices.channels.length === 0 && everything.points.length === 0) location.replace("#clients");
     views.live.reset(everything.points, everything.status.site);
+    views.audit.setPoints(everything.points);
     showStatus(everything.status);
     showDevices(everything.devices);
     showAlarms(everything.alarms);

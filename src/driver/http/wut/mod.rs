@@ -5,6 +5,7 @@
 //! counters from 0, as the devices do. The closing `&` of a query is part of their protocol. Facts: the
 //! maker's manuals of the Web-IO Digital 4.0 and the maker's own Node-RED package.
 
+pub mod discovery;
 pub mod portinfo;
 
 use std::time::Duration;
