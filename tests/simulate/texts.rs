@@ -99,8 +99,8 @@ devices:
       charge: { oid: 1.3.6.1.2.1.33.1.2.4.0, simulate: { constant: 87 } }
       volts: { oid: 1.3.6.1.2.1.33.1.2.5.0, scale: 0.1, simulate: { constant: 27.5 } }
       outlet: { oid: 1.3.6.1.4.1.99999.2.1, as: state, access: rw, safe: off }
-      limit: { oid: 1.3.6.1.4.1.99999.2.2, scale: 0.1, access: rw, snmp-type: unsigned }
-      label: { oid: 1.3.6.1.4.1.99999.2.3, as: text, access: rw, snmp-type: text }
+      limit: { oid: 1.3.6.1.4.1.99999.2.2, scale: 0.1, access: rw, safe: none, snmp-type: unsigned }
+      label: { oid: 1.3.6.1.4.1.99999.2.3, as: text, access: rw, safe: none, snmp-type: text }
       packets: { oid: 1.3.6.1.2.1.2.2.1.11.1, as: integer, counts: total, simulate: { count: { every: 1ms } } }
 ";
 
