@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::plant::{Plant, exchange, open, rtu};
 
+/// How many requests a test makes.
+const EXCHANGES: u32 = 20;
+
 /// 10 bits at 9600 baud.
 const CHARACTER: Duration = Duration::from_nanos(1_041_666);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanges_take_the_time_that_the_baud_rate_says() {
-    const EXCHANGES: u32 = 20;
     let simulation = Plant::new().start().await;
     let mut port = open(&simulation, "line");
     let ask = rtu(&[17, 3, 0, 10, 0, 4]);
@@ -33,13 +35,18 @@ async fn exchanges_take_the_time_that_the_baud_rate_says() {
 async fn a_long_answer_begins_to_arrive_before_it_ends() {
     let simulation = Plant::new().start().await;
     let mut port = open(&simulation, "line");
-    let started = Instant::now();
-    let head = exchange(&mut port, &rtu(&[17, 3, 0, 10, 0, 4]), 3);
-    let first = started.elapsed();
-    let mut tail = [0; 10];
-    std::io::Read::read_exact(&mut port, &mut tail).unwrap();
-    let all = started.elapsed();
-    assert_eq!(head, [17, 3, 8]);
-    assert!(first >= CHARACTER * (8 + 3) && all >= CHARACTER * (8 + 13), "{first:?} {all:?}");
-    assert!(all - first >= CHARACTER, "the answer did not come in one piece");
+    // Whoever is not scheduled meanwhile finds it whole, so that one answer proves nothing and twenty do.
+    let mut parted = 0;
+    for _ in 0..EXCHANGES {
+        let started = Instant::now();
+        let head = exchange(&mut port, &rtu(&[17, 3, 0, 10, 0, 4]), 3);
+        let first = started.elapsed();
+        let mut tail = [0; 10];
+        std::io::Read::read_exact(&mut port, &mut tail).unwrap();
+        let all = started.elapsed();
+        assert_eq!(head, [17, 3, 8]);
+        assert!(first >= CHARACTER * (8 + 3) && all >= CHARACTER * (8 + 13), "{first:?} {all:?}");
+        parted += u32::from(all - first >= CHARACTER);
+    }
+    assert!(parted > 0, "no answer began to arrive before it ended");
 }

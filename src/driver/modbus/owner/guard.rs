@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::{Opener, Owner};
-use crate::driver::modbus::watchdog::Turn;
+use crate::driver::modbus::watchdog::{Guard, Turn};
 use crate::driver::modbus::wire::ExchangeError;
 
 impl<O: Opener> Owner<O> {
@@ -60,7 +60,7 @@ impl<O: Opener> Owner<O> {
     /// Feeds a unit's watchdog once.
     pub(super) async fn feed(&mut self, device: usize) {
         let (plan, terms) = (self.plan(), self.terms(device));
-        let next = self.guards[device].as_ref().map(|guard| guard.next());
+        let next = self.guards[device].as_ref().map(Guard::next);
         let feeds = plan.devices[device].watchdog.as_ref().map(|watchdog| &watchdog.feed);
         let Some(ask) = feeds.zip(next).and_then(|(feeds, next)| feeds.get(next)) else { return };
         let begun = self.context.clock.mono();
@@ -127,7 +127,7 @@ impl<O: Opener> Owner<O> {
     /// On a new connection behind which the device may have begun anew: armed watchdogs are armed again.
     pub(super) fn arm_all_again(&mut self, now: Instant) {
         for device in 0..self.guards.len() {
-            if self.guards[device].as_ref().is_some_and(|guard| guard.is_armed()) {
+            if self.guards[device].as_ref().is_some_and(Guard::is_armed) {
                 self.surveys[device].arm_again(&self.original.devices[device], now);
             }
         }
@@ -138,7 +138,7 @@ impl<O: Opener> Owner<O> {
         let plan = self.plan();
         let safe = self.context.writes.heartbeat.is_left_safe();
         for (index, device) in plan.devices.iter().enumerate() {
-            let armed = self.guards[index].as_ref().is_some_and(|guard| guard.is_armed());
+            let armed = self.guards[index].as_ref().is_some_and(Guard::is_armed);
             let Some(watchdog) =
                 device.watchdog.as_ref().filter(|watchdog| armed && !watchdog.disarm.is_empty())
             else {
