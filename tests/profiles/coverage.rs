@@ -31,6 +31,7 @@ fn source(module: &str) -> String {
         "instruments" => "tests/ascii/instruments.rs".to_owned(),
         "mqtt" => "tests/mqtt_devices.rs".to_owned(),
         "snmp" => "tests/snmp/peers.rs".to_owned(),
+        "snmp_writes" => "tests/snmp/writes.rs".to_owned(),
         "hil_i2c" | "hil_iio" | "hil_onewire" => format!("tests/hil/{}.rs", &module[4..]),
         "profile" => "tests/profiles.rs".to_owned(),
         "config_schema" => "tests/config_schema.rs".to_owned(),

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::plant::{Plant, exchange, open, rtu};
 
+/// How many requests a test makes.
+const EXCHANGES: u32 = 20;
+
 /// 10 bits at 9600 baud.
 const CHARACTER: Duration = Duration::from_nanos(1_041_666);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanges_take_the_time_that_the_baud_rate_says() {
-    const EXCHANGES: u32 = 20;
     let simulation = Plant::new().start().await;
     let mut port = open(&simulation, "line");
     let ask = rtu(&[17, 3, 0, 10, 0, 4]);

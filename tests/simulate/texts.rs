@@ -92,10 +92,15 @@ channels: { ups: { snmp: { address: 192.0.2.40, community: secret, timeout: 2s }
 devices:
   ups:
     channel: ups
+    write-password: open sesame
+    write-session: [{ oid: 1.3.6.1.4.1.99999.1.1 }]
     points:
       name: { oid: 1.3.6.1.2.1.33.1.1.1.0, as: text, simulate: { constant: Maker } }
       charge: { oid: 1.3.6.1.2.1.33.1.2.4.0, simulate: { constant: 87 } }
       volts: { oid: 1.3.6.1.2.1.33.1.2.5.0, scale: 0.1, simulate: { constant: 27.5 } }
+      outlet: { oid: 1.3.6.1.4.1.99999.2.1, as: state, access: rw, safe: off }
+      limit: { oid: 1.3.6.1.4.1.99999.2.2, scale: 0.1, access: rw, safe: none, snmp-type: unsigned }
+      label: { oid: 1.3.6.1.4.1.99999.2.3, as: text, access: rw, safe: none, snmp-type: text }
       packets: { oid: 1.3.6.1.2.1.2.2.1.11.1, as: integer, counts: total, simulate: { count: { every: 1ms } } }
 ";
 
@@ -105,6 +110,16 @@ async fn an_agent_is_read_and_walked() {
     site.good("ups/charge", Value::Float(87.0)).await;
     site.good("ups/volts", Value::Float(27.5)).await;
     site.good("ups/name", Value::from("Maker")).await;
+    for (point, value) in [
+        ("ups/outlet", Value::Bool(true)),
+        ("ups/limit", Value::Float(25.0)),
+        ("ups/label", Value::from("rack 7")),
+        ("ups/outlet", Value::Bool(false)),
+    ] {
+        let outcome = site.give(point, value.clone()).await;
+        assert!(matches!(outcome, Outcome::Verified { .. }), "{point}: {outcome:?}");
+        site.good(point, value).await;
+    }
     let counts =
         |latest: &Latest| latest.value.as_ref().and_then(Value::as_f64).is_some_and(|total| total > 0.0);
     site.until("ups/packets", counts).await;
@@ -136,6 +151,12 @@ async fn an_agent_is_read_and_walked() {
         let all = told.iter().all(|line| text.contains(line));
         assert_eq!(all, version == "2c", "{text}");
     }
+    let address = agent.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let object = "1.3.6.1.4.1.99999.2.1";
+        ask("snmpset", &["-t", "20", "-v", "2c", "-c", "secret", &address, object, "i", "1"])
+    });
+    assert!(locked.await.unwrap().contains("noAccess"), "the session comes first");
     let missing = tokio::task::spawn_blocking(move || {
         ask("snmpget", &["-t", "20", "-v", "2c", "-c", "secret", &agent, "1.3.6.1.2.1.1.5.0"])
     });

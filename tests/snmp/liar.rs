@@ -70,31 +70,37 @@ impl Drop for Liar {
     }
 }
 
-/// A GET request in its parts.
+/// A GET or SET request in its parts.
 #[derive(Clone)]
-struct Request {
-    id: Vec<u8>,
-    objects: Vec<Vec<u8>>,
+pub(crate) struct Request {
+    pub(crate) is_set: bool,
+    pub(crate) id: Vec<u8>,
+    pub(crate) objects: Vec<Vec<u8>>,
+    /// Tag and content of each object's value.
+    pub(crate) values: Vec<(u8, Vec<u8>)>,
 }
 
 impl Request {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let (_, message, _) = part(bytes);
         let (_, _, rest) = part(message);
         let (_, _, rest) = part(rest);
         let (tag, pdu, _) = part(rest);
-        assert_eq!(tag, 0xa0, "only GET is asked");
+        assert!(matches!(tag, 0xa0 | 0xa3), "only GET and SET are asked");
         let (_, id, rest) = part(pdu);
         let (_, _, rest) = part(rest);
         let (_, _, rest) = part(rest);
         let (_, mut bindings, _) = part(rest);
-        let mut objects = Vec::new();
+        let (mut objects, mut values) = (Vec::new(), Vec::new());
         while !bindings.is_empty() {
             let (_, binding, rest) = part(bindings);
-            objects.push(part(binding).1.to_vec());
+            let (_, object, value) = part(binding);
+            let (kind, value, _) = part(value);
+            objects.push(object.to_vec());
+            values.push((kind, value.to_vec()));
             bindings = rest;
         }
-        Self { id: id.to_vec(), objects }
+        Self { is_set: tag == 0xa3, id: id.to_vec(), objects, values }
     }
 }
 
@@ -108,13 +114,19 @@ fn part(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
     (bytes[0], &bytes[head..head + length], &bytes[head + length..])
 }
 
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
     [&[tag, 0x82, high, low], content].concat()
 }
 
 /// A message of version 2c (1 on the wire), or another.
-fn message(version: u8, community: &[u8], id: &[u8], status: (u8, u8), bindings: &[u8]) -> Vec<u8> {
+pub(crate) fn message(
+    version: u8,
+    community: &[u8],
+    id: &[u8],
+    status: (u8, u8),
+    bindings: &[u8],
+) -> Vec<u8> {
     let pdu = [tlv(2, id), tlv(2, &[status.0]), tlv(2, &[status.1]), tlv(0x30, bindings)];
     let parts = [tlv(2, &[version]), tlv(4, community), tlv(0xa2, &pdu.concat())];
     tlv(0x30, &parts.concat())

@@ -178,11 +178,75 @@ async fn an_agent_that_starts_again_is_read_again_with_its_new_time() {
     running.stop().await;
 }
 
+/// A gateway that writes to the agent; `channel` says how it is spoken to.
+fn driven(agent: &Agent, channel: &str) -> Running {
+    let yaml = format!(
+        "
+site: s
+defaults: {{ poll: 50ms }}
+channels: {{ agent: {{ snmp: {{ address: \"{}\", timeout: 2s, {channel} }} }} }}
+devices:
+  box:
+    channel: agent
+    points:
+      contact: {{ oid: 1.3.6.1.2.1.1.4.0, as: text, access: rw, safe: none }}
+      traps: {{ oid: 1.3.6.1.2.1.11.30.0, as: state, on-word: \"1\", off-word: \"2\", access: rw, safe: none }}
+      number: {{ oid: 1.3.6.1.2.1.11.30.0, as: integer }}
+      name: {{ oid: 1.3.6.1.2.1.1.5.0, as: text, access: rw, safe: none }}
+      place: {{ oid: 1.3.6.1.2.1.1.6.0, as: text, access: w, safe: none, snmp-type: text }}
+      seen: {{ oid: 1.3.6.1.2.1.1.6.0, as: text }}
+      odd: {{ oid: 1.3.6.1.2.1.1.9.1.3.1, as: text, access: rw, safe: none, snmp-type: integer }}
+",
+        agent.address
+    );
+    Running::as_configured(plan(&yaml))
+}
+
+const WRITERS: &str = "
+rwcommunity write-too 127.0.0.1
+rwuser modern priv
+";
+
 #[tokio::test]
-async fn nothing_is_ever_written() {
+async fn texts_and_numbers_are_written_in_every_version() {
+    let agent = Agent::start(&OBJECTS.replace("rouser modern priv\n", WRITERS));
+    for (place, (channel, refused)) in [
+        ("version: v1, community: write-too", "noSuchName"),
+        ("community: lookonly, write-community: write-too", "notWritable"),
+        (
+            "user: { name: modern, password: the modern password, privacy-password: the modern secret }",
+            "notWritable",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let running = driven(&agent, channel);
+        running.until_value("box/name", "box").await;
+        let contact = format!("ops{place}@example.com");
+        let read_back = Value::from(contact.as_str());
+        assert_eq!(running.write("box/contact", contact.as_str()).await, Outcome::Verified { read_back });
+        for (state, number) in [(true, 1_i64), (false, 2)] {
+            let read_back = Value::Bool(state);
+            assert_eq!(running.write("box/traps", state).await, Outcome::Verified { read_back });
+            running.until_value("box/number", number).await;
+        }
+        // It is fixed in the agent's configuration.
+        let Outcome::Failed(said) = running.write("box/name", "other").await else { panic!("refused") };
+        assert!(said.contains(refused), "{channel}: {said}");
+        assert_eq!(running.write("box/place", format!("rack {place}").as_str()).await, Outcome::Confirmed);
+        running.until_value("box/seen", format!("rack {place}").as_str()).await;
+        assert!(matches!(running.write("box/odd", "x").await, Outcome::Rejected(_)), "no number");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_only_read_is_told_so() {
     let agent = Agent::start(OBJECTS);
-    let running = read(&agent, "community: lookonly");
-    running.until_value("box/whole", -5_i64).await;
-    assert!(matches!(running.write("box/whole", 3_i64).await, Outcome::Rejected(_)));
+    let running = driven(&agent, "community: lookonly");
+    running.until_value("box/name", "box").await;
+    let Outcome::Failed(said) = running.write("box/traps", true).await else { panic!("refused") };
+    assert!(said.contains("noAccess") && said.contains("community"), "{said}");
     running.stop().await;
 }

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::syntax::Syntax;
 use crate::model::Secret;
 use crate::model::units::Period;
 
@@ -21,13 +22,16 @@ pub struct SnmpConfig {
     /// The community of versions 1 and 2c, which is sent as it is; `public` when left out.
     #[serde(default)]
     pub community: Option<Secret>,
+    /// The community for writes with versions 1 and 2c; `community` when left out.
+    #[serde(default)]
+    pub write_community: Option<Secret>,
     /// The user of version 3.
     #[serde(default)]
     pub user: Option<UserConfig>,
     /// How long to wait for each answer.
     #[serde(default = "SnmpConfig::default_timeout")]
     pub timeout: Period,
-    /// How often a request that got no answer is sent again: UDP may lose it.
+    /// How often a request that got no answer is sent again: UDP may lose it. A write is never sent again.
     #[serde(default = "SnmpConfig::default_retries")]
     pub retries: u8,
     /// How many objects are asked for at once. An agent for which that is too much is asked for fewer.
@@ -117,6 +121,35 @@ pub enum Cipher {
     Des,
 }
 
+/// What SNMP adds to a device's section.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(rename = "SnmpDevice")]
+pub struct DeviceConfig {
+    /// The password that items of an SNMP device's `write-session` and `write-session-end` without a `value` are set to.
+    pub write_password: Option<Secret>,
+    /// What an SNMP device wants to be set before every write, one object after the other, such as a password. When
+    /// one of them fails, the write is not sent.
+    pub write_session: Vec<SessionItem>,
+    /// What is set after every write, one object after the other. A failure is logged; the write stands.
+    pub write_session_end: Vec<SessionItem>,
+}
+
+/// An object that is set around writes.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "SnmpSessionItem")]
+pub struct SessionItem {
+    /// The number of the instance.
+    pub oid: String,
+    /// What it is set to; the device's `write-password` when left out.
+    #[serde(default)]
+    pub value: Option<Secret>,
+    /// The type of the object; `text` when left out.
+    #[serde(default, rename = "type")]
+    pub syntax: Syntax,
+}
+
 /// What SNMP adds to a point.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -127,6 +160,11 @@ pub struct PointConfig {
     /// For counters: `total` of what has been counted, over their ends and the agent's restarts, or the `rate`
     /// per second. The raw count when left out.
     pub counts: Option<Counter>,
+    /// The type of the object that is set; that of the object as it was read when left out. A point that is only
+    /// written, or is set elsewhere (`set-oid`), needs it.
+    pub snmp_type: Option<Syntax>,
+    /// The number of the instance that is set, where it is another one than `oid`.
+    pub set_oid: Option<String>,
 }
 
 /// What of a counter is wanted.

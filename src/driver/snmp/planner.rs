@@ -1,6 +1,6 @@
 //! Which points come with which request: all points of a device with one period are asked for together.
 //!
-//! Pure. Invariant: every point is in exactly one job, and no job has more points than may be asked for at once.
+//! Pure. Invariant: every point that is read is in exactly one job, and no job has more points than may be asked for at once.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub fn jobs(plan: &Plan) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for (device, this) in plan.devices.iter().enumerate() {
         let first = jobs.len();
-        for (place, point) in this.points.iter().enumerate() {
+        let readable = this.points.iter().enumerate().filter(|(_, point)| point.access.readable());
+        for (place, point) in readable {
             let fits = |job: &&mut Job| job.period == point.poll && job.points.len() < most;
             match jobs[first..].iter_mut().find(fits) {
                 Some(job) => job.points.push(place),
@@ -40,23 +41,30 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::driver::snmp::{Device, Point, PointConfig};
-    use crate::model::{Conversion, PointId};
+    use crate::driver::snmp::{Device, Point, PointConfig, Session};
+    use crate::model::{Access, Conversion, PointId};
 
     /// A plan of one device with a point for each period.
     pub(crate) fn plan(config: &str, periods_ms: &[u64]) -> Plan {
         let point = |(place, ms): (usize, &u64)| {
-            let written = PointConfig { oid: Some(format!("1.3.6.1.4.1.99.1.{place}")), counts: None };
+            let written =
+                PointConfig { oid: Some(format!("1.3.6.1.4.1.99.1.{place}")), ..PointConfig::default() };
             Point {
                 id: PointId(u32::try_from(place).unwrap()),
-                wiring: written.wiring(&Default::default(), false).unwrap(),
+                wiring: written.wiring(&Default::default(), Access::R).unwrap(),
                 conversion: Conversion::default(),
                 poll: Duration::from_millis(*ms),
+                access: Access::R,
+                tolerance: 0.0,
             }
         };
         let points = periods_ms.iter().enumerate().map(point).collect();
         let config = serde_yaml::from_str(config).unwrap();
-        Plan { name: "c".into(), config, devices: vec![Device { name: "d".into(), points }] }
+        Plan {
+            name: "c".into(),
+            config,
+            devices: vec![Device { name: "d".into(), session: Session::default(), points }],
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn each_mistake_is_named_with_its_remedy() {
 
 fn wiring(yaml: &str) -> Result<Wiring, String> {
     let (point, text): (PointConfig, ExtractConfig) = sections(yaml);
-    point.wiring(&text, false)
+    point.wiring(&text, Access::R)
 }
 
 #[test]
@@ -73,6 +73,63 @@ fn a_point_is_an_instance_and_what_is_made_of_it() {
         let error = wiring(yaml).expect_err(yaml);
         assert!(error.contains(complaint), "{yaml}: {error}");
     }
-    let (point, text): (PointConfig, ExtractConfig) = sections("{ oid: 1.3.6.1 }");
-    assert!(point.wiring(&text, true).is_err_and(|error| error.contains("use access: r")));
+}
+
+#[test]
+fn a_point_that_is_written_is_all_of_its_object() {
+    let wiring = |yaml: &str, access| {
+        let (point, text): (PointConfig, ExtractConfig) = sections(yaml);
+        point.wiring(&text, access)
+    };
+    let wired = wiring("{ oid: 1.3.6.1.4, as: state, on-word: \"1\", off-word: \"2\" }", Access::Rw).unwrap();
+    assert_eq!(wired.writing, Some(Writing { oid: wired.oid.clone(), syntax: None }));
+    assert_eq!(wired.written(&Value::Bool(false), Syntax::Integer).unwrap(), "2");
+    let wired =
+        wiring("{ oid: 1.3.6.1.4, set-oid: 1.3.6.1.5, snmp-type: unsigned, regex: \"a(.*)\" }", Access::Rw);
+    assert_eq!(wired.unwrap().writing.unwrap().oid.to_string(), "1.3.6.1.5");
+    let comma = wiring("{ oid: 1.3.6.1.4, decimal-comma: on }", Access::Rw).unwrap();
+    assert_eq!(comma.written(&Value::Float(-2.5), Syntax::Text).unwrap(), "-2,5");
+    let small = wiring("{ oid: 1.3.6.1.4, as: integer, snmp-type: unsigned }", Access::Rw).unwrap();
+    assert!(small.encodable(&Value::Int(-1)).unwrap_err().contains("between 0 and 4294967295"));
+    for (yaml, access, complaint) in [
+        ("{ oid: 1.3.6.1.4, counts: total }", Access::Rw, "what is counted cannot be written"),
+        ("{ oid: 1.3.6.1.4, snmp-type: text }", Access::R, "use access: rw"),
+        ("{ oid: 1.3.6.1.4, set-oid: 1.3.6.1.5 }", Access::R, "set-oid needs access: rw"),
+        ("{ oid: 1.3.6.1.4, set-oid: 1.3.6.1.5, snmp-type: text }", Access::W, "name that instance as oid"),
+        ("{ oid: 1.3.6.1.4 }", Access::W, "snmp-type: name the type"),
+        ("{ oid: 1.3.6.1.4, set-oid: 1.3.6.1.5 }", Access::Rw, "snmp-type: name the type"),
+        (
+            "{ oid: 1.3.6.1.4, set-oid: led.0, snmp-type: text }",
+            Access::Rw,
+            "set-oid led.0: write the number",
+        ),
+        ("{ oid: 1.3.6.1.4, regex: \"a(.*)\" }", Access::Rw, "all of its object"),
+        ("{ oid: 1.3.6.1.4, suffix: °C }", Access::Rw, "remove suffix"),
+        ("{ oid: 1.3.6.1.4, as: state, snmp-type: text }", Access::Rw, "say on-word and off-word"),
+    ] {
+        let error = wiring(yaml, access).expect_err(yaml);
+        assert!(error.contains(complaint), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn a_session_has_values_that_fit_and_no_complaint_shows_one() {
+    let session = |yaml: &str| serde_yaml::from_str::<DeviceConfig>(yaml).unwrap().session();
+    let good = "{ write-password: hunter2, write-session: [{ oid: 1.3.6.1.4 }, { oid: 1.3.6.1.5, type: integer, value: \"1\" }] }";
+    let built = session(good).unwrap();
+    assert_eq!((built.open.len(), built.close.len()), (2, 0));
+    assert_eq!(built.open[0].value.reveal(), "hunter2");
+    assert!(!format!("{built:?}").contains("hunter2"));
+    for (yaml, complaint) in [
+        ("{ write-session: [{ oid: 1.3.6.1.4 }] }", "write-session: 1.3.6.1.4 has no value: give it one"),
+        (
+            "{ write-session-end: [{ oid: top, value: hunter2 }] }",
+            "write-session-end: oid top: write the number",
+        ),
+        ("{ write-session: [{ oid: 1.3.6.1.4, type: integer, value: hunter2 }] }", "is not a whole number"),
+    ] {
+        let problems = session(yaml).expect_err(yaml);
+        let said: Vec<&str> = problems.iter().map(|(_, message)| message.as_str()).collect();
+        assert!(said[0].contains(complaint) && !said[0].contains("hunter2"), "{said:?}");
+    }
 }

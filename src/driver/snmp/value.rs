@@ -13,8 +13,8 @@ use crate::model::Reason;
 pub(super) const MAX_OCTETS: usize = 4096;
 
 /// The tag under which net-snmp wraps a float in an Opaque, and that of a double (its extension of BER).
-const FLOAT: [u8; 3] = [0x9f, 0x78, 4];
-const DOUBLE: [u8; 3] = [0x9f, 0x79, 8];
+pub(super) const FLOAT: [u8; 3] = [0x9f, 0x78, 4];
+pub(super) const DOUBLE: [u8; 3] = [0x9f, 0x79, 8];
 
 /// The text of a value.
 ///

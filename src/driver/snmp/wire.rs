@@ -2,9 +2,10 @@
 //!
 //! The library (async-snmp) encodes, matches answers by request and sender, discovers the engine of version 3
 //! and splits what is too big for an agent. What it is not trusted with is in `owner`: when to ask again, and
-//! which value belongs to which point. Invariant: an error here is one of [`Failure`], named by what follows.
+//! which value belongs to which point. Invariants: an error here is one of [`Failure`], named by what follows; a SET
+//! is carried out at most once, and none is sent after its deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_snmp::{
     Auth, AuthProtocol, Client, Error, ErrorStatus, MasterKeys, Oid, PrivProtocol, Retry, UsmConfig, Value,
@@ -59,6 +60,17 @@ impl Failure {
     }
 }
 
+/// Why a SET came to nothing, or may have.
+#[derive(Debug)]
+pub(super) enum Unset {
+    /// Its deadline had passed: nothing was sent.
+    Expired,
+    /// Nothing was sent.
+    Unsent(Failure),
+    /// It was sent.
+    Sent(Failure),
+}
+
 /// What an agent answered.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
@@ -72,18 +84,21 @@ pub(super) struct Answer {
 pub(super) struct Link {
     config: SnmpConfig,
     client: Option<Client>,
+    /// Whether its engine is known, which version 3 needs.
+    met: bool,
     /// Made once: a key is the hash of a megabyte (RFC 3414, section 11.2).
     auth: Option<Auth>,
 }
 
 impl Link {
     pub(super) fn new(config: SnmpConfig) -> Self {
-        Self { config, client: None, auth: None }
+        Self { config, client: None, met: false, auth: None }
     }
 
     /// Forgets socket, address and engine: the next exchange begins with them.
     pub(super) fn close(&mut self) {
         self.client = None;
+        self.met = false;
     }
 
     /// Asks for objects, of which there is at least one.
@@ -98,7 +113,37 @@ impl Link {
             }
             answer.values.extend(chunk.response.varbinds.into_iter().map(|bound| (bound.oid, bound.value)));
         }
+        self.met = true;
         Ok(answer)
+    }
+
+    /// Sets one object, once. Where there is a deadline, everything that takes time happens before the last look at it.
+    pub(super) async fn set(
+        &mut self,
+        oid: &Oid,
+        value: Value,
+        before: Option<Instant>,
+    ) -> Result<(), Unset> {
+        let usm = self.config.spoken() == Version::V3;
+        let met = self.met || !usm;
+        let client = self.client().await.map_err(Unset::Unsent)?;
+        if !met {
+            client.rediscover_engine().await.map_err(|error| Unset::Unsent(failure(&error, 0)))?;
+        }
+        if before.is_some_and(|before| Instant::from(tokio::time::Instant::now()) >= before) {
+            return Err(Unset::Expired);
+        }
+        let set = client.set(oid, value);
+        let result = match before.filter(|_| usm) {
+            // An engine that has started again does nothing but tell its time (RFC 3414, section 3.2), and the library
+            // sends the request again with it, which must not be after the deadline either.
+            Some(before) => match tokio::time::timeout_at(before.into(), set).await {
+                Ok(result) => result,
+                Err(_) => return Err(Unset::Sent(Failure::Timeout)),
+            },
+            None => set.await,
+        };
+        result.map(drop).map_err(|error| Unset::Sent(failure(&error, 0)))
     }
 
     async fn client(&mut self) -> Result<&Client, Failure> {

@@ -4,10 +4,11 @@
 //! another version or community, and whatever is no request, is not answered.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ber::{self, INTEGER, NULL, OBJECT, OCTETS, SEQUENCE};
+use super::set::{self, Sessions};
 use crate::driver::snmp::config::Version;
 use crate::driver::snmp::{Plan, Wiring};
 use crate::model::{Behaviour, PointId, PointTable};
@@ -24,6 +25,7 @@ const UPTIME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
 const GET: u8 = 0xa0;
 const GET_NEXT: u8 = 0xa1;
 const RESPONSE: u8 = 0xa2;
+const SET: u8 = 0xa3;
 const GET_BULK: u8 = 0xa5;
 
 /// Tags of values that are no plain ASN.1 (RFC 2578), and of what is not there (RFC 3416).
@@ -43,6 +45,9 @@ const MAX_OBJECTS: usize = 256;
 pub(super) struct Agent {
     version: Version,
     community: Vec<u8>,
+    /// The one for SET.
+    write_community: Vec<u8>,
+    sessions: Mutex<Sessions>,
     start: Instant,
     delay: Duration,
     station: Arc<Station<Wiring>>,
@@ -50,19 +55,22 @@ pub(super) struct Agent {
 
 /// A request in its parts.
 struct Request<'a> {
+    community: &'a [u8],
     kind: u8,
     id: &'a [u8],
     /// What stands where an answer has status and place: of a GETBULK, what is asked once and how often the rest is.
     once: i64,
     times: i64,
     objects: Vec<Vec<u32>>,
+    /// Their values, which count in a SET.
+    values: Vec<(u8, Vec<u8>)>,
 }
 
 /// Objects in their order, each with the tag and content of its value.
 type View = BTreeMap<Vec<u32>, (u8, Vec<u8>)>;
 
 /// An object with its value.
-type Binding = (Vec<u32>, (u8, Vec<u8>));
+pub(super) type Binding = (Vec<u32>, (u8, Vec<u8>));
 
 impl Agent {
     /// The agent of a plan.
@@ -83,7 +91,10 @@ impl Agent {
         });
         let station = Station::new(points, planned, behaviours, plan.config.timeout.0, suits)?;
         let community = plan.config.community.as_ref().map_or("public", |secret| secret.reveal());
+        let own = plan.config.write_community.as_ref().map_or(community, |secret| secret.reveal());
         Ok(Self {
+            write_community: own.as_bytes().to_vec(),
+            sessions: Mutex::new(Sessions::new(plan)),
             version: plan.config.spoken(),
             community: community.as_bytes().to_vec(),
             start: Instant::now(),
@@ -104,21 +115,26 @@ impl Agent {
         if version != i64::from(self.version == Version::V2c) {
             return None;
         }
-        if ber::expect(&mut message, OCTETS)? != self.community {
+        let community = ber::expect(&mut message, OCTETS)?;
+        let (kind, mut pdu) = ber::take(&mut message)?;
+        let reads = community == self.community && kind != SET;
+        if !reads && community != self.write_community {
             return None;
         }
-        let (kind, mut pdu) = ber::take(&mut message)?;
-        let known = matches!(kind, GET | GET_NEXT) || (kind == GET_BULK && self.version == Version::V2c);
+        let known =
+            matches!(kind, GET | GET_NEXT | SET) || (kind == GET_BULK && self.version == Version::V2c);
         let id = ber::expect(&mut pdu, INTEGER).filter(|_| known)?;
         let once = ber::integer(ber::expect(&mut pdu, INTEGER)?)?;
         let times = ber::integer(ber::expect(&mut pdu, INTEGER)?)?;
         let mut bindings = ber::expect(&mut pdu, SEQUENCE)?;
-        let mut objects = Vec::new();
+        let (mut objects, mut values) = (Vec::new(), Vec::new());
         while !bindings.is_empty() {
             let mut binding = ber::expect(&mut bindings, SEQUENCE)?;
             objects.push(ber::object(ber::expect(&mut binding, OBJECT)?)?);
+            let (tag, value) = ber::take(&mut binding)?;
+            values.push((tag, value.to_vec()));
         }
-        Some(Request { kind, id, once, times, objects })
+        Some(Request { community, kind, id, once, times, objects, values })
     }
 
     /// Everything that it has.
@@ -179,15 +195,31 @@ impl Agent {
         each.collect()
     }
 
-    fn answer(&self, request: &Request<'_>, view: &View) -> Vec<u8> {
-        let (status, place, bindings) = match self.bindings(request, view) {
+    /// What a SET leads to: the objects come back as they were sent.
+    fn set(&self, request: &Request<'_>, state: &mut State<Wiring>) -> (i64, i64, Vec<Binding>) {
+        let bindings: Vec<Binding> = request.objects.iter().cloned().zip(request.values.clone()).collect();
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        match sessions.set(state, &bindings) {
+            Ok(()) => (0, 0, bindings),
+            Err((place, refusal)) => {
+                state.counts.exceptions += 1;
+                (refusal.status(self.version == Version::V1), place, bindings)
+            }
+        }
+    }
+
+    fn got(&self, request: &Request<'_>, view: &View) -> (i64, i64, Vec<Binding>) {
+        match self.bindings(request, view) {
             Ok(bindings) => (0, 0, bindings),
             // The objects come back as they were asked for.
             Err(place) => {
                 let asked = request.objects.iter().map(|object| (object.clone(), (NULL, Vec::new())));
                 (NO_SUCH_NAME, place, asked.collect())
             }
-        };
+        }
+    }
+
+    fn answer(&self, request: &Request<'_>, (status, place, bindings): (i64, i64, Vec<Binding>)) -> Vec<u8> {
         let mut list = Vec::new();
         for (object, (tag, value)) in bindings {
             let mut binding = Vec::new();
@@ -202,7 +234,7 @@ impl Agent {
         ber::put(&mut pdu, SEQUENCE, &list);
         let mut message = Vec::new();
         ber::put(&mut message, INTEGER, &ber::number(i64::from(self.version == Version::V2c)));
-        ber::put(&mut message, OCTETS, &self.community);
+        ber::put(&mut message, OCTETS, request.community);
         ber::put(&mut message, RESPONSE, &pdu);
         let mut whole = Vec::new();
         ber::put(&mut whole, SEQUENCE, &message);
@@ -212,6 +244,11 @@ impl Agent {
 
 /// The value of an object that these points are found in.
 fn value(cells: &[&Cell<Wiring>]) -> Option<(u8, Vec<u8>)> {
+    if let [cell] = cells
+        && let Some(value) = set::value(cell)
+    {
+        return Some(value);
+    }
     let text = compose(cells, &[" "])?;
     if cells.iter().any(|cell| cell.wiring.counter.is_some()) {
         let count = text.parse::<f64>().ok().filter(|count| *count >= 0.0).unwrap_or(0.0);
@@ -238,8 +275,11 @@ impl Talker for Agent {
     fn answers(&self, datagram: &[u8], now: Instant) -> Vec<Said> {
         let Some(request) = self.request(datagram) else { return Vec::new() };
         let Some((mut state, effects)) = self.station.asked(now) else { return Vec::new() };
-        let view = self.view(&state, now);
-        let mut bytes = self.answer(&request, &view);
+        let found = match request.kind {
+            SET => self.set(&request, &mut state),
+            _ => self.got(&request, &self.view(&state, now)),
+        };
+        let mut bytes = self.answer(&request, found);
         state.counts.answers += 1;
         if effects.cut {
             bytes.truncate(bytes.len() / 2);

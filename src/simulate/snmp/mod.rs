@@ -1,10 +1,11 @@
-//! Simulated SNMP agents of versions 1 and 2c: they answer GET, GETNEXT and GETBULK for the objects of a plan.
+//! Simulated SNMP agents of versions 1 and 2c: they answer GET, GETNEXT, GETBULK and SET for the objects of a plan.
 //!
-//! `ber` is what of ASN.1's basic encoding SNMP needs, `agent` the answers, `listen` the port. Absent: version 3, SET,
-//! traps. Written from RFC 1157 and RFC 3416 by itself: the driver's library is not used here.
+//! `ber` is what of ASN.1's basic encoding SNMP needs, `agent` the answers, `set` what is written, `listen` the port.
+//! Absent: version 3, traps. Written from RFC 1157 and RFC 3416 by itself: the driver's library is not used here.
 
 mod agent;
 mod ber;
+mod set;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

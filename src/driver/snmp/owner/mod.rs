@@ -1,24 +1,29 @@
 //! The owner task of one SNMP agent: the only one that speaks to it.
 //!
-//! Its turns: the request whose turn it is, one at a time. While the agent is silent, one request goes out after
-//! each growing pause, without repetitions, and everything else rests. `poll` asks and publishes. Invariant: no
-//! failure of an agent ends the task, and another agent's task never waits for it.
+//! Its turns: a write that waits, or the request whose turn it is, one at a time. While the agent is silent, one
+//! request goes out after each growing pause, without repetitions, and everything else rests. `poll` asks and publishes,
+//! `write` sets and reads back. Invariant: no failure of an agent ends the task, and another agent's task never waits
+//! for it.
 
 mod poll;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use async_snmp::Value as Snmp;
+
 use super::counter::Follower;
 use super::planner::{Job, jobs};
-use super::wire::{Answer, Failure, Link};
-use super::{Oid, Plan, config};
+use super::wire::{Answer, Failure, Link, Unset};
+use super::{Oid, Plan, SnmpConfig, Syntax, config};
+use crate::driver::precedence::Precedence;
 use crate::driver::schedule::{EntryId, Schedule, Turn};
 use crate::driver::totals::Totals;
 use crate::driver::{ChannelContext, Outage, Reach};
-use crate::model::{Outcome, PointId, Reading, Reason};
+use crate::model::{PointId, Reading, Reason};
 
 /// An object that the agent does not have is asked for again after this time.
 const ABSENT: Duration = Duration::from_secs(60);
@@ -38,6 +43,13 @@ pub(super) struct Owner {
     plan: Arc<Plan>,
     context: ChannelContext,
     link: Link,
+    /// For writes, where they have a community of their own.
+    write_link: Option<Link>,
+    /// Each point's device and its place there.
+    places: HashMap<PointId, (usize, usize)>,
+    /// The types of the objects that are written, as they were read.
+    syntaxes: HashMap<PointId, Syntax>,
+    precedence: Precedence,
     tasks: Vec<Task>,
     schedule: Schedule,
     /// How many objects the agent can answer at once.
@@ -66,8 +78,16 @@ impl Owner {
         let names: Vec<&str> = wanted.map(|point| &*table.get(point.id).name).collect();
         let state = context.services.state.as_deref().filter(|_| !names.is_empty());
         let totals = Totals::open(state, &plan.name, names);
+        let places = plan.devices.iter().enumerate().flat_map(|(device, this)| {
+            let points = this.points.iter().enumerate();
+            points.map(move |(place, point)| (point.id, (device, place)))
+        });
         Self {
             link: Link::new(plan.config.clone()),
+            write_link: writer(&plan.config).map(Link::new),
+            places: places.collect(),
+            syntaxes: HashMap::new(),
+            precedence: Precedence::default(),
             tasks: jobs.into_iter().map(|job| Task { job, fault: None }).collect(),
             schedule,
             most: usize::from(plan.config.max_objects).max(1),
@@ -95,14 +115,16 @@ impl Owner {
 
     async fn turn(&mut self) {
         let now = self.context.clock.mono();
-        while let Some(job) = self.context.writes.pop(now) {
-            job.finish(Outcome::Rejected("SNMP points are only read".into()));
-        }
         if now >= self.save_at {
             self.save_at = now + SAVE;
             self.save().await;
         }
-        let until = match self.reach.next_turn(&mut self.schedule, now) {
+        let turn = self.reach.next_turn(&mut self.schedule, now);
+        let due = matches!(turn, Turn::Run(_));
+        if let Some(job) = self.precedence.next_write(&self.context.writes, now, due) {
+            return self.write(job).await;
+        }
+        let until = match turn {
             Turn::Run(id) => return self.run_task(id).await,
             Turn::Wait(due) => Some(due.min(self.save_at)),
             Turn::Idle => None,
@@ -136,35 +158,61 @@ impl Owner {
         for _ in 0..tries {
             let begun = self.context.clock.mono();
             result = self.link.ask(oids).await;
-            let took = self.context.clock.mono().saturating_duration_since(begun);
-            self.context.stats.add_busy(took);
-            self.count(device, &result, took);
+            self.count(device, result.as_ref().err(), begun);
             if !matches!(result, Err(Failure::Timeout)) {
                 break;
             }
         }
-        match &result {
-            Err(failure) if !failure.is_answer() || matches!(failure, Failure::Refused(_)) => {
-                self.agent_fails(failure);
-            }
-            Ok(_) | Err(_) => {
-                self.reach.answered(&self.context);
-            }
-        }
+        self.learn(result.as_ref().err());
         result
     }
 
-    fn count(&self, device: usize, result: &Result<Answer, Failure>, took: Duration) {
+    /// One SET with everything that it teaches. It is never sent again.
+    async fn set(
+        &mut self,
+        device: usize,
+        oid: &Oid,
+        value: Snmp,
+        before: Option<Instant>,
+    ) -> Result<(), Unset> {
+        let begun = self.context.clock.mono();
+        let link = self.write_link.as_mut().unwrap_or(&mut self.link);
+        let result = link.set(oid, value, before).await;
+        let failure = match &result {
+            Err(Unset::Expired) => return result,
+            Err(Unset::Unsent(failure) | Unset::Sent(failure)) => Some(failure),
+            Ok(()) => None,
+        };
+        self.count(device, failure, begun);
+        self.learn(failure);
+        result
+    }
+
+    /// What an exchange says about the agent.
+    fn learn(&mut self, failure: Option<&Failure>) {
+        match failure {
+            Some(failure) if !failure.is_answer() || matches!(failure, Failure::Refused(_)) => {
+                self.agent_fails(failure);
+            }
+            Some(_) | None => {
+                self.reach.answered(&self.context);
+            }
+        }
+    }
+
+    fn count(&self, device: usize, failure: Option<&Failure>, begun: Instant) {
+        let took = self.context.clock.mono().saturating_duration_since(begun);
+        self.context.stats.add_busy(took);
         let stats = &self.context.stats.devices[device];
         let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         add(&stats.requests);
-        match result {
-            Err(Failure::Timeout) => add(&stats.timeouts),
-            Err(Failure::Malformed(_)) => add(&stats.malformed),
-            Err(failure) if failure.is_answer() => add(&stats.exceptions),
-            Ok(_) | Err(_) => 0,
+        match failure {
+            Some(Failure::Timeout) => add(&stats.timeouts),
+            Some(Failure::Malformed(_)) => add(&stats.malformed),
+            Some(failure) if failure.is_answer() => add(&stats.exceptions),
+            Some(_) | None => 0,
         };
-        if result.as_ref().map_or_else(Failure::is_answer, |_| true) {
+        if failure.is_none_or(Failure::is_answer) {
             stats.record_round_trip(took);
             stats.answered(self.context.clock.stamp());
         }
@@ -177,6 +225,10 @@ impl Owner {
         }
         // Its address may have changed, and another engine may have taken it.
         self.link.close();
+        if let Some(link) = &mut self.write_link {
+            link.close();
+        }
+        self.syntaxes.clear();
         if outage == Outage::Begins {
             tracing::warn!(channel = %self.plan.name, address = %self.plan.config.address, reason = %failure, "agent down");
             self.publish_all_bad(failure.reason());
@@ -186,7 +238,8 @@ impl Owner {
     fn publish_all_bad(&mut self, reason: Reason) {
         let at = self.context.clock.stamp();
         let points = self.plan.devices.iter().flat_map(|device| &device.points);
-        self.readings.extend(points.map(|point| Reading::bad(point.id, reason, at)));
+        let readable = points.filter(|point| point.access.readable());
+        self.readings.extend(readable.map(|point| Reading::bad(point.id, reason, at)));
         self.flush();
     }
 
@@ -205,6 +258,12 @@ impl Owner {
             Err(_) => {}
         }
     }
+}
+
+/// The section of an agent as it is spoken to for writes, where that is another one.
+fn writer(config: &SnmpConfig) -> Option<SnmpConfig> {
+    let community = config.write_community.clone()?;
+    Some(SnmpConfig { community: Some(community), ..config.clone() })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use async_snmp::Value as Snmp;
 use super::{ABSENT, Owner};
 use crate::driver::snmp::planner::Job;
 use crate::driver::snmp::wire::{Answer, Failure};
-use crate::driver::snmp::{Oid, Point, config, value};
+use crate::driver::snmp::{Oid, Point, Syntax, config, value};
 use crate::driver::text::extract::Reply;
 use crate::model::{Reading, Reason, Stamp, Value};
 
@@ -99,19 +99,35 @@ impl Owner {
             _ => None,
         });
         for point in wanted {
-            let found = values.get(&point.wiring.oid).ok_or(Reason::MalformedReply);
-            let raw = found.and_then(|value| match point.wiring.counter {
-                Some(counter) => self.counted(point, counter, value, uptime, at.mono),
-                None => point.wiring.extract.value(&Reply::new(value::text(value)?.into_owned())),
-            });
-            let reading = match raw {
-                Ok(raw) => {
-                    let (value, quality) = point.conversion.apply(&raw);
-                    Reading { point: point.id, value, quality, at }
-                }
-                Err(reason) => Reading::bad(point.id, reason, at),
-            };
+            let reading = self.reading(point, values.get(&point.wiring.oid), uptime, at);
             self.readings.push(reading);
+        }
+    }
+
+    /// What a point's value means.
+    pub(super) fn reading(
+        &mut self,
+        point: &Point,
+        found: Option<&Snmp>,
+        uptime: Option<u32>,
+        at: Stamp,
+    ) -> Reading {
+        if let Some(value) = found.filter(|_| point.wiring.writing.is_some()) {
+            match Syntax::of(value) {
+                Some(syntax) => self.syntaxes.insert(point.id, syntax),
+                None => self.syntaxes.remove(&point.id),
+            };
+        }
+        let raw = found.ok_or(Reason::MalformedReply).and_then(|value| match point.wiring.counter {
+            Some(counter) => self.counted(point, counter, value, uptime, at.mono),
+            None => point.wiring.extract.value(&Reply::new(value::text(value)?.into_owned())),
+        });
+        match raw {
+            Ok(raw) => {
+                let (value, quality) = point.conversion.apply(&raw);
+                Reading { point: point.id, value, quality, at }
+            }
+            Err(reason) => Reading::bad(point.id, reason, at),
         }
     }
 
