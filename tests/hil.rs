@@ -11,6 +11,8 @@ mod boot;
 mod buses;
 #[path = "hil/ear.rs"]
 mod ear;
+#[path = "hil/edge.rs"]
+mod edge;
 #[path = "hil/gpio.rs"]
 mod gpio;
 #[path = "hil/i2c.rs"]

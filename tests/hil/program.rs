@@ -16,12 +16,14 @@ const DUMMY: &str = "/sys/kernel/config/iio/devices/dummy/rack";
 /// How many edges are timed.
 const EDGES: usize = 400;
 
-fn start(channels_and_devices: &str) -> (Process, SocketAddr, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+/// Starts the program, with a broker on a free port and its state in memory: what this machine's disk costs would be
+/// the whole kernel's time in there.
+pub(crate) fn start(channels_and_devices: &str) -> (Process, SocketAddr, tempfile::TempDir) {
+    let folder = tempfile::tempdir_in("/run").unwrap();
     let config = folder.path().join("iogate.yaml");
     let head = "site: hil\nbroker: { listen: 127.0.0.1:0 }\nweb: { enabled: off }\n";
     fs::write(&config, format!("{head}{channels_and_devices}")).unwrap();
-    let (process, mqtt) = Process::listening(&config);
+    let (process, mqtt) = Process::listening(&config, Some(folder.path()));
     (process, mqtt, folder)
 }
 
@@ -145,15 +147,19 @@ fn the_yardstick_with_the_line_itself() {
         chip.pull(0, edge % 2 == 0);
         let mut at = [0; 8];
         client.read_exact(&mut at).unwrap();
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let now = Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap());
-        times.push(now - Duration::from_nanos(u64::from_ne_bytes(at)));
+        times.push(monotonic() - Duration::from_nanos(u64::from_ne_bytes(at)));
     }
     relay.join().unwrap();
     tell("yardstick: edge to thread to TCP client", times);
 }
 
-fn tell(what: &str, mut times: Vec<Duration>) {
+/// Now, on the clock of the kernel's edges.
+pub(crate) fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+pub(crate) fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let (half, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);
     eprintln!("{what}: p50 {half:?}, p99 {most:?}, max {:?}", times[times.len() - 1]);

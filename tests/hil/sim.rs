@@ -53,9 +53,14 @@ impl Chip {
         self.line(number).join("pull")
     }
 
+    /// The file that shows the level of a line, for many looks.
+    pub(crate) fn value_file(&self, number: usize) -> PathBuf {
+        self.line(number).join("value")
+    }
+
     /// The level of a line.
     pub(crate) fn level(&self, number: usize) -> bool {
-        fs::read_to_string(self.line(number).join("value")).unwrap().trim() == "1"
+        fs::read_to_string(self.value_file(number)).unwrap().trim() == "1"
     }
 
     /// Waits for a level, and lets the gateway in this thread work meanwhile.

@@ -95,7 +95,7 @@ fn buses_that_come_and_go_cost_no_thread_and_no_memory() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("iogate.yaml");
     fs::write(&config, CONFIG).unwrap();
-    let (program, mqtt) = Process::listening(&config);
+    let (program, mqtt) = Process::listening(&config, None);
     let mut ear = Ear::new(mqtt);
     all(&mut ear, "good");
     let mut first = None;

@@ -33,9 +33,12 @@ impl Process {
         Self(Self::command(config).spawn().unwrap())
     }
 
-    /// Starts it and reads from its log where its broker listens; the rest of the log goes on to ours.
-    pub(crate) fn listening(config: &Path) -> (Self, SocketAddr) {
-        let mut child = Self::command(config).stderr(Stdio::piped()).spawn().unwrap();
+    /// Starts it, with a folder for its state where it is to have one, and reads from its log where its broker
+    /// listens; the rest of the log goes on to ours.
+    pub(crate) fn listening(config: &Path, state: Option<&Path>) -> (Self, SocketAddr) {
+        let mut command = Self::command(config);
+        command.envs(state.map(|state| ("STATE_DIRECTORY", state)));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let process = Self(child);
         let address = lines
