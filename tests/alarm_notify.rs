@@ -230,8 +230,8 @@ async fn a_webhook_gets_json_and_a_flood_is_one_message() {
     assert_eq!((&first["json"]["alarm"], &first["json"]["event"]), (&json!("hot"), &json!("raised")));
     until(&notifier, |tally| tally.sent == 1).await;
     // The notifier's only thread is held meanwhile, so that it finds them all at once.
-    let (held, is_held) = std::sync::mpsc::channel();
-    let (let_go, may_go) = std::sync::mpsc::channel::<()>();
+    let (held, is_held) = mpsc::channel();
+    let (let_go, may_go) = mpsc::channel::<()>();
     tokio::spawn(async move {
         held.send(()).unwrap();
         may_go.recv().unwrap();

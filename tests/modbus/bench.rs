@@ -38,6 +38,7 @@ pub(crate) fn unit(name: &str, number: u8, points: &[&str]) -> Device {
         }
     };
     Device {
+        watchdog: None,
         name: name.into(),
         unit: number,
         max_registers: config.max_registers,

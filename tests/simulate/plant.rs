@@ -98,6 +98,7 @@ impl Plant {
             model: device.into(),
             identify: Vec::new(),
             setup: Vec::new(),
+            watchdog: None,
             models: Vec::new(),
             node: None,
             points: planned,
